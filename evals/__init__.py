@@ -1,0 +1,1 @@
+"""Quality measurements: each module is one command that prints a table."""

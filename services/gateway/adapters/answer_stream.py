@@ -1,0 +1,152 @@
+"""Turns a provider's event stream into the pieces of an answer, in bounded time and memory.
+
+What counts as alive: text and reasoning, nothing else. Comments, pings and empty or unknown events do not renew the
+idle timeout, so a server that sends only those is cut off as if it sent nothing. The idle timeout runs only while we
+wait for the provider, never while our caller is busy with a piece. A model that thinks longer than the idle timeout
+without showing it needs a longer idle timeout.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from typing import Final, Protocol
+
+from services.gateway.adapters.event_reader import EventReader
+from services.gateway.adapters.llm_errors import INCOMPLETE, UnreadableEvent, build_error, translate_error
+from services.gateway.ports import Completion, Generation, TextDelta
+from shared.errors import LanguageModelError
+
+WRITE_TIMEOUT_S: Final = 10.0
+POOL_TIMEOUT_S: Final = 2.0
+MAX_CONNECTIONS: Final = 1000
+"""One per running answer; the groq SDK's own default, 100, would make the 101st wait."""
+KEPT_CONNECTIONS: Final = 100
+KEEPALIVE_S: Final = 30.0
+EXTRA_HEADERS: Final = {"Accept-Encoding": "identity"}
+"""Compressed events sit in the compressor's buffer until it is full, and can expand without bound."""
+
+_TRAILER_S: Final = 2.0  # from the end of the text to the token counts and the end marker
+_DRAIN_S: Final = 0.1  # from the end marker to the end of the body, after which the connection can be used again
+
+
+class HttpResponse(Protocol):
+    """What we use of an `httpx` or `httpx2` response."""
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        ...
+
+
+class StreamedResponse(Protocol):
+    """What the SDKs' `with_streaming_response` calls yield."""
+
+    @property
+    def http_response(self) -> HttpResponse:
+        """The response of the HTTP library."""
+        ...
+
+
+class AnswerDecoder(Protocol):
+    """Understands the events of one provider; one instance per answer."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the provider has said that the text is complete: from here on no failure takes it back."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event of the stream has been seen."""
+        ...
+
+    def decode(self, data: bytes) -> str | None:
+        """The text of an event; empty when it is progress without text; None when it is no progress.
+
+        Any exception other than LanguageModelError means that the event cannot be read.
+        """
+        ...
+
+    def complete(self) -> Completion:
+        """How the answer ended."""
+        ...
+
+
+async def stream_answer(
+    open_response: Callable[[], AbstractAsyncContextManager[StreamedResponse]],
+    decoder: AnswerDecoder,
+    *,
+    provider: str,
+    idle_timeout_s: float,
+) -> AsyncGenerator[TextDelta | Completion, None]:
+    """Sends the request when first iterated, yields text as it arrives, then one Completion.
+
+    Closing the generator, or cancelling the task that waits in it, closes the upstream connection.
+
+    Parameters:
+        open_response: sends the request and yields the response once its headers are there.
+        idle_timeout_s: seconds until the first text and between two pieces of it.
+
+    Raises:
+        LanguageModelError: or one of its subclasses, for every failure of the provider.
+    """
+    now = asyncio.get_running_loop().time
+    deadline = now() + idle_timeout_s
+    reader = EventReader()
+    try:
+        async with AsyncExitStack() as upstream:
+            async with asyncio.timeout_at(deadline):
+                response = await upstream.enter_async_context(open_response())
+            chunks = response.http_response.aiter_bytes()
+            while True:
+                # Never around a yield: there the timeout would hit whatever our caller is doing.
+                async with asyncio.timeout_at(deadline):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
+                for data in reader.feed(chunk):
+                    text = None if decoder.ended else _decode(decoder, data)
+                    if text is None:
+                        continue
+                    if text:
+                        yield TextDelta(text)
+                    deadline = now() + _find_patience(decoder, idle_timeout_s=idle_timeout_s)
+    except LanguageModelError:
+        raise
+    except Exception as error:
+        translated = translate_error(error, provider=provider)
+        if translated is None:
+            raise
+        # Once the text is whole, a failure costs the token counts and the connection, not the answer.
+        if not decoder.whole:
+            # A status error quotes what the provider wrote, which can quote keys and prompts: not for the logs.
+            raise translated from (None if hasattr(error, "response") else error)
+    if not decoder.whole:
+        raise build_error(INCOMPLETE, provider=provider)
+    yield decoder.complete()
+
+
+async def collect_answer(pieces: AsyncGenerator[TextDelta | Completion, None]) -> Generation:
+    """The whole answer of a stream; raises what the stream raises."""
+    texts: list[str] = []
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if isinstance(piece, Completion):
+                return Generation(text="".join(texts), completion=piece)
+            texts.append(piece.text)
+    raise AssertionError("a stream ends with a Completion or raises")
+
+
+def _decode(decoder: AnswerDecoder, data: bytes) -> str | None:
+    try:
+        return decoder.decode(data)
+    except LanguageModelError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UnreadableEvent("event of an unknown shape") from error
+
+
+def _find_patience(decoder: AnswerDecoder, *, idle_timeout_s: float) -> float:
+    """Seconds to wait for the next piece."""
+    if decoder.ended:
+        return _DRAIN_S
+    return min(_TRAILER_S, idle_timeout_s) if decoder.whole else idle_timeout_s

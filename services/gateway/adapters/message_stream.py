@@ -1,0 +1,79 @@
+"""The events of a streamed message, as Anthropic sends them."""
+
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from services.gateway.adapters.llm_errors import translate_in_band
+from services.gateway.ports import Completion
+
+_FINISH_REASONS: Final = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "tool_use": "tool_calls",
+}
+"""In the words of chat completions, so that callers know one set; a reason that is missing is passed on as it is."""
+
+_INPUT_COUNTS: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+class MessageDecoder:
+    """Decodes one answer, which is whole at `message_stop`."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._stop_reason: str | None = None
+        self._usage: dict[str, Any] = {}
+        self.ended = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the text is complete."""
+        return self.ended
+
+    def decode(self, data: bytes) -> str | None:
+        """The text of an event; empty for thinking and for the end; None for pings and all other events."""
+        event = from_json(data)
+        match event["type"]:
+            case "content_block_delta":
+                return _read_delta(event["delta"])
+            case "message_start":
+                self._note_usage(event["message"].get("usage"))
+            case "message_delta":
+                self._note_usage(event.get("usage"))
+                self._stop_reason = event["delta"].get("stop_reason") or self._stop_reason
+            case "message_stop":
+                self.ended = True
+                return ""
+            case "error":
+                raise translate_in_band(event.get("error"), provider=self._provider)
+        return None
+
+    def complete(self) -> Completion:
+        """The end of the answer; tokens read from or written to a cache count as input."""
+        reason = self._stop_reason or "end_turn"
+        counts = [self._usage[name] for name in _INPUT_COUNTS if name in self._usage]
+        return Completion(
+            finish_reason=_FINISH_REASONS.get(reason, reason),
+            input_tokens=sum(counts) if counts else None,
+            output_tokens=self._usage.get("output_tokens"),
+        )
+
+    def _note_usage(self, usage: dict[str, Any] | None) -> None:
+        # Counts are cumulative: a later one replaces an earlier one, and null says nothing.
+        self._usage.update({name: count for name, count in (usage or {}).items() if isinstance(count, int)})
+
+
+def _read_delta(delta: dict[str, Any]) -> str | None:
+    match delta["type"]:
+        case "text_delta":
+            text = delta["text"]
+            if not isinstance(text, str):
+                raise TypeError("text is not text")
+            return text or None
+        case "thinking_delta":
+            return "" if delta["thinking"] else None
+    return None

@@ -1,0 +1,43 @@
+"""PassageSearch by the retrieval service, over HTTP."""
+
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from shared.contracts.search import SearchRequest, SearchResponse
+from shared.errors import DependencyUnavailable
+
+_MESSAGE = "The search does not answer now; try again in a few seconds."
+
+
+class RetrievalClient:
+    """One pool of connections to the service. Raises DependencyUnavailable for whatever goes wrong on the way."""
+
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        timeout = httpx.Timeout(timeout_s, connect=2.0, pool=2.0)
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+        # trust_env off: a proxy variable meant for the internet must not swallow calls inside the system.
+        self._client = httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False)
+
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        """The best passages of the tenant's documents."""
+        try:
+            response = await self._client.post("/search", json=request.model_dump())
+            response.raise_for_status()
+            return SearchResponse.model_validate_json(response.content)
+        except (httpx.HTTPError, ValidationError) as error:
+            raise DependencyUnavailable(_MESSAGE, code="search_unavailable", retry_after=5) from error
+
+    async def check_ready(self) -> dict[str, str]:
+        """State per part of the service."""
+        try:
+            response = await self._client.get("/health/ready", timeout=3.0)
+            body: dict[str, Any] = response.json()
+            return {str(name): str(state) for name, state in body["parts"].items()}
+        except (httpx.HTTPError, ValueError, KeyError):
+            return {"retrieval": "unavailable"}
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()

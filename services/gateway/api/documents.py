@@ -1,0 +1,92 @@
+"""Routes of documents: upload, list, look, delete."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from services.gateway.api.dependencies import Gateway, Tenant
+from services.gateway.api.multipart_file import receive_file
+from services.gateway.use_cases.accept_document import (
+    accept_document,
+    count_indexed,
+    delete_document,
+    wait_until_final,
+)
+from shared.contracts.documents import DocumentList, DocumentRecord, UploadAccepted
+
+router = APIRouter(tags=["documents"])
+
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+"""For OpenAPI only: the body is read by our own parser, which streams it to disk."""
+
+
+@router.post("/documents", status_code=202, openapi_extra=_FORM, response_model_exclude_none=True)
+@router.post("/upload", status_code=202, openapi_extra=_FORM, response_model_exclude_none=True)
+async def upload(
+    request: Request,
+    gateway: Gateway,
+    tenant: Tenant,
+    wait: Annotated[float, Query(ge=0, description="seconds to wait until the document is ready")] = 0,
+) -> UploadAccepted:
+    """Takes a PDF (form field `file`); 202 means that it is stored and will not be lost."""
+    spool = await asyncio.to_thread(TemporaryDirectory, dir=gateway.spool)
+    try:
+        path = Path(spool.name) / "body"
+        received = await receive_file(request.stream(), request.headers, path, gateway.settings.max_upload_bytes)
+        record, duplicate = await accept_document(tenant, received, gateway.documents)
+    finally:
+        await asyncio.to_thread(spool.cleanup)
+    if wait > 0:
+        seconds = min(wait, gateway.settings.max_upload_wait_s)
+        record = await wait_until_final(tenant, record.document_id, seconds, gateway.documents.registry)
+    pages, chunks = count_indexed(record) if wait > 0 else (None, None)
+    return UploadAccepted(
+        document_id=record.document_id,
+        status=record.status,
+        duplicate=duplicate,
+        pages_processed=pages,
+        chunks_indexed=chunks,
+        failure=record.failure,
+    )
+
+
+@router.get("/documents")
+async def list_documents(
+    gateway: Gateway,
+    tenant: Tenant,
+    offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> DocumentList:
+    """All documents, newest first."""
+    records, total = await gateway.documents.registry.list(tenant, offset, limit)
+    following = offset + limit
+    return DocumentList(documents=records, total=total, next_offset=following if following < total else None)
+
+
+@router.get("/documents/{document_id}")
+async def get_document(document_id: str, gateway: Gateway, tenant: Tenant) -> DocumentRecord:
+    """One document: its status, progress, warnings and, if it failed, why."""
+    return await gateway.documents.registry.get(tenant, document_id)
+
+
+@router.delete("/documents/{document_id}", status_code=204)
+async def delete(document_id: str, gateway: Gateway, tenant: Tenant) -> Response:
+    """Deletes a document: when the call returns, no answer uses it any more."""
+    await delete_document(tenant, document_id, gateway.documents)
+    return Response(status_code=204)

@@ -1,0 +1,156 @@
+"""Composition root of the gateway: `python -m services.gateway.main`."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from services.gateway.adapters.language_models import build_language_models, choose_default_provider
+from services.gateway.adapters.retrieval_client import RetrievalClient
+from services.gateway.api import documents, health, page, questions
+from services.gateway.api.body_limit import BodyLimitMiddleware
+from services.gateway.api.dependencies import GatewayDependencies
+from services.gateway.listen import CannotListenError, bind_socket
+from services.gateway.ports import PassageSearch
+from services.gateway.settings import GatewaySettings
+from services.gateway.use_cases.accept_document import DocumentDependencies
+from services.gateway.use_cases.answer_question import AnswerDependencies
+from shared.blobs import BlobStore
+from shared.error_handlers import install_error_handlers
+from shared.queue import connect_queue
+from shared.redis_client import connect_redis
+from shared.registry.registry import DocumentRegistry
+from shared.request_id import RequestIdMiddleware
+from shared.settings import load_settings
+from shared.telemetry import configure_logging
+from shared.version import read_version
+
+log = structlog.get_logger(__name__)
+
+ABANDONED_S = 24 * 3600
+"""Age at which an upload is certainly none any more. Other gateways may use the same folder."""
+
+OpenGateway = Callable[[], AbstractAsyncContextManager[GatewayDependencies]]
+
+
+@asynccontextmanager
+async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> AsyncIterator[GatewayDependencies]:
+    """All parts of the gateway; closed in reverse order."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(search.close)
+        redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        stack.push_async_callback(redis.aclose)
+        queue = connect_queue(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        stack.push_async_callback(queue.aclose)
+        # In a thread: it imports the SDKs that are needed.
+        models = await asyncio.to_thread(build_language_models, settings.make_language_model_config())
+        for model in models.values():
+            stack.push_async_callback(model.close)
+        registry = DocumentRegistry(redis)
+        blobs = await asyncio.to_thread(BlobStore, settings.resolve_blob_url())
+        provider = choose_default_provider(models, settings.llm_provider)
+        log.info("gateway_started", provider=provider, model=models[provider].model)
+        yield GatewayDependencies(
+            settings=settings,
+            spool=await asyncio.to_thread(prepare_spool, settings.data_dir / "spool"),
+            documents=DocumentDependencies(registry=registry, blobs=blobs, queue=queue),
+            answers=AnswerDependencies(registry=registry, search=search, models=models, default_provider=provider),
+            search=search,
+        )
+
+
+def prepare_spool(folder: Path) -> Path:
+    """The folder in which uploads arrive, without what a gateway that was killed has left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    long_ago = time.time() - ABANDONED_S
+    for left in folder.iterdir():
+        if left.stat().st_mtime < long_ago:
+            shutil.rmtree(left, ignore_errors=True)
+    return folder
+
+
+def create_app(open_dependencies: OpenGateway) -> FastAPI:
+    """The gateway; what it works with is opened when it starts and closed when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_dependencies() as gateway:
+            app.state.gateway = gateway
+            yield
+
+    app = FastAPI(
+        title="Pagewire",
+        version=read_version(),
+        description="Answers questions about your PDFs, streamed token by token, with page-exact sources.",
+        lifespan=lifespan,
+    )
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(RequestIdMiddleware)
+    install_error_handlers(app)
+    for module in (documents, questions, health, page):
+        app.include_router(module.router)
+    app.mount("/static", page.make_static_files())
+    return app
+
+
+def serve(
+    app: FastAPI,
+    settings: GatewaySettings,
+    listener: socket.socket,
+    *,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT; `on_listening` gets the URL once requests are answered."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{listener.getsockname()[1]}"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+            await super().startup(sockets)  # type: ignore[arg-type]
+            if self.started and on_listening is not None:
+                on_listening(url)
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        http="httptools",
+        loop="auto",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+    )
+    # uvicorn raises the signal that stopped it once more when it is done; taken as it comes, that would kill us
+    # before the callers' own clean-up has run.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    Server(config).run(sockets=[listener])
+
+
+def main() -> None:
+    """Entry point."""
+    settings = load_settings(GatewaySettings)
+    configure_logging("gateway", settings.log_level, settings.log_format)
+
+    def open_dependencies() -> AbstractAsyncContextManager[GatewayDependencies]:
+        search = RetrievalClient(settings.retrieval_url, timeout_s=settings.retrieval_timeout_s)
+        return open_gateway(settings, search)
+
+    try:
+        listener = bind_socket(settings.host, settings.port, unsent_timeout_s=settings.send_timeout_s)
+    except CannotListenError as error:
+        sys.exit(f"pagewire: {error}")
+    with listener:
+        serve(create_app(open_dependencies), settings, listener)
+
+
+if __name__ == "__main__":
+    main()

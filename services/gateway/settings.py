@@ -1,0 +1,110 @@
+"""Settings of the gateway."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from services.gateway.adapters.language_models import LanguageModelConfig
+from shared.settings import MEGABYTE, SharedSettings
+
+
+class GatewaySettings(SharedSettings):
+    """What the gateway is told; `PAGEWIRE_` + the field's name in capitals, but for the providers' own names."""
+
+    model_config = SettingsConfigDict(populate_by_name=True)
+
+    host: str = Field(
+        default="127.0.0.1", description="PAGEWIRE_HOST: address to listen on; without API keys keep it on loopback"
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="PAGEWIRE_PORT: port to listen on; 0 picks a free one")
+    retrieval_url: str = Field(
+        default="http://127.0.0.1:8001",
+        description="PAGEWIRE_RETRIEVAL_URL: the retrieval service; standalone has it inside",
+    )
+    retrieval_timeout_s: float = Field(
+        default=15, gt=0, description="PAGEWIRE_RETRIEVAL_TIMEOUT_S: seconds for one search, reranking included"
+    )
+    max_upload_mb: int = Field(
+        default=50, gt=0, description="PAGEWIRE_MAX_UPLOAD_MB: megabytes per PDF; a 1,000-page filing has about 10"
+    )
+    max_upload_wait_s: float = Field(
+        default=600, gt=0, description="PAGEWIRE_MAX_UPLOAD_WAIT_S: most seconds that ?wait= may ask for"
+    )
+    heartbeat_s: int = Field(
+        default=15,
+        gt=0,
+        description="PAGEWIRE_HEARTBEAT_S: seconds between comments in a silent stream; proxies cut at 60",
+    )
+    send_timeout_s: float = Field(
+        default=30, gt=0, description="PAGEWIRE_SEND_TIMEOUT_S: seconds that a client may leave a stream unread"
+    )
+    shutdown_grace_s: int = Field(
+        default=10, gt=0, description="PAGEWIRE_SHUTDOWN_GRACE_S: seconds that open requests have when the server stops"
+    )
+
+    llm_provider: str | None = Field(
+        default=None,
+        description=(
+            "PAGEWIRE_LLM_PROVIDER: openai, anthropic, groq or extractive; default: the first that is configured"
+        ),
+    )
+    llm_idle_timeout_s: float = Field(
+        default=30, gt=0, description="PAGEWIRE_LLM_IDLE_TIMEOUT_S: seconds without a piece of the answer"
+    )
+    llm_connect_timeout_s: float = Field(
+        default=5, gt=0, description="PAGEWIRE_LLM_CONNECT_TIMEOUT_S: seconds to reach the provider"
+    )
+    llm_max_output_tokens: int = Field(
+        default=1024, gt=0, description="PAGEWIRE_LLM_MAX_OUTPUT_TOKENS: most tokens of an answer; bounds its cost"
+    )
+    openai_api_key: SecretStr | None = Field(default=None, alias="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(
+        default=None,
+        alias="OPENAI_BASE_URL",
+        description="OPENAI_BASE_URL: any OpenAI-compatible server, e.g. http://127.0.0.1:11434/v1 for Ollama",
+    )
+    openai_model: str = Field(default="gpt-5-mini", description="PAGEWIRE_OPENAI_MODEL")
+    anthropic_api_key: SecretStr | None = Field(default=None, alias="ANTHROPIC_API_KEY")
+    anthropic_base_url: str | None = Field(default=None, alias="ANTHROPIC_BASE_URL")
+    anthropic_model: str = Field(default="claude-haiku-4-5", description="PAGEWIRE_ANTHROPIC_MODEL")
+    groq_api_key: SecretStr | None = Field(default=None, alias="GROQ_API_KEY")
+    groq_base_url: str | None = Field(default=None, alias="GROQ_BASE_URL", description="GROQ_BASE_URL: the bare host")
+    groq_model: str = Field(default="llama-3.3-70b-versatile", description="PAGEWIRE_GROQ_MODEL")
+
+    @model_validator(mode="after")
+    def check_provider(self) -> Self:
+        """A provider that is asked for by name must have its key, or nobody would learn why it is not used."""
+        configured = {
+            "openai": self.openai_api_key or self.openai_base_url,
+            "anthropic": self.anthropic_api_key,
+            "groq": self.groq_api_key,
+            "extractive": True,
+        }
+        if self.llm_provider is None or configured.get(self.llm_provider):
+            return self
+        if self.llm_provider not in configured:
+            raise ValueError(f"PAGEWIRE_LLM_PROVIDER is {self.llm_provider!r}; choose one of {', '.join(configured)}.")
+        raise ValueError(f"PAGEWIRE_LLM_PROVIDER is {self.llm_provider!r}, but its API key is not set.")
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The upload limit in bytes."""
+        return self.max_upload_mb * MEGABYTE
+
+    def make_language_model_config(self) -> LanguageModelConfig:
+        """What the providers are built from."""
+        return LanguageModelConfig(
+            openai_api_key=self.openai_api_key,
+            openai_base_url=self.openai_base_url,
+            openai_model=self.openai_model,
+            anthropic_api_key=self.anthropic_api_key,
+            anthropic_base_url=self.anthropic_base_url,
+            anthropic_model=self.anthropic_model,
+            groq_api_key=self.groq_api_key,
+            groq_base_url=self.groq_base_url,
+            groq_model=self.groq_model,
+            idle_timeout_s=self.llm_idle_timeout_s,
+            connect_timeout_s=self.llm_connect_timeout_s,
+            max_output_tokens=self.llm_max_output_tokens,
+        )

@@ -1,0 +1,514 @@
+// Pagewire's page: documents on one side, a question and its answer on the other.
+// Text from files, models and the network enters the page as text nodes only, never as markup.
+
+const POLL_MS = 600;
+const RETRY_MS = 4000;
+const LIST_LIMIT = 100;
+const SILENCE_MS = 60_000; // the server sends a heartbeat every 15 s: a longer silence is a dead connection
+const LONG_PASSAGE = 280; // characters; about four lines
+const UNREACHABLE = "Pagewire cannot be reached. Check that it is still running and try again.";
+const UNREADABLE = "The server sent something that this page does not understand. Reload the page and try again.";
+const BROKEN = "The connection broke off before the answer was complete. Please ask again.";
+
+const byId = (id) => document.getElementById(id);
+const rows = new Map(); // document id, or upload number until there is one → {record, its elements}
+let nextOffset = null; // where the rest of the list starts
+let uploads = 0;
+let polling = false;
+let running = null; // the AbortController of the answer that is being written
+
+// ---------------------------------------------------------------- small tools
+
+function make(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+function makeButton(className, textContent, onClick) {
+  const button = make("button", { type: "button", className, textContent });
+  button.addEventListener("click", onClick);
+  return button;
+}
+
+const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+const announce = (text) => (byId("news").textContent = text);
+
+/** Shows a problem, with a button if something can be done about it; an empty message takes it away. */
+function showProblem(box, message, action = "", onAction = null) {
+  box.hidden = !message;
+  box.replaceChildren(make("p", { textContent: message }), ...(action ? [makeButton("", action, onAction)] : []));
+}
+
+// ---------------------------------------------------------------- the server
+
+/** A failure whose message is meant for the person at the screen. */
+class Problem extends Error {
+  constructor(message, { status = 0, retryable = true } = {}) {
+    super(message);
+    Object.assign(this, { status, retryable });
+  }
+}
+
+async function checkResponse(response) {
+  if (response.ok) return response;
+  const { status } = response;
+  const body = await response.json().catch(() => null);
+  const message = body?.error?.message ?? `The server answered with status ${status}. Please try again.`;
+  throw new Problem(message, { status, retryable: status >= 500 || status === 429 });
+}
+
+async function callServer(path, options = {}) {
+  const response = await fetch(path, { cache: "no-store", ...options }).catch((error) => {
+    throw options.signal?.aborted ? error : new Problem(UNREACHABLE);
+  });
+  return checkResponse(response);
+}
+
+const readJson = (response) => response.json().catch(() => Promise.reject(new Problem(UNREADABLE)));
+const pathOf = (id) => `/documents/${encodeURIComponent(id)}`;
+
+/** XMLHttpRequest, because fetch does not tell how much has been sent. */
+function sendFile(file, onProgress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const form = new FormData();
+    form.append("file", file);
+    request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
+    request.onload = () => resolve(checkResponse(new Response(request.responseText, { status: request.status })));
+    request.onerror = () => reject(new Problem(UNREACHABLE));
+    request.open("POST", "/documents");
+    request.send(form);
+  });
+}
+
+// ---------------------------------------------------------------- documents
+
+async function loadDocuments() {
+  showProblem(byId("documents-problem"), "");
+  try {
+    const response = await callServer(`/documents?offset=${nextOffset ?? 0}&limit=${LIST_LIMIT}`);
+    const list = await readJson(response);
+    nextOffset = list.next_offset ?? null;
+    for (const record of list.documents) showDocument(record.document_id, record, "append");
+    byId("more").hidden = nextOffset === null;
+    showScope();
+    pollPending();
+  } catch (error) {
+    byId("documents-hint").hidden = true;
+    showProblem(byId("documents-problem"), error.message, "Try again", loadDocuments);
+  }
+}
+
+async function addFiles(files) {
+  const batch = [...files].map((file) => [file, `upload-${++uploads}`]);
+  for (const [file, key] of batch) showDocument(key, { filename: file.name, status: "uploading", share: 0 });
+  for (const [file, key] of batch) await addFile(file, key); // one after the other: each has the whole line
+}
+
+async function addFile(file, key) {
+  const upload = { filename: file.name, status: "uploading" };
+  try {
+    const response = await sendFile(file, (share) => showDocument(key, { ...upload, share }));
+    const { document_id, duplicate } = await readJson(response);
+    const record = await readJson(await callServer(pathOf(document_id)));
+    forgetDocument(key);
+    showDocument(document_id, record);
+    announce(duplicate ? `${file.name} was here already` : `${file.name} uploaded`);
+    pollPending();
+  } catch (error) {
+    showDocument(key, { ...upload, status: "not added", failure: { detail: error.message } });
+  }
+}
+
+/** Follows every document that is not final; one loop however many there are. */
+async function pollPending() {
+  const listPending = () => [...rows].filter(([, row]) => isPending(row)).map(([id]) => id);
+  if (polling) return;
+  polling = true;
+  let pause = POLL_MS;
+  while (listPending().length) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    try {
+      for (const id of listPending()) await refreshDocument(id);
+      if (pause === RETRY_MS) showProblem(byId("documents-problem"), "");
+      pause = POLL_MS;
+    } catch (error) {
+      showProblem(byId("documents-problem"), `${error.message} This page keeps trying by itself.`);
+      pause = RETRY_MS;
+    }
+  }
+  polling = false;
+}
+
+async function refreshDocument(id) {
+  try {
+    const record = await readJson(await callServer(pathOf(id)));
+    if (rows.has(id)) showDocument(id, record); // it may have been deleted while the answer was on its way
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    forgetDocument(id);
+  }
+}
+
+async function deleteDocument(id) {
+  const { filename, document_id } = rows.get(id).record;
+  try {
+    if (document_id) await callServer(pathOf(id), { method: "DELETE" });
+  } catch (error) {
+    if (error.status !== 404) return showProblem(byId("documents-problem"), `${filename}: ${error.message}`);
+  }
+  forgetDocument(id);
+  announce(`${filename} removed`);
+  byId("choose").focus(); // the button that had the focus is gone
+}
+
+function forgetDocument(id) {
+  rows.get(id)?.item.remove();
+  rows.delete(id);
+  showScope();
+}
+
+// ---------------------------------------------------------------- a document's row
+
+const isPending = ({ record }) => ["queued", "parsing", "embedding"].includes(record.status);
+const isReady = ({ record }) => record.status === "ready";
+
+function showDocument(id, record, place = "prepend") {
+  const known = rows.get(id);
+  const row = known ?? createRow(id, record);
+  if (!known) byId("document-list")[place](row.item);
+  if (known && known.record.status !== record.status) announce(`${record.filename}: ${record.status}`);
+  rows.set(id, Object.assign(row, { record }));
+  updateRow(row);
+  showScope();
+}
+
+function createRow(id, { filename }) {
+  const tick = make("input", { type: "checkbox", disabled: true });
+  tick.addEventListener("change", showScope);
+  const label = make("label", {}, tick, make("span", { className: "name", textContent: filename }));
+  const badge = make("span", { className: "badge" });
+  const detail = make("span", { className: "detail" });
+  const bar = make("progress", { max: 1, ariaLabel: `Progress of ${filename}` });
+  const notes = make("ul", { className: "notes" });
+  const parts = [label, createDelete(id, filename), make("p", {}, badge, detail), bar, notes];
+  const item = make("li", { className: "row" }, ...parts);
+  return { item, tick, badge, detail, bar, notes };
+}
+
+function updateRow(row) {
+  const { record, item, tick, badge, detail, bar, notes } = row;
+  item.dataset.status = badge.textContent = record.status;
+  detail.textContent = describeProgress(record);
+  tick.disabled = !isReady(row);
+  bar.hidden = !isPending(row) && record.status !== "uploading";
+  if (record.status === "queued") bar.removeAttribute("value"); // nothing to measure yet
+  else bar.value = measureProgress(record);
+  notes.replaceChildren(...describeNotes(record).map((textContent) => make("li", { textContent })));
+}
+
+function describeProgress({ status, pages_done, pages_total, chunks_done, chunks_total }) {
+  if (status === "queued") return "waiting its turn";
+  if (status === "parsing") return pages_total ? `page ${pages_done} of ${pages_total}` : "opening the file";
+  if (status === "embedding") return chunks_total ? `passage ${chunks_done} of ${chunks_total}` : "";
+  return status === "ready" ? count(pages_total, "page") : "";
+}
+
+/** Reading is the short part of the work and embedding the long one; the bar does not start again between them. */
+function measureProgress({ share, pages_done, pages_total, chunks_done, chunks_total }) {
+  if (share !== undefined) return share;
+  return (pages_total ? (0.3 * pages_done) / pages_total : 0) + (chunks_total ? (0.7 * chunks_done) / chunks_total : 0);
+}
+
+function describeNotes({ failure, warnings = [] }) {
+  const describe = ({ detail, pages }) => `${detail}${describePages(pages ?? [])}`;
+  return [...(failure ? [{ ...failure, pages: failure.page ? [failure.page] : [] }] : []), ...warnings].map(describe);
+}
+
+function describePages(pages) {
+  const listed = pages.slice(0, 8).join(", ") + (pages.length > 8 ? ", …" : "");
+  return pages.length ? ` (page${pages.length === 1 ? "" : "s"} ${listed})` : "";
+}
+
+/** Deleting cannot be undone, so the button asks once more, in place. */
+function createDelete(id, filename) {
+  const setArmed = (armed) => {
+    button.classList.toggle("armed", armed);
+    button.textContent = armed ? "Really delete?" : "Delete";
+    button.ariaLabel = `${button.textContent} ${filename}`;
+  };
+  const button = makeButton("delete", "", () => {
+    const armed = button.classList.contains("armed") || !rows.get(id).record.document_id;
+    if (armed) deleteDocument(id);
+    else setArmed(true);
+  });
+  button.addEventListener("blur", () => setArmed(false));
+  setArmed(false);
+  return button;
+}
+
+// ---------------------------------------------------------------- what a question is asked of
+
+const listTicked = () => [...rows.values()].filter((row) => isReady(row) && row.tick.checked);
+
+function showScope() {
+  byId("scope").textContent = describeScope([...rows.values()].filter(isReady).length, listTicked());
+  byId("documents-hint").textContent = "No documents yet. Add a PDF to begin.";
+  byId("documents-hint").hidden = rows.size > 0;
+}
+
+function describeScope(ready, ticked) {
+  if (ticked.length === 1) return `Asks only ${ticked[0].record.filename}.`;
+  if (ticked.length > 1) return `Asks only the ${ticked.length} ticked documents.`;
+  if (nextOffset !== null) return "Asks all ready documents. Tick some to ask only those.";
+  if (ready > 1) return `Asks all ${ready} ready documents. Tick some to ask only those.`;
+  if (ready === 1) return "Asks your one ready document.";
+  return rows.size ? "You can ask as soon as a document is ready." : "Add a PDF first.";
+}
+
+// ---------------------------------------------------------------- Server-Sent Events
+
+/** Takes text in any portions and calls `onEvent(name, data)` for each event, as the WHATWG standard says. */
+export function createEventParser(onEvent) {
+  let [unfinished, afterCr, name, data] = ["", false, "", []];
+  function takeLine(line) {
+    if (line === "") {
+      const event = [name || "message", data];
+      [name, data] = ["", []];
+      if (event[1].length) onEvent(event[0], event[1].join("\n"));
+      return;
+    }
+    const [, field, value] = /^([^:]*)(?:: ?)?([^]*)$/.exec(line);
+    if (field === "data") data.push(value);
+    else if (field === "event") name = value;
+  }
+  return function feed(text) {
+    if (!text) return;
+    // A CR ended its line at once; an LF that opens the next portion belongs to the same line end.
+    const lines = (unfinished + (afterCr ? text.replace(/^\n/, "") : text)).split(/\r\n|\n|\r/);
+    afterCr = text.endsWith("\r");
+    unfinished = lines.pop();
+    lines.forEach(takeLine);
+  };
+}
+
+/** Reads until `onEvent` returns true for a last event; false when the stream ended without one. */
+async function readEvents(response, onEvent, onSilence) {
+  let ended = false;
+  let timer;
+  const feed = createEventParser((name, data) => (ended ||= onEvent(name, data)));
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  try {
+    while (!ended) {
+      timer = setTimeout(onSilence, SILENCE_MS);
+      const { done, value } = await reader.read();
+      clearTimeout(timer);
+      if (done) break;
+      feed(decoder.decode(value, { stream: true }));
+    }
+  } finally {
+    clearTimeout(timer);
+    reader.cancel().catch(() => {});
+  }
+  return ended;
+}
+
+// ---------------------------------------------------------------- question and answer
+
+async function ask(question) {
+  running?.abort();
+  const run = (running = new AbortController());
+  const answer = startAnswer(question);
+  const onEvent = (name, data) => showEvent(answer, name, data);
+  try {
+    const response = await callServer("/query/stream", createQuery(question, run.signal));
+    if (!(await readEvents(response, onEvent, () => run.abort("silence")))) throw new Problem(BROKEN);
+  } catch (error) {
+    if (running === run) showAnswerProblem(error, run.signal, question);
+  } finally {
+    if (running === run) finishAnswer(answer);
+  }
+}
+
+function createQuery(question, signal) {
+  const ticked = listTicked().map(({ record }) => record.document_id);
+  const query = { question, include: ["passages"], ...(ticked.length && { document_ids: ticked }) };
+  const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
+  return { method: "POST", headers, body: JSON.stringify(query), signal };
+}
+
+function startAnswer(question) {
+  byId("welcome").hidden = true;
+  byId("result").hidden = false;
+  byId("asked").textContent = question;
+  byId("timings").textContent = "";
+  showProblem(byId("answer-problem"), "");
+  showSources([]);
+  showState("Looking for passages…");
+  byId("answer").replaceChildren();
+  byId("answer").ariaBusy = "true"; // a screen reader then reads the answer once, when it is whole
+  byId("stop").hidden = false;
+  return createAnswerWriter(byId("answer"));
+}
+
+function finishAnswer(answer) {
+  running = null;
+  answer.flush();
+  byId("answer").ariaBusy = "false";
+  if (document.activeElement === byId("stop")) byId("question").focus();
+  byId("stop").hidden = true;
+}
+
+/** True for the last event of a stream; events of names that we do not know are skipped unread. */
+function showEvent(answer, name, data) {
+  if (name === "passages") {
+    showSources(JSON.parse(data).passages);
+    showState("Writing the answer…");
+  } else if (name === "token") {
+    answer.write(JSON.parse(data).token);
+  } else if (name === "sources") {
+    showEnd(answer, JSON.parse(data));
+  } else if (name === "error") {
+    const { message, retryable } = JSON.parse(data).error;
+    throw new Problem(message, { retryable });
+  }
+  return name === "sources";
+}
+
+function showEnd(answer, { sources, timings_ms, usage }) {
+  showSources(sources, true);
+  answer.flush();
+  answer.unlinkUnknown();
+  showState("");
+  byId("timings").textContent = describeTimings(timings_ms, usage);
+}
+
+function showAnswerProblem(error, signal, question) {
+  if (signal.aborted && signal.reason !== "silence") return showState("Stopped. The answer is not complete.");
+  showState(byId("answer").textContent ? "The answer is not complete." : "");
+  const { message, retryable } = error instanceof Problem ? error : new Problem(BROKEN);
+  showProblem(byId("answer-problem"), message, retryable ? "Ask again" : "", () => ask(question));
+}
+
+function showState(text) {
+  byId("state").textContent = text;
+}
+
+function describeTimings(timings, usage) {
+  const show = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+  const parts = [`passages in ${show(timings.retrieval)}`];
+  if (timings.first_token != null) parts.push(`first word after ${show(timings.first_token)}`);
+  parts.push(`done in ${show(timings.total)}`, [...new Set([usage.provider, usage.model])].join(" "));
+  return parts.join(" · ");
+}
+
+/** Appends tokens as text and turns `[n]` into a link to source n, also when it comes in pieces. */
+export function createAnswerWriter(box) {
+  let held = ""; // may be the beginning of a marker
+  const writeText = (text) => {
+    if (box.lastChild instanceof Text) box.lastChild.appendData(text);
+    else if (text) box.append(text);
+  };
+  const writeMarker = (n) =>
+    box.append(make("a", { className: "cite", href: `#source-${n}`, textContent: n, ariaLabel: `Source ${n}` }));
+  const write = (token) => {
+    const parts = (held + token).split(/\[(\d{1,3})\]/); // every second part is a number
+    held = /\[\d{0,3}$/.exec(parts.at(-1))?.[0] ?? "";
+    parts.push(parts.pop().slice(0, held ? -held.length : undefined));
+    parts.forEach((part, i) => (i % 2 ? writeMarker(part) : writeText(part)));
+  };
+  const flush = () => {
+    writeText(held);
+    held = "";
+  };
+  const unlinkUnknown = () => {
+    const unknown = [...box.querySelectorAll("a")].filter((link) => !byId(link.hash.slice(1)));
+    for (const link of unknown) link.replaceWith(`[${link.textContent}]`);
+  };
+  return { write, flush, unlinkUnknown };
+}
+
+// ---------------------------------------------------------------- sources
+
+/** Shows passages when they arrive and, as `final` sources, which of them the answer cites. */
+function showSources(sources, final = false) {
+  const list = byId("sources");
+  if (!final) list.replaceChildren();
+  for (const source of sources) {
+    const item = byId(`source-${source.n}`) ?? list.appendChild(createSource(source));
+    item.classList.toggle("cited", final && source.cited);
+  }
+  const cited = sources.filter((source) => source.cited).length;
+  byId("sources-title").textContent = final ? `Sources: ${cited} of ${sources.length} cited` : "Passages found";
+  byId("sources-part").hidden = sources.length === 0;
+}
+
+function createSource({ n, title, page, text }) {
+  const part = (className, textContent) => make("span", { className, textContent });
+  const name = make("span", {}, part("title", title), part("page", `page ${page}`), part("badge cited-badge", "cited"));
+  const head = make("p", { className: "source-head" }, part("number", n), name);
+  const passage = make("p", { className: "passage", id: `passage-${n}`, textContent: text });
+  const item = make("li", { id: `source-${n}`, tabIndex: -1 }, head, passage);
+  if (text.length > LONG_PASSAGE) item.append(createExpander(passage));
+  return item;
+}
+
+function createExpander(passage) {
+  const setOpen = (open) => {
+    passage.classList.toggle("clamped", !open);
+    button.textContent = open ? "Show less" : "Show the whole passage";
+    button.ariaExpanded = String(open);
+  };
+  const button = makeButton("link", "", () => setOpen(passage.classList.contains("clamped")));
+  button.setAttribute("aria-controls", passage.id);
+  setOpen(false);
+  return button;
+}
+
+// ---------------------------------------------------------------- what people do
+
+function listenToFiles() {
+  byId("choose").addEventListener("click", () => byId("files").click());
+  byId("files").addEventListener("change", ({ target }) => {
+    addFiles(target.files);
+    target.value = ""; // so that the same file can be chosen again
+  });
+  byId("more").addEventListener("click", loadDocuments);
+}
+
+function listenToDrops() {
+  const panel = byId("documents");
+  for (const name of ["dragover", "drop"]) {
+    // Also beside the panel: a PDF that misses it must not replace the page.
+    window.addEventListener(name, (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());
+  }
+  panel.addEventListener("dragover", () => panel.classList.add("dropping"));
+  panel.addEventListener("dragleave", (event) => {
+    if (!panel.contains(event.relatedTarget)) panel.classList.remove("dropping");
+  });
+  panel.addEventListener("drop", (event) => {
+    panel.classList.remove("dropping");
+    addFiles(event.dataTransfer.files);
+  });
+}
+
+function listenToForm() {
+  byId("ask-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const question = byId("question").value.trim();
+    if (question) ask(question);
+  });
+  byId("question").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    byId("ask-form").requestSubmit();
+  });
+  byId("stop").addEventListener("click", () => running?.abort());
+}
+
+listenToFiles();
+listenToDrops();
+listenToForm();
+loadDocuments();

@@ -1,0 +1,95 @@
+"""Takes an upload: from the moment that its answer leaves, the document is never lost."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+from arq.connections import ArqRedis
+
+from services.gateway.domain.received_file import ReceivedFile
+from shared.blobs import BlobStore, make_blob_key
+from shared.contracts.documents import DocumentRecord, DocumentStatus
+from shared.contracts.jobs import DocumentJob
+from shared.errors import DependencyUnavailable, InvalidRequest, UnsupportedFile
+from shared.identifiers import make_document_id
+from shared.queue import INGEST, PURGE, enqueue
+from shared.registry.registry import DocumentRegistry, NewDocument
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.1
+"""How often a waiting upload looks at its record."""
+
+
+@dataclass(frozen=True)
+class DocumentDependencies:
+    """What the use cases of documents work with."""
+
+    registry: DocumentRegistry
+    blobs: BlobStore
+    queue: ArqRedis
+
+
+async def accept_document(
+    tenant: str, received: ReceivedFile, deps: DocumentDependencies
+) -> tuple[DocumentRecord, bool]:
+    """Checks, stores, records and queues an upload; returns its record and whether it was there already.
+
+    In this order, so that whatever dies, the worst that is left is bytes that nobody names: the bytes are on disk
+    before there is a record, and the record is the truth from which a lost job is rebuilt.
+    """
+    _check_pdf(received)
+    new = NewDocument(tenant, make_document_id(), received.filename, received.sha256, received.size_bytes)
+    key = make_blob_key(tenant, new.sha256, new.document_id)
+    await deps.blobs.put_file(key, received.path)
+    record, duplicate = await deps.registry.create(new)
+    if duplicate:
+        if not record.status.final:
+            # It failed and is tried again; perhaps because its bytes were lost, and these are the same.
+            await deps.blobs.put_file(make_blob_key(tenant, record.sha256, record.document_id), received.path)
+        await deps.blobs.delete(key)
+    if not record.status.final:
+        await _enqueue_or_leave(INGEST, DocumentJob(tenant=tenant, document_id=record.document_id), deps)
+    log.info("document_accepted", document_id=record.document_id, size=new.size_bytes, duplicate=duplicate)
+    return record, duplicate
+
+
+def _check_pdf(received: ReceivedFile) -> None:
+    if received.size_bytes == 0:
+        raise InvalidRequest("The file is empty. Check it and upload it again.", code="empty_file")
+    # Readers accept the mark anywhere in the first kilobyte, and real files have junk before it.
+    if b"%PDF-" not in received.head:
+        raise UnsupportedFile("The file is not a PDF. Export or print it as PDF and upload that.")
+
+
+async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDependencies) -> None:
+    """Queues a job; if the queue is away just now, the reconciler of the workers does it within seconds."""
+    try:
+        await enqueue(deps.queue, function, job)
+    except DependencyUnavailable:
+        log.warning("enqueue_left_to_reconciler", document_id=job.document_id, function=function)
+
+
+async def wait_until_final(tenant: str, document_id: str, seconds: float, registry: DocumentRegistry) -> DocumentRecord:
+    """The record as soon as it is ready or failed, or as it is when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        record = await registry.get(tenant, document_id)
+        if record.status.final or time.monotonic() >= deadline:
+            return record
+        await asyncio.sleep(POLL_S)
+
+
+async def delete_document(tenant: str, document_id: str, deps: DocumentDependencies) -> None:
+    """Takes a document out of every list and answer before it returns; bytes and points go in the background."""
+    await deps.registry.delete(tenant, document_id)
+    await _enqueue_or_leave(PURGE, DocumentJob(tenant=tenant, document_id=document_id), deps)
+    log.info("document_deleted", document_id=document_id)
+
+
+def count_indexed(record: DocumentRecord) -> tuple[int | None, int | None]:
+    """Pages and chunks of a document that is ready, for the answer to a waiting upload."""
+    if record.status is not DocumentStatus.READY:
+        return None, None
+    return record.pages_done, record.chunks_done

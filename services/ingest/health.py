@@ -1,0 +1,37 @@
+"""Says by its exit code whether this host's worker is alive: `python -m services.ingest.health`, for containers.
+
+Apart from the worker, because it runs every few seconds and must not import the model libraries for it.
+"""
+
+import asyncio
+import socket
+import sys
+
+from redis.exceptions import RedisError
+
+from shared.queue import QUEUE_NAME
+from shared.redis_client import connect_redis
+from shared.settings import SharedSettings, load_settings
+
+NOTE_INTERVAL_S = 5
+"""How often a worker notes that it is alive; the note lasts a second longer."""
+
+
+def make_health_key() -> str:
+    """Where arq notes that this host's worker is alive."""
+    return f"{QUEUE_NAME}:health-check:{socket.gethostname()}"
+
+
+async def check_worker(settings: SharedSettings) -> bool:
+    """Whether the note is there."""
+    redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    try:
+        return bool(await redis.exists(make_health_key()))
+    except (RedisError, OSError):
+        return False
+    finally:
+        await redis.aclose()
+
+
+if __name__ == "__main__":
+    sys.exit(0 if asyncio.run(check_worker(load_settings(SharedSettings))) else 1)

@@ -1,0 +1,57 @@
+"""What the ingest use cases need from the outside world, and the values that cross these ports."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.contracts.documents import DocumentFailure
+
+
+class UnreadablePdfError(Exception):
+    """The PDF can never be read as it is; `failure` tells its owner why and what to do."""
+
+    def __init__(self, failure: DocumentFailure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class PdfOutline:
+    """What is known of a PDF before its first page: the title in its metadata (or None) and how many pages."""
+
+    title: str | None
+    page_count: int
+
+
+@dataclass(frozen=True)
+class ParsedPage:
+    """A page's number, counted from 1, and its raw text (empty when it has none)."""
+
+    number: int
+    text: str
+
+
+class PdfParser(Protocol):
+    """Reads PDFs without putting this process at risk."""
+
+    def parse(self, path: Path) -> AsyncIterator[PdfOutline | ParsedPage]:
+        """Yields the outline, then every page in order. Raises UnreadablePdfError."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    max_tokens: int
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Word pieces of each text. Blocks: call it in a thread."""
+        ...
+
+    async def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 array of shape (number of texts, dimension)."""
+        ...

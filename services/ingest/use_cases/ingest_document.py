@@ -1,0 +1,165 @@
+"""Makes one document searchable: parse, chunk, embed, write, publish.
+
+Safe to run any number of times and by two workers at once: point ids depend only on the content, every write to the
+record checks the lease's epoch, and a version is published in one step after all of its points are stored.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from services.ingest.domain.chunking import Chunk, Page, chunk_pages, make_header
+from services.ingest.domain.text import clean_text
+from services.ingest.ports import Embedder, PdfOutline, PdfParser, UnreadablePdfError
+from shared.blobs import BlobStore, make_blob_key
+from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
+from shared.embedding.sparse import Bm25Encoder
+from shared.identifiers import make_point_id
+from shared.registry.registry import DocumentRegistry, Lease, LeaseLostError, Progress
+from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
+
+log = structlog.get_logger(__name__)
+
+PIPELINE = "1"
+"""Raised whenever parsing, chunking or embedding changes, so that old points are not taken for new ones."""
+EMBED_CHUNKS = 64
+"""Chunks per step of progress, and points per write."""
+PROGRESS_PAGES = 25
+"""Pages per step of progress."""
+
+_JUNK_TITLES = ("untitled", "(anonymous)", "anonymous", "microsoft ", "powerpoint presentation", "slide 1")
+"""How titles begin that programs write when nobody gave one."""
+_NO_TEXT = "The PDF has no text, only pictures of it. Run text recognition (OCR) on it and upload the result."
+
+
+@dataclass(frozen=True)
+class IngestDependencies:
+    """What the ingest of a document works with."""
+
+    registry: DocumentRegistry
+    blobs: BlobStore
+    parser: PdfParser
+    embedder: Embedder
+    bm25: Bm25Encoder
+    index: VectorIndex
+
+
+async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
+    """Brings the leased document to `ready` or `failed`.
+
+    Raises LeaseLostError when another worker took over or the document was deleted, and DependencyUnavailable when
+    Redis, Qdrant or the blob store does not answer; then the document stays unfinished, to be tried again.
+    """
+    try:
+        warnings = await _make_searchable(lease, deps)
+    except UnreadablePdfError as error:
+        await deps.registry.fail(lease, error.failure)
+        log.info("document_failed", document_id=lease.job.document_id, code=error.failure.code)
+        return
+    except LeaseLostError:
+        await _clean_up_if_deleted(lease, deps)
+        raise
+    log.info("document_ready", document_id=lease.job.document_id, warnings=len(warnings))
+
+
+async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[DocumentWarning]:
+    job = lease.job
+    record = await deps.registry.get(job.tenant, job.document_id)
+    title, pages = await _read_pages(lease, record, deps)
+    warnings = _find_warnings(pages)
+    await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))
+    count, limit = deps.embedder.count_tokens, deps.embedder.max_tokens
+    chunks = await asyncio.to_thread(chunk_pages, pages, count, limit)
+    version = f"{record.sha256[:16]}-{PIPELINE}"
+    await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
+    for first in range(0, len(chunks), EMBED_CHUNKS):
+        batch = chunks[first : first + EMBED_CHUNKS]
+        points = await _embed_chunks(batch, lease, title, version, deps)
+        await deps.index.upsert(job.tenant, points)
+        done = first + len(batch)
+        await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_done=done))
+    await deps.registry.publish(lease, version, warnings)
+    await deps.index.delete_document(job.tenant, job.document_id, except_version=version)
+    return warnings
+
+
+async def _read_pages(lease: Lease, record: DocumentRecord, deps: IngestDependencies) -> tuple[str, list[Page]]:
+    """The document's title and cleaned pages. Raises UnreadablePdfError when no page has text."""
+    title = Path(record.filename).stem
+    pages: list[Page] = []
+    await deps.registry.update(lease, Progress(DocumentStatus.PARSING))
+    folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="pagewire-")
+    try:
+        path = Path(folder.name) / "document.pdf"
+        await deps.blobs.get_to_file(make_blob_key(lease.job.tenant, record.sha256, record.document_id), path)
+        async for message in deps.parser.parse(path):
+            if isinstance(message, PdfOutline):
+                title = _choose_title(message.title, title)
+                await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=message.page_count))
+                continue
+            pages.append(Page(message.number, clean_text(message.text)))
+            if message.number % PROGRESS_PAGES == 0:
+                await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=message.number))
+    finally:
+        await asyncio.to_thread(folder.cleanup)
+    if not any(page.text for page in pages):
+        raise UnreadablePdfError(DocumentFailure(code="no_text", detail=_NO_TEXT))
+    await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=len(pages)))
+    return title, pages
+
+
+def _choose_title(metadata: str | None, filename: str) -> str:
+    """The title in the PDF's metadata where it says something, else the name of the file."""
+    title = clean_text(metadata or "").replace("\n", " ")[:200]
+    if len(title) < 3 or title.lower() == "document" or title.lower().startswith(_JUNK_TITLES):
+        return filename
+    return title
+
+
+def _find_warnings(pages: Sequence[Page]) -> list[DocumentWarning]:
+    empty = [page.number for page in pages if not page.text]
+    if not empty:
+        return []
+    detail = "These pages have no text and cannot be searched; if they are scans, run OCR and upload the result."
+    return [DocumentWarning(code="pages_without_text", detail=detail, pages=empty)]
+
+
+async def _embed_chunks(
+    chunks: Sequence[Chunk], lease: Lease, title: str, version: str, deps: IngestDependencies
+) -> list[IndexPoint]:
+    """Points of the chunks. What is embedded has a header line before it; what is stored and shown has not."""
+    job = lease.job
+    count = deps.embedder.count_tokens
+    texts = await asyncio.to_thread(
+        lambda: [f"{make_header(title, chunk.section, count)}\n{chunk.text}" for chunk in chunks]
+    )
+    dense = await deps.embedder.embed_passages(texts)
+    sparse = await asyncio.to_thread(deps.bm25.encode_passages, texts)
+    return [
+        IndexPoint(
+            point_id=make_point_id(job.tenant, job.document_id, version, chunk.chunk_id),
+            payload=ChunkPayload(
+                document_id=job.document_id,
+                version=version,
+                chunk_id=chunk.chunk_id,
+                title=title,
+                page=chunk.page,
+                start=chunk.start,
+                end=chunk.end,
+                text=chunk.text,
+            ),
+            dense=dense[position].tolist(),
+            sparse=sparse[position],
+        )
+        for position, chunk in enumerate(chunks)
+    ]
+
+
+async def _clean_up_if_deleted(lease: Lease, deps: IngestDependencies) -> None:
+    """Has a document that was deleted meanwhile purged once more: points were perhaps written after the first time."""
+    if not await deps.registry.exists(lease.job):
+        await deps.registry.request_purge(lease.job)

@@ -1,0 +1,128 @@
+"""What a worker does with a job: take the lease, keep it, do the work, let it go."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import Enum
+
+import structlog
+
+from services.ingest.use_cases.ingest_document import IngestDependencies, ingest_document
+from shared.blobs import make_blob_key
+from shared.contracts.documents import DocumentFailure
+from shared.contracts.jobs import DocumentJob
+from shared.errors import NotFound, ServiceError
+from shared.registry.registry import Lease, LeaseLostError
+from shared.tasks import end_tasks, run_to_end
+
+log = structlog.get_logger(__name__)
+
+KeepMark = Callable[[], Awaitable[None]]
+"""Tells the queue that the job is still being worked on."""
+
+_CRASHES = "Processing this PDF stopped the worker {attempts} times. Open it in a viewer, save a new copy, upload that."
+_BLOB_MISSING = "The file of this document is no longer in the store. Upload it again."
+_BUG = "Processing this PDF failed for a reason that we did not foresee. Save a new copy and upload that."
+
+
+class Outcome(Enum):
+    """What became of a job."""
+
+    DONE = "done"
+    RETRY = "retry"
+
+
+async def run_ingest_job(
+    job: DocumentJob, deps: IngestDependencies, *, lease_s: float, max_attempts: int, keep_mark: KeepMark
+) -> Outcome:
+    """Ingests a document under a lease; RETRY when it should be tried again later.
+
+    An attempt that ends in any way that we control is given back; only a worker that dies keeps it, so a document
+    that takes down `max_attempts` workers is failed instead of taking down the next.
+    """
+    lease = await deps.registry.claim(job, uuid.uuid4().hex, int(lease_s * 1000))
+    if lease == "held":
+        return Outcome.RETRY
+    if lease == "gone":
+        return Outcome.DONE
+    try:
+        if lease.attempts > max_attempts:
+            detail = _CRASHES.format(attempts=max_attempts)
+            await deps.registry.fail(lease, DocumentFailure(code="crashes_worker", detail=detail))
+            return Outcome.DONE
+        return await _ingest_while_renewing(lease, deps, lease_s, keep_mark)
+    finally:
+        # To the end: also when the worker is told to stop, the next one shall not wait for the lease to run out.
+        await run_to_end(_release(lease, deps))
+
+
+async def _ingest_while_renewing(
+    lease: Lease, deps: IngestDependencies, lease_s: float, keep_mark: KeepMark
+) -> Outcome:
+    work = asyncio.create_task(_ingest(lease, deps))
+    renewal = asyncio.create_task(_renew(lease, deps, lease_s, keep_mark))
+    try:
+        await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            log.warning("lease_lost", document_id=lease.job.document_id)
+            return Outcome.RETRY
+        return work.result()
+    finally:
+        await run_to_end(end_tasks(work, renewal))
+
+
+async def _ingest(lease: Lease, deps: IngestDependencies) -> Outcome:
+    try:
+        await ingest_document(lease, deps)
+    except LeaseLostError:
+        return Outcome.DONE
+    except NotFound as error:
+        if error.error_code == "blob_missing":
+            await deps.registry.fail(lease, DocumentFailure(code="blob_missing", detail=_BLOB_MISSING))
+        return Outcome.DONE
+    except ServiceError as error:
+        log.warning("ingest_interrupted", document_id=lease.job.document_id, code=error.error_code)
+        return Outcome.RETRY
+    except Exception as error:
+        # A bug of ours on this input: a document must not hang in `parsing` for ever because of it.
+        log.exception("ingest_bug", document_id=lease.job.document_id, error=type(error).__name__)
+        await deps.registry.fail(lease, DocumentFailure(code="internal_error", detail=_BUG))
+        return Outcome.DONE
+    return Outcome.DONE
+
+
+async def _renew(lease: Lease, deps: IngestDependencies, lease_s: float, keep_mark: KeepMark) -> None:
+    """Returns only when the lease is lost. Three tries fit into a lease, so one lost packet costs nothing."""
+    failed = 0
+    while True:
+        try:
+            if not await deps.registry.renew(lease, int(lease_s * 1000)):
+                return
+            await keep_mark()
+            failed = 0
+        except ServiceError:
+            failed += 1
+            if failed >= 3:
+                return
+        await asyncio.sleep(lease_s / 3)
+
+
+async def _release(lease: Lease, deps: IngestDependencies) -> None:
+    with suppress(ServiceError):  # Redis is away: the lease runs out by itself
+        await deps.registry.release(lease)
+
+
+async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
+    """Removes what a deleted document left: points, bytes, record; in this order, so that a crash loses no trace."""
+    try:
+        await deps.index.delete_document(job.tenant, job.document_id)
+        sha256 = await deps.registry.find_blob_of(job)
+        if sha256 is not None:
+            await deps.blobs.delete(make_blob_key(job.tenant, sha256, job.document_id))
+        await deps.registry.forget(job)
+    except ServiceError as error:
+        log.warning("purge_interrupted", document_id=job.document_id, code=error.error_code)
+        return Outcome.RETRY
+    log.info("document_purged", document_id=job.document_id)
+    return Outcome.DONE

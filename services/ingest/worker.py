@@ -1,0 +1,203 @@
+"""Composition root of the ingest worker: `python -m services.ingest.worker`."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from arq import Retry, func
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
+from arq.worker import Worker
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.ingest.adapters.pdf_process import ProcessPdfParser
+from services.ingest.health import NOTE_INTERVAL_S, make_health_key
+from services.ingest.settings import IngestSettings
+from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.use_cases.reconcile import reconcile
+from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
+from shared.blobs import BlobStore
+from shared.contracts.jobs import DocumentJob
+from shared.embedding.dense import DenseEmbedder
+from shared.embedding.sparse import Bm25Encoder
+from shared.errors import ServiceError
+from shared.queue import (
+    EXPIRES_EXTRA_MS,
+    INGEST,
+    PURGE,
+    QUEUE_NAME,
+    connect_queue,
+    deserialize_job,
+    serialize_job,
+)
+from shared.redis_client import connect_redis
+from shared.registry.registry import DocumentRegistry
+from shared.settings import load_settings
+from shared.tasks import end_tasks, run_to_end
+from shared.telemetry import configure_logging
+from shared.vector_index.server import connect_server_index
+
+log = structlog.get_logger(__name__)
+
+JOB_TIMEOUT_S = 24 * 3600
+"""arq's own limit per job. Ours are on the parse and on each call; a long document may take its time."""
+RETRY_S = 5.0
+"""Pause before a job is tried again because a dependency was away or another worker has the document."""
+HAND_BACK_S = 5.0
+"""How long a job may take to let go when the worker stops; then its lease has to run out."""
+READ_LIMIT = 1000
+"""arq looks only at this many queued jobs, running ones included: it caps the running jobs of the whole fleet."""
+
+
+@dataclass(frozen=True)
+class IngestWorker:
+    """A worker with all its parts; `run` until cancelled."""
+
+    settings: IngestSettings
+    dependencies: IngestDependencies
+    queue: ArqRedis
+
+    async def run(self) -> None:
+        """Works on jobs, and restarts arq whenever Redis was away: arq itself would end (its issue 498)."""
+        reconciler = asyncio.create_task(self._reconcile_forever())
+        try:
+            while True:
+                worker = self._make_arq_worker()
+                polling = asyncio.create_task(worker.main())
+                try:
+                    await asyncio.wait({polling})
+                    polling.result()
+                except (RedisError, OSError) as error:
+                    log.warning("redis_away", error=type(error).__name__)
+                    await asyncio.sleep(1)
+                finally:
+                    await run_to_end(_stop_arq(worker, polling))
+        finally:
+            await run_to_end(end_tasks(reconciler))
+
+    def _make_arq_worker(self) -> Worker:
+        return Worker(
+            functions=[
+                func(
+                    cast("Any", self._run_ingest),
+                    name=INGEST,
+                    timeout=JOB_TIMEOUT_S,
+                    max_tries=sys.maxsize,
+                    keep_result=0,
+                ),
+                func(
+                    cast("Any", self._run_purge),
+                    name=PURGE,
+                    timeout=JOB_TIMEOUT_S,
+                    max_tries=sys.maxsize,
+                    keep_result=0,
+                ),
+            ],
+            queue_name=QUEUE_NAME,
+            redis_pool=self.queue,
+            handle_signals=False,
+            max_jobs=self.settings.ingest_concurrency,
+            poll_delay=0.1,
+            queue_read_limit=READ_LIMIT,
+            keep_result=0,
+            health_check_interval=NOTE_INTERVAL_S,
+            health_check_key=make_health_key(),
+            job_serializer=serialize_job,
+            job_deserializer=deserialize_job,
+            expires_extra_ms=EXPIRES_EXTRA_MS,
+        )
+
+    async def _run_ingest(self, context: dict[Any, Any], job: dict[str, str]) -> None:
+        mark = in_progress_key_prefix + context["job_id"]
+        lease_ms = int(self.settings.lease_s * 1000)
+
+        async def keep_mark() -> None:
+            with suppress(RedisError, OSError):  # the lease's own renewal decides whether Redis is away
+                await self.queue.pexpire(mark, lease_ms)
+
+        with structlog.contextvars.bound_contextvars(job_id=context["job_id"]):
+            outcome = await run_ingest_job(
+                DocumentJob(**job),
+                self.dependencies,
+                lease_s=self.settings.lease_s,
+                max_attempts=self.settings.max_attempts,
+                keep_mark=keep_mark,
+            )
+        if outcome is Outcome.RETRY:
+            raise Retry(defer=RETRY_S)
+
+    async def _run_purge(self, context: dict[Any, Any], job: dict[str, str]) -> None:
+        if await run_purge_job(DocumentJob(**job), self.dependencies) is Outcome.RETRY:
+            raise Retry(defer=RETRY_S)
+
+    async def _reconcile_forever(self) -> None:
+        lease_ms = int(self.settings.lease_s * 1000)
+        while True:
+            try:
+                await reconcile(self.dependencies.registry, self.queue, lease_ms)
+            except ServiceError as error:
+                log.warning("reconcile_skipped", code=error.error_code)
+            await asyncio.sleep(self.settings.reconcile_interval_s)
+
+
+async def _stop_arq(worker: Worker, polling: asyncio.Task[None]) -> None:
+    """Takes no more jobs, then ends the running ones: each lets its lease go and stays in the queue for the next."""
+    await end_tasks(polling)
+    running = list(worker.tasks.values())
+    await end_tasks(*worker.job_tasks.values())
+    if running:
+        await asyncio.wait(running, timeout=HAND_BACK_S)
+    await end_tasks(*running)
+
+
+async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
+    """A worker on a Qdrant server; loads the model and waits until the index answers."""
+    embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
+    index = await connect_server_index(settings, embedder.dimension)
+    dependencies = IngestDependencies(
+        registry=DocumentRegistry(redis),
+        blobs=await asyncio.to_thread(BlobStore, settings.resolve_blob_url()),
+        parser=ProcessPdfParser(settings.make_parse_limits()),
+        embedder=embedder,
+        bm25=Bm25Encoder(),
+        index=index,
+    )
+    queue = connect_queue(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    return IngestWorker(settings, dependencies, queue)
+
+
+async def run_worker(settings: IngestSettings) -> None:
+    """Runs until SIGTERM or SIGINT; then jobs are handed back to the queue at once."""
+    redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    worker = await build_worker(settings, redis)
+    running = asyncio.create_task(worker.run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    log.info("worker_started", concurrency=settings.ingest_concurrency)
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.info("worker_stopped")
+    finally:
+        await worker.dependencies.index.close()
+        await worker.queue.aclose()
+        await redis.aclose()
+
+
+def main() -> None:
+    """Entry point."""
+    settings = load_settings(IngestSettings)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    configure_logging("ingest", settings.log_level, settings.log_format)
+    asyncio.run(run_worker(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Composition root of the retrieval service: `python -m services.retrieval.main`."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from services.retrieval.adapters.cross_encoder import CrossEncoderReranker, NoReranker
+from services.retrieval.api.routes import router
+from services.retrieval.ports import Reranker
+from services.retrieval.settings import RetrievalSettings
+from services.retrieval.use_cases.search_passages import SearchDependencies
+from shared.embedding.dense import DenseEmbedder
+from shared.embedding.sparse import Bm25Encoder
+from shared.error_handlers import install_error_handlers
+from shared.redis_client import connect_redis
+from shared.registry.registry import DocumentRegistry
+from shared.request_id import RequestIdMiddleware
+from shared.settings import load_settings
+from shared.telemetry import configure_logging
+from shared.vector_index.server import connect_server_index
+from shared.version import read_version
+
+log = structlog.get_logger(__name__)
+
+
+def build_reranker(settings: RetrievalSettings) -> Reranker:
+    """The cross-encoder of the settings, or none; returns at once, the weights load in the background."""
+    if settings.reranker_model in ("", "off"):
+        return NoReranker()
+    return CrossEncoderReranker(settings.reranker_model)
+
+
+@asynccontextmanager
+async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[SearchDependencies]:
+    """Everything a search needs on a Qdrant server; closed in reverse order."""
+    reranker = build_reranker(settings)
+    embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
+    index = await connect_server_index(settings, embedder.dimension)
+    redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    try:
+        yield SearchDependencies(
+            embedder=embedder,
+            bm25=Bm25Encoder(),
+            index=index,
+            registry=DocumentRegistry(redis),
+            reranker=reranker,
+            options=settings.make_search_options(),
+        )
+    finally:
+        await index.close()
+        await redis.aclose()
+        await asyncio.to_thread(embedder.close)
+        await asyncio.to_thread(reranker.close)
+
+
+def create_app(settings: RetrievalSettings, dependencies: SearchDependencies | None = None) -> FastAPI:
+    """The service; tests hand over dependencies of their own, which they then close themselves."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if dependencies is not None:
+            app.state.dependencies = dependencies
+            yield
+            return
+        async with open_dependencies(settings) as opened:
+            app.state.dependencies = opened
+            log.info("retrieval_started", embedding_model=settings.embedding_model)
+            yield
+
+    app = FastAPI(title="Pagewire retrieval", version=read_version(), lifespan=lifespan)
+    app.add_middleware(RequestIdMiddleware)
+    install_error_handlers(app)
+    app.include_router(router)
+    return app
+
+
+def main() -> None:
+    """Entry point."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    settings = load_settings(RetrievalSettings)
+    configure_logging("retrieval", settings.log_level, settings.log_format)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    main()

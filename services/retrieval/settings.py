@@ -1,0 +1,38 @@
+"""Settings of the retrieval service."""
+
+from pydantic import Field
+
+from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.use_cases.search_passages import SearchOptions
+from shared.settings import IndexSettings
+
+
+class RetrievalSettings(IndexSettings):
+    """What the service is told; `PAGEWIRE_` + the field's name in capitals."""
+
+    host: str = Field(default="127.0.0.1", description="PAGEWIRE_HOST: address to listen on")
+    port: int = Field(default=8001, ge=0, le=65535, description="PAGEWIRE_PORT: port to listen on")
+    reranker_model: str = Field(
+        default="cross-encoder/ms-marco-MiniLM-L6-v2",
+        description="PAGEWIRE_RERANKER_MODEL: a cross-encoder's name or folder; `off` switches reranking off",
+    )
+    rerank_count: int = Field(
+        default=20, ge=1, le=200, description="PAGEWIRE_RERANK_COUNT: passages reranked; more help little and cost time"
+    )
+    search_candidates: int = Field(
+        default=50, ge=1, le=1000, description="PAGEWIRE_SEARCH_CANDIDATES: hits that each leg gives to the fusion"
+    )
+    fusion_k: int = Field(
+        default=60, ge=1, description="PAGEWIRE_FUSION_K: RRF's constant; 60 as published (Qdrant's own default is 2)"
+    )
+    fusion_dense_weight: float = Field(
+        default=1.0, ge=0, description="PAGEWIRE_FUSION_DENSE_WEIGHT: trust in the dense leg"
+    )
+    fusion_bm25_weight: float = Field(
+        default=1.0, ge=0, description="PAGEWIRE_FUSION_BM25_WEIGHT: trust in the lexical leg"
+    )
+
+    def make_search_options(self) -> SearchOptions:
+        """The options of every search."""
+        fusion = FusionWeights(k=self.fusion_k, dense=self.fusion_dense_weight, bm25=self.fusion_bm25_weight)
+        return SearchOptions(candidates=self.search_candidates, rerank_count=self.rerank_count, fusion=fusion)

@@ -1,0 +1,20 @@
+"""Says part by part whether searches can be answered."""
+
+from services.retrieval.use_cases.search_passages import SearchDependencies
+from shared.errors import DependencyUnavailable
+
+
+async def check_readiness(deps: SearchDependencies) -> dict[str, str]:
+    """`ok` or `unavailable` per part; the reranker also `loading`, or `off` with the reason."""
+    parts = {}
+    for name, check in (("index", deps.index.check), ("registry", deps.registry.ping)):
+        try:
+            await check()
+            parts[name] = "ok"
+        except DependencyUnavailable:
+            parts[name] = "unavailable"
+    reranker = deps.reranker.state
+    parts["reranker"] = "ok" if reranker.status == "on" else reranker.status
+    if reranker.reason is not None:
+        parts["reranker"] = f"off: {reranker.reason}"
+    return parts

@@ -1,0 +1,80 @@
+"""The blob store: the bytes of documents, in a folder or an S3-compatible bucket, by one async API (obstore)."""
+
+import asyncio
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import obstore
+from obstore.exceptions import BaseError as ObstoreError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from shared.errors import DependencyUnavailable, NotFound
+
+
+def make_blob_key(tenant: str, sha256: str, document_id: str) -> str:
+    """Where a document's bytes lie.
+
+    The document's id is part of the key so that removing one document can never take away the bytes of another
+    that was uploaded with the same content in the same moment.
+    """
+    return f"{tenant}/{sha256[:2]}/{sha256}/{document_id}.pdf"
+
+
+class BlobStore:
+    """Stores whole files under keys. Raises DependencyUnavailable when the store does not answer."""
+
+    def __init__(self, url: str) -> None:
+        parsed = urlparse(url)
+        self._folder: Path | None = None
+        self._store: ObjectStore
+        if parsed.scheme == "file":
+            self._folder = Path(unquote(parsed.path))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._store = LocalStore(self._folder, mkdir=True)
+        else:
+            self._store = from_url(url, client_options={"timeout": "30s", "connect_timeout": "5s"})
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Stores a file; when the call returns, the bytes survive a power cut."""
+        try:
+            await obstore.put_async(self._store, key, path)
+        except ObstoreError as error:
+            raise DependencyUnavailable("The document store does not take files now; try again.") from error
+        if self._folder is not None:
+            await asyncio.to_thread(_sync_to_disk, self._folder / key, self._folder)
+
+    async def get_to_file(self, key: str, path: Path) -> None:
+        """Copies a blob into a local file. Raises NotFound when there is none under the key."""
+        try:
+            result = await obstore.get_async(self._store, key)
+            with await asyncio.to_thread(path.open, "wb") as file:
+                async for piece in result.stream(min_chunk_size=1024 * 1024):
+                    await asyncio.to_thread(file.write, bytes(piece))
+        except FileNotFoundError as error:
+            raise NotFound("The document's file is not in the store.", code="blob_missing") from error
+        except ObstoreError as error:
+            raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
+    async def delete(self, key: str) -> None:
+        """Removes a blob; one that is not there is fine."""
+        try:
+            await obstore.delete_async(self._store, key)
+        except FileNotFoundError:
+            return
+        except ObstoreError as error:
+            raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
+
+def _sync_to_disk(path: Path, root: Path) -> None:
+    """Flushes a file and the folders above it, up to the store's root: obstore itself does not fsync."""
+    current = path
+    while True:
+        descriptor = os.open(current, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if current == root:
+            return
+        current = current.parent

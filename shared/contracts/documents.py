@@ -1,0 +1,75 @@
+"""Wire contract of documents: what uploads return, what a record says, how lists are paged."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+
+class DocumentStatus(StrEnum):
+    """Where a document is on its way; `ready` and `failed` are final."""
+
+    QUEUED = "queued"
+    PARSING = "parsing"
+    EMBEDDING = "embedding"
+    READY = "ready"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether no worker will touch the document again."""
+        return self in (DocumentStatus.READY, DocumentStatus.FAILED)
+
+
+class DocumentFailure(BaseModel):
+    """Why a document could not be made searchable, and what its owner can do."""
+
+    code: str
+    detail: str
+    page: int | None = Field(default=None, description="counted from 1; null when the whole file is at fault")
+
+
+class DocumentWarning(BaseModel):
+    """Something that was left out of a document that is searchable all the same."""
+
+    code: str
+    detail: str
+    pages: list[int] = Field(default_factory=list, description="the pages it concerns, counted from 1")
+
+
+class DocumentRecord(BaseModel):
+    """A document as its owner sees it."""
+
+    document_id: str
+    filename: str
+    title: str
+    status: DocumentStatus
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    updated_at: datetime
+    pages_total: int = 0
+    pages_done: int = 0
+    chunks_total: int = 0
+    chunks_done: int = 0
+    warnings: list[DocumentWarning] = Field(default_factory=list)
+    failure: DocumentFailure | None = None
+
+
+class DocumentList(BaseModel):
+    """One page of documents, newest first."""
+
+    documents: list[DocumentRecord]
+    total: int
+    next_offset: int | None = Field(default=None, description="pass as `offset` for the next page; null at the end")
+
+
+class UploadAccepted(BaseModel):
+    """The answer to an upload: from here on the document is never lost."""
+
+    document_id: str
+    status: DocumentStatus
+    duplicate: bool = Field(description="the same bytes under the same name were here before: the same document")
+    pages_processed: int | None = Field(default=None, description="only with ?wait= and once ready")
+    chunks_indexed: int | None = Field(default=None, description="only with ?wait= and once ready")
+    failure: DocumentFailure | None = Field(default=None, description="only with ?wait= and when it failed")

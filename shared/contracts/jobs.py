@@ -1,0 +1,10 @@
+"""Wire contract of queued jobs: ids only, as JSON, never pickles, never document text."""
+
+from pydantic import BaseModel
+
+
+class DocumentJob(BaseModel):
+    """Names the document that a worker is to ingest or to remove."""
+
+    tenant: str
+    document_id: str

@@ -1,0 +1,99 @@
+"""Wire contract of questions: `POST /query` and the events of `POST /query/stream`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from shared.contracts.search import MAX_QUESTION_CHARS, MAX_TOP_K, DocumentId
+
+NOT_FOUND_ANSWER = "I couldn't find that in the documents."
+"""What every provider says when the passages do not hold the answer."""
+
+
+class QueryRequest(BaseModel):
+    """A question about the caller's documents."""
+
+    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
+    top_k: int = Field(default=5, ge=1, le=MAX_TOP_K, description="how many passages the answer may rest on")
+    document_ids: list[DocumentId] | None = Field(default=None, max_length=1000, description="search only these")
+    include: list[Literal["passages"]] = Field(
+        default_factory=list, description="`passages`: send the passages before the first token"
+    )
+    provider: str | None = Field(default=None, description="one of the configured providers; null: the default")
+
+
+class Source(BaseModel):
+    """A passage that was given to the language model."""
+
+    n: int = Field(ge=1, description="the number that the answer cites as [n]")
+    chunk_id: int
+    document_id: str
+    title: str
+    page: int = Field(ge=1)
+    text: str
+    score: float
+    cited: bool = Field(description="whether the answer cites it")
+
+
+class Usage(BaseModel):
+    """Tokens as the provider counted them; null where it did not say."""
+
+    provider: str
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class QueryTimings(BaseModel):
+    """Milliseconds from the arrival of the question; `rerank` is null when reranking is off."""
+
+    retrieval: float
+    rerank: float | None
+    first_token: float | None
+    total: float
+
+
+class QueryResponse(BaseModel):
+    """The whole answer at once."""
+
+    answer: str
+    sources: list[Source]
+    run_id: str
+    usage: Usage
+    timings_ms: QueryTimings
+
+
+class TokenEvent(BaseModel):
+    """`event: token`."""
+
+    token: str
+
+
+class PassagesEvent(BaseModel):
+    """`event: passages`, before the first token, when asked for."""
+
+    passages: list[Source]
+
+
+class SourcesEvent(BaseModel):
+    """`event: sources`, the last event of a stream that went well."""
+
+    sources: list[Source]
+    run_id: str
+    usage: Usage
+    timings_ms: QueryTimings
+
+
+class StreamError(BaseModel):
+    """The body of `event: error`."""
+
+    code: str
+    message: str
+    retryable: bool
+    partial: bool = Field(description="whether tokens were sent before the error")
+
+
+class ErrorEvent(BaseModel):
+    """`event: error`, the last event of a stream that went wrong."""
+
+    error: StreamError

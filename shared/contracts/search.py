@@ -1,0 +1,75 @@
+"""Wire contract of the retrieval service: `POST /search`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+MAX_QUESTION_CHARS = 4000
+MAX_TOP_K = 50
+
+
+DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""Of which any that is unknown is simply not found."""
+
+
+class SearchFilter(BaseModel):
+    """Narrows a search; the tenant always applies and is not part of it."""
+
+    document_ids: list[DocumentId] | None = Field(default=None, max_length=1000)
+
+
+class SearchRequest(BaseModel):
+    """A question of one tenant."""
+
+    tenant: str = Field(min_length=1, max_length=128)
+    query: str = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
+    top_k: int = Field(default=5, ge=1, le=MAX_TOP_K)
+    filter: SearchFilter = SearchFilter()
+
+
+class StageScores(BaseModel):
+    """What each stage thought of a passage; null where the stage did not see it or is off."""
+
+    dense: float | None = Field(default=None, description="cosine similarity, -1..1")
+    bm25: float | None = Field(default=None, description="BM25 score, 0 and up")
+    fused: float = Field(description="reciprocal rank fusion")
+    rerank: float | None = Field(default=None, description="cross-encoder, 0..1")
+
+
+class Passage(BaseModel):
+    """A chunk of a document that may hold the answer."""
+
+    document_id: str
+    chunk_id: int = Field(description="the passage's number in its document, from 0")
+    title: str
+    page: int = Field(ge=1)
+    start: int = Field(ge=0, description="first character of the passage in its page's text")
+    end: int = Field(ge=0, description="one past the last character")
+    text: str
+    score: float = Field(description="of the last stage that ran")
+    scores: StageScores
+
+
+class SearchTimings(BaseModel):
+    """Milliseconds spent per stage; `rerank` is null when reranking is off."""
+
+    embed: float
+    search: float
+    rerank: float | None
+    total: float
+
+
+class RerankerState(BaseModel):
+    """Whether passages are reranked, and if not, why."""
+
+    status: Literal["on", "off", "loading"]
+    model: str | None = None
+    reason: str | None = Field(default=None, description="set when off: disabled, weights_unavailable")
+
+
+class SearchResponse(BaseModel):
+    """Passages, best first."""
+
+    passages: list[Passage]
+    timings_ms: SearchTimings
+    reranker: RerankerState

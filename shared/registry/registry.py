@@ -1,0 +1,296 @@
+"""The document registry: the one truth about which documents there are and how far they are (Redis).
+
+Keys, `T` a tenant and `D` a document id:
+
+    pagewire:T:document:D   hash    the record
+    pagewire:T:documents    zset    ids by time of creation
+    pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
+    pagewire:T:ready        set     ids that can be searched
+    pagewire:T:lease:D      string  the token of the worker that has it, with a time to live
+    pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
+    pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
+from shared.contracts.jobs import DocumentJob
+from shared.errors import DependencyUnavailable, NotFound
+from shared.registry import scripts
+
+PENDING = "pagewire:pending"
+PURGING = "pagewire:purging"
+
+
+class LeaseLostError(Exception):
+    """Another worker took the document over, or it was deleted: stop and write nothing more."""
+
+
+@dataclass(frozen=True)
+class NewDocument:
+    """What is known of a document when its bytes have arrived."""
+
+    tenant: str
+    document_id: str
+    filename: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's right to process a document, valid while it is renewed."""
+
+    job: DocumentJob
+    token: str
+    epoch: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an ingest is; counts only grow."""
+
+    status: DocumentStatus
+    title: str | None = None
+    pages_total: int | None = None
+    pages_done: int | None = None
+    chunks_total: int | None = None
+    chunks_done: int | None = None
+
+
+class DocumentRegistry:
+    """Reads and writes records. Raises DependencyUnavailable when Redis does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
+        """Records a document as queued; returns the record and whether it is one that was there already."""
+        fields = {
+            "filename": new.filename,
+            "title": new.filename,
+            "sha256": new.sha256,
+            "size_bytes": new.size_bytes,
+        }
+        keys = [
+            _document_key(new.tenant, new.document_id),
+            f"pagewire:{new.tenant}:identities",
+            f"pagewire:{new.tenant}:documents",
+            PENDING,
+        ]
+        member = f"{new.tenant}/{new.document_id}"
+        identity = f"{new.sha256}\n{new.filename}"
+        reply = await self._run(scripts.CREATE, keys, [new.document_id, identity, _now_ms(), member, *_flatten(fields)])
+        return await self.get(new.tenant, reply[0]), bool(reply[1])
+
+    async def get(self, tenant: str, document_id: str) -> DocumentRecord:
+        """The record. Raises NotFound for unknown, deleted and other tenants' documents."""
+        fields = await self._call(self._redis.hgetall(_document_key(tenant, document_id)))
+        if not fields or fields["status"] == "deleted":
+            raise NotFound(f"There is no document {document_id!r}; GET /documents lists what there is.")
+        return _parse_record(document_id, fields)
+
+    async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[DocumentRecord], int]:
+        """Records newest first, and how many there are in all."""
+        key = f"pagewire:{tenant}:documents"
+        ids = await self._call(self._redis.zrevrange(key, offset, offset + limit - 1))
+        total = await self._call(self._redis.zcard(key))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for document_id in ids:
+                pipe.hgetall(_document_key(tenant, document_id))
+            rows = await self._call(pipe.execute())
+        found = zip(ids, rows, strict=True)
+        return [_parse_record(i, row) for i, row in found if row and row["status"] != "deleted"], total
+
+    async def count(self, tenant: str) -> tuple[int, int]:
+        """How many documents there are, and how many of them can be searched."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zcard(f"pagewire:{tenant}:documents")
+            pipe.scard(f"pagewire:{tenant}:ready")
+            total, ready = await self._call(pipe.execute())
+        return int(total), int(ready)
+
+    async def delete(self, tenant: str, document_id: str) -> None:
+        """Takes a document out of lists and answers at once; its points and bytes go later, by a purge."""
+        keys = [
+            _document_key(tenant, document_id),
+            f"pagewire:{tenant}:identities",
+            f"pagewire:{tenant}:documents",
+            PENDING,
+            f"pagewire:{tenant}:ready",
+            PURGING,
+        ]
+        if not await self._run(scripts.DELETE, keys, [document_id, f"{tenant}/{document_id}", _now_ms()]):
+            raise NotFound(f"There is no document {document_id!r}; GET /documents lists what there is.")
+
+    async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
+        """The published version of each of the documents that can be searched; others are left out."""
+        if not document_ids:
+            return {}
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for document_id in document_ids:
+                pipe.hmget(_document_key(tenant, document_id), ["status", "version"])
+            rows = await self._call(pipe.execute())
+        pairs = zip(document_ids, rows, strict=True)
+        return {document_id: row[1] for document_id, row in pairs if row[0] == "ready" and row[1]}
+
+    # --- for workers -------------------------------------------------------------------------------------
+
+    async def claim(self, job: DocumentJob, token: str, lease_ms: int) -> Lease | Literal["held", "gone"]:
+        """Takes the lease of an unfinished document.
+
+        Returns `held` when another worker has it and `gone` when there is nothing left to do. Each claim counts as
+        an attempt until `release` gives it back, so a document that kills its workers is found out.
+        """
+        keys = [_document_key(job.tenant, job.document_id), _lease_key(job), PENDING]
+        reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, _now_ms(), _member(job)])
+        if reply[0] == "claimed":
+            return Lease(job=job, token=token, epoch=int(reply[1]), attempts=int(reply[2]))
+        return "held" if reply[0] == "held" else "gone"
+
+    async def renew(self, lease: Lease, lease_ms: int) -> bool:
+        """Prolongs a lease; False when it is lost."""
+        return bool(await self._run(scripts.RENEW, [_lease_key(lease.job)], [lease.token, lease_ms]))
+
+    async def release(self, lease: Lease) -> None:
+        """Ends a lease and gives its attempt back: only a worker that dies, and so never comes here, keeps it."""
+        keys = [_lease_key(lease.job), _document_key(lease.job.tenant, lease.job.document_id)]
+        await self._run(scripts.RELEASE, keys, [lease.token])
+
+    async def update(self, lease: Lease, progress: Progress) -> None:
+        """Writes progress. Raises LeaseLostError when the lease is no longer ours."""
+        values = {name: value for name, value in vars(progress).items() if value is not None}
+        key = _document_key(lease.job.tenant, lease.job.document_id)
+        if not await self._run(scripts.UPDATE, [key], [lease.epoch, _now_ms(), *_flatten(values)]):
+            raise LeaseLostError(lease.job.document_id)
+
+    async def publish(self, lease: Lease, version: str, warnings: Sequence[DocumentWarning]) -> None:
+        """Makes a version the one that searches see. Raises LeaseLostError when the lease is no longer ours."""
+        dumped = json.dumps([warning.model_dump() for warning in warnings])
+        await self._finish(lease, "ready", {"version": version, "warnings": dumped, "failure": ""})
+
+    async def fail(self, lease: Lease, failure: DocumentFailure) -> None:
+        """Ends a document as failed. Raises LeaseLostError when the lease is no longer ours."""
+        await self._finish(lease, "failed", {"failure": failure.model_dump_json()})
+
+    async def _finish(self, lease: Lease, status: str, fields: dict[str, Any]) -> None:
+        job = lease.job
+        keys = [_document_key(job.tenant, job.document_id), PENDING, f"pagewire:{job.tenant}:ready"]
+        arguments = [lease.epoch, _now_ms(), _member(job), job.document_id, status, *_flatten(fields)]
+        if not await self._run(scripts.FINISH, keys, arguments):
+            raise LeaseLostError(job.document_id)
+
+    async def exists(self, job: DocumentJob) -> bool:
+        """Whether the document is there and not deleted."""
+        key = _document_key(job.tenant, job.document_id)
+        status = await self._call(self._redis.hget(key, "status"))
+        return status is not None and status != "deleted"
+
+    async def find_unleased(self) -> Sequence[DocumentJob]:
+        """Unfinished documents that no worker has: queued, or orphaned by a worker that died."""
+        jobs = [_parse_member(member) for member in await self._call(self._redis.smembers(PENDING))]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.exists(_lease_key(job))
+            leased = await self._call(pipe.execute()) if jobs else []
+        return [job for job, held in zip(jobs, leased, strict=True) if not held]
+
+    async def find_purgeable(self) -> Sequence[DocumentJob]:
+        """Deleted documents whose points and bytes are still to be removed."""
+        return [_parse_member(member) for member in await self._call(self._redis.smembers(PURGING))]
+
+    async def request_purge(self, job: DocumentJob) -> None:
+        """Notes that a deleted document may have points or bytes; the reconciler queues the purge."""
+        await self._call(self._redis.sadd(PURGING, _member(job)))
+
+    async def find_blob_of(self, job: DocumentJob) -> str | None:
+        """The sha-256 of a document's content, deleted or not; None when the record is gone."""
+        key = _document_key(job.tenant, job.document_id)
+        sha256: str | None = await self._call(self._redis.hget(key, "sha256"))
+        return sha256
+
+    async def forget(self, job: DocumentJob) -> None:
+        """Removes what is left of a purged document's record."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(_document_key(job.tenant, job.document_id), _lease_key(job))
+            pipe.srem(PURGING, _member(job))
+            await self._call(pipe.execute())
+
+    async def drop_all_leases(self) -> None:
+        """Frees every document. Only for a system that knows that no worker runs: standalone, at its start."""
+        jobs = [_parse_member(member) for member in await self._call(self._redis.smembers(PENDING))]
+        if jobs:
+            await self._call(self._redis.delete(*[_lease_key(job) for job in jobs]))
+
+    async def ping(self) -> None:
+        """Raises DependencyUnavailable when Redis does not answer."""
+        await self._call(self._redis.ping())
+
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return await self._call(self._redis.eval(script, len(keys), *keys, *arguments))
+
+    @staticmethod
+    async def _call(awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except (RedisError, OSError) as error:
+            message = "The document registry does not answer now; try again in a few seconds."
+            raise DependencyUnavailable(message, retry_after=5) from error
+
+
+def _document_key(tenant: str, document_id: str) -> str:
+    return f"pagewire:{tenant}:document:{document_id}"
+
+
+def _lease_key(job: DocumentJob) -> str:
+    return f"pagewire:{job.tenant}:lease:{job.document_id}"
+
+
+def _member(job: DocumentJob) -> str:
+    return f"{job.tenant}/{job.document_id}"
+
+
+def _parse_member(member: str) -> DocumentJob:
+    tenant, document_id = member.rsplit("/", 1)
+    return DocumentJob(tenant=tenant, document_id=document_id)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _flatten(fields: dict[str, Any]) -> list[Any]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def _parse_record(document_id: str, fields: dict[str, str]) -> DocumentRecord:
+    failure = fields.get("failure")
+    return DocumentRecord(
+        document_id=document_id,
+        filename=fields["filename"],
+        title=fields["title"],
+        status=DocumentStatus(fields["status"]),
+        size_bytes=int(fields["size_bytes"]),
+        sha256=fields["sha256"],
+        created_at=_parse_time(fields["created_at"]),
+        updated_at=_parse_time(fields["updated_at"]),
+        pages_total=int(fields.get("pages_total", 0)),
+        pages_done=int(fields.get("pages_done", 0)),
+        chunks_total=int(fields.get("chunks_total", 0)),
+        chunks_done=int(fields.get("chunks_done", 0)),
+        warnings=[DocumentWarning(**warning) for warning in json.loads(fields.get("warnings") or "[]")],
+        failure=DocumentFailure.model_validate_json(failure) if failure else None,
+    )
+
+
+def _parse_time(milliseconds: str) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

@@ -1,0 +1,95 @@
+"""The registry's Lua scripts: each one is a single atomic step, so a crash leaves no half of it.
+
+Every script that a worker calls checks the fencing epoch: a worker that lost its lease (it hung, or was cut off)
+cannot write over what its successor does.
+"""
+
+# KEYS: document, identities, documents, pending   ARGV: id, identity, now_ms, member, field, value, …
+# Returns {id, 1 if the document was there already}. A failed one goes back to `queued`.
+CREATE = """
+local existing = redis.call('HGET', KEYS[2], ARGV[2])
+if existing then
+  local key = string.sub(KEYS[1], 1, -(#ARGV[1] + 1)) .. existing
+  local status = redis.call('HGET', key, 'status')
+  if status and status ~= 'deleted' then
+    if status == 'failed' then
+      redis.call('HSET', key, 'status', 'queued', 'failure', '', 'attempts', 0, 'updated_at', ARGV[3],
+                 'pages_done', 0, 'chunks_done', 0)
+      redis.call('SADD', KEYS[4], string.sub(ARGV[4], 1, -(#ARGV[1] + 1)) .. existing)
+    end
+    return {existing, 1}
+  end
+end
+redis.call('HSET', KEYS[1], 'status', 'queued', 'created_at', ARGV[3], 'updated_at', ARGV[3],
+           'identity', ARGV[2], unpack(ARGV, 5))
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+redis.call('SADD', KEYS[4], ARGV[4])
+return {ARGV[1], 0}
+"""
+
+# KEYS: document, lease, pending   ARGV: token, lease_ms, now_ms, member
+# Returns {'claimed', epoch, attempts}, {'held'} or {'gone'}.
+CLAIM = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status or status == 'ready' or status == 'failed' or status == 'deleted' then
+  redis.call('SREM', KEYS[3], ARGV[4])
+  return {'gone'}
+end
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {'held'} end
+local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+local attempts = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('HSET', KEYS[1], 'updated_at', ARGV[3])
+return {'claimed', epoch, attempts}
+"""
+
+# KEYS: lease   ARGV: token, lease_ms
+RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+
+# KEYS: lease, document   ARGV: token
+RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HINCRBY', KEYS[2], 'attempts', -1) end
+return 1
+"""
+
+# KEYS: document   ARGV: epoch, now_ms, field, value, …
+# What is done only grows, also when another worker takes over and begins anew. Where it grows beyond what any attempt
+# reached, the attempts count anew: such a document does not kill its workers, somebody else does.
+UPDATE = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status or status == 'deleted' or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'updated_at', ARGV[2])
+for i = 3, #ARGV, 2 do
+  local counts = ARGV[i] == 'pages_done' or ARGV[i] == 'chunks_done'
+  local grown = counts and tonumber(ARGV[i + 1]) > tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0')
+  if grown then redis.call('HSET', KEYS[1], 'attempts', 1) end
+  if grown or not counts then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+return 1
+"""
+
+# KEYS: document, pending, ready   ARGV: epoch, now_ms, member, id, 'ready'|'failed', field, value, …
+FINISH = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status or status == 'deleted' or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[5], unpack(ARGV, 6))
+redis.call('SREM', KEYS[2], ARGV[3])
+if ARGV[5] == 'ready' then redis.call('SADD', KEYS[3], ARGV[4]) end
+return 1
+"""
+
+# KEYS: document, identities, documents, pending, ready, purging   ARGV: id, member, now_ms
+DELETE = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status or status == 'deleted' then return 0 end
+local identity = redis.call('HGET', KEYS[1], 'identity')
+if redis.call('HGET', KEYS[2], identity) == ARGV[1] then redis.call('HDEL', KEYS[2], identity) end
+redis.call('HSET', KEYS[1], 'status', 'deleted', 'updated_at', ARGV[3])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('SREM', KEYS[4], ARGV[2])
+redis.call('SREM', KEYS[5], ARGV[1])
+redis.call('SADD', KEYS[6], ARGV[2])
+return 1
+"""

@@ -1,0 +1,98 @@
+"""Settings that two or more services need. Built only in composition roots, never at import.
+
+Every field names its environment variable (`PAGEWIRE_` + the field's name in capitals), its unit and the reason
+for its default. A `.env` file in the working folder is read too; real environment variables win over it.
+"""
+
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEGABYTE = 1024 * 1024
+
+Settings = TypeVar("Settings", bound="SharedSettings")
+
+
+def load_settings(kind: type[Settings]) -> Settings:
+    """Settings from the environment; ends the process with one clear line per wrong value."""
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors(include_input=False):  # the input may be a key
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            variable = name if name.isupper() or not name else f"PAGEWIRE_{name.upper()}"
+            problems.append(f"pagewire: {variable}: {problem['msg']}".replace(": :", ":"))
+        sys.exit("\n".join(problems))
+
+
+class SharedSettings(BaseSettings):
+    """What every service is told."""
+
+    # An empty variable is an unset one: compose files and .env templates are full of them.
+    model_config = SettingsConfigDict(env_prefix="PAGEWIRE_", env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(?i:debug|info|warning|error)$",
+        description="PAGEWIRE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR",
+    )
+    log_format: str = Field(
+        default="auto",
+        pattern="^(auto|json|console)$",
+        description="PAGEWIRE_LOG_FORMAT: `auto` is coloured text on a terminal and JSON elsewhere",
+    )
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="PAGEWIRE_DATA_DIR: folder of everything that standalone keeps; also where uploads spool",
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="PAGEWIRE_REDIS_URL: queue and registry; standalone starts its own and ignores this",
+    )
+    redis_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="PAGEWIRE_REDIS_TIMEOUT_S: seconds per command; a local Redis needs <1 ms",
+    )
+    blob_url: str | None = Field(
+        default=None,
+        description="PAGEWIRE_BLOB_URL: file:///folder or s3://bucket/prefix; default: `blobs` in the data folder",
+    )
+
+    def resolve_blob_url(self) -> str:
+        """The blob store's URL, with its default filled in."""
+        return self.blob_url or (self.data_dir.absolute() / "blobs").as_uri()
+
+
+class IndexSettings(SharedSettings):
+    """What the services are told that embed text and use the vector index."""
+
+    qdrant_url: str | None = Field(
+        default=None,
+        description="PAGEWIRE_QDRANT_URL: a Qdrant server; unset means Qdrant Edge (standalone only)",
+    )
+    qdrant_api_key: str | None = Field(default=None, repr=False, description="PAGEWIRE_QDRANT_API_KEY: if it asks")
+    qdrant_timeout_s: int = Field(
+        default=10,
+        gt=0,
+        description="PAGEWIRE_QDRANT_TIMEOUT_S: seconds per call; searches take milliseconds",
+    )
+    collection: str = Field(
+        default="pagewire", description="PAGEWIRE_COLLECTION: Qdrant collection; one serves all tenants"
+    )
+    embedding_model: str = Field(
+        default="all-MiniLM-L6-v2",
+        description=(
+            "PAGEWIRE_EMBEDDING_MODEL: a sentence-transformers name or folder. The default's weights come as a"
+            " package, so that no hub is needed. Changing it needs a new collection."
+        ),
+    )
+    embedding_threads: int | None = Field(
+        default=None,
+        gt=0,
+        description="PAGEWIRE_EMBEDDING_THREADS: CPU threads of torch; default: torch's own",
+    )

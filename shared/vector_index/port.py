@@ -1,0 +1,130 @@
+"""The port of the vector index: what both engines do, and the values that cross it.
+
+Every call names a tenant, and each engine applies it inside its query: there is no way to search without one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+DENSE = "dense"
+BM25 = "bm25"
+
+
+@dataclass(frozen=True)
+class SparseVector:
+    """Term ids with their weights; both lists have the same length."""
+
+    indices: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class ChunkPayload:
+    """What a point knows besides its vectors. `start` and `end` are characters of the page's text."""
+
+    document_id: str
+    version: str
+    chunk_id: int
+    title: str
+    page: int
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class IndexPoint:
+    """A chunk ready for the index: id (a UUID), payload, unit-length dense vector and BM25 term weights."""
+
+    point_id: str
+    payload: ChunkPayload
+    dense: list[float]
+    sparse: SparseVector
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A point that one leg of a search found, with that leg's score."""
+
+    point_id: str
+    score: float
+    payload: ChunkPayload
+
+
+@dataclass(frozen=True)
+class IndexQuery:
+    """One search: both legs see the same filter.
+
+    Attributes:
+        limit: hits per leg.
+        document_ids: search only these; None: all of the tenant's.
+        excluded_versions: versions of documents, as (document_id, version), that must not appear.
+    """
+
+    dense: list[float]
+    sparse: SparseVector
+    limit: int
+    document_ids: Sequence[str] | None = None
+    excluded_versions: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class LegHits:
+    """The hits of each leg, best first; equal scores in the order of their point ids."""
+
+    dense: list[Hit]
+    bm25: list[Hit]
+
+
+class VectorIndex(Protocol):
+    """Stores points and finds them by meaning and by words. Raises DependencyUnavailable when it cannot."""
+
+    async def prepare(self) -> None:
+        """Makes the collection and its payload indexes where they are missing."""
+        ...
+
+    async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
+        """Writes points, over those with the same ids; when the call returns they survive a crash."""
+        ...
+
+    async def search(self, tenant: str, query: IndexQuery) -> LegHits:
+        """Runs both legs."""
+        ...
+
+    async def count(self, tenant: str, document_id: str | None = None) -> int:
+        """How many points a tenant or one of its documents has."""
+        ...
+
+    async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
+        """Removes a document's points; with `except_version` only those of other versions."""
+        ...
+
+    async def check(self) -> None:
+        """Raises DependencyUnavailable when the engine does not answer."""
+        ...
+
+    async def close(self) -> None:
+        """Releases the engine."""
+        ...
+
+
+def make_generation(document_id: str, version: str) -> str:
+    """One keyword per version of a document, so that a single condition can exclude any number of them."""
+    return f"{document_id}@{version}"
+
+
+TIE = 5e-6
+"""Relative. The engines sum float32 in different orders and differ by up to 5e-7 of a score."""
+
+
+def order_hits(hits: Sequence[Hit]) -> list[Hit]:
+    """Best first; hits whose scores differ by no more than engines differ stand in the order of their ids."""
+    ordered: list[Hit] = []
+    group: list[Hit] = []
+    for hit in sorted(hits, key=lambda hit: -hit.score):
+        if group and group[-1].score - hit.score > TIE * max(1.0, abs(hit.score)):
+            ordered += sorted(group, key=lambda tied: tied.point_id)
+            group = []
+        group.append(hit)
+    return ordered + sorted(group, key=lambda tied: tied.point_id)

@@ -1,0 +1,180 @@
+"""VectorIndex on a Qdrant server or cluster, by its async client."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+import httpx
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.http.exceptions import ApiException
+
+from shared.errors import DependencyUnavailable
+from shared.settings import IndexSettings
+from shared.vector_index.payload import DOCUMENT, GENERATION, KEYWORD_FIELDS, TENANT, dump_payload, load_payload
+from shared.vector_index.port import (
+    BM25,
+    DENSE,
+    Hit,
+    IndexPoint,
+    IndexQuery,
+    LegHits,
+    make_generation,
+    order_hits,
+)
+
+T = TypeVar("T")
+
+BATCH_POINTS = 64
+
+
+class ServerIndex:
+    """A VectorIndex in one collection that all tenants share.
+
+    Parameters:
+        url: of the server, e.g. http://qdrant:6333.
+        dimension: length of the dense vectors.
+        timeout_s: limit of each call, in seconds.
+    """
+
+    def __init__(self, url: str, collection: str, dimension: int, *, api_key: str | None, timeout_s: int) -> None:
+        self._collection = collection
+        self._dimension = dimension
+        # The version check would open a connection while settings are still being wired.
+        self._client = AsyncQdrantClient(url=url, api_key=api_key, timeout=timeout_s, check_compatibility=False)
+
+    async def prepare(self) -> None:
+        """Makes the collection where it is missing; several services may do so at once."""
+        if await self._call(self._client.collection_exists(self._collection)):
+            return
+        vectors = {DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)}
+        sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        try:
+            await self._client.create_collection(self._collection, vectors_config=vectors, sparse_vectors_config=sparse)
+        except (ApiException, httpx.HTTPError, OSError) as error:
+            # Somebody else made it between our question and our call; anything else is a fault.
+            if not await self._call(self._client.collection_exists(self._collection)):
+                raise _make_unavailable() from error
+        tenant_index = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+        await self._call(
+            self._client.create_payload_index(self._collection, TENANT, field_schema=tenant_index, wait=True)
+        )
+        keyword = models.PayloadSchemaType.KEYWORD
+        for field in KEYWORD_FIELDS:
+            await self._call(
+                self._client.create_payload_index(self._collection, field, field_schema=keyword, wait=True)
+            )
+
+    async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
+        """Writes points and waits until they are in the server's write-ahead log and visible."""
+        for first in range(0, len(points), BATCH_POINTS):
+            batch = [
+                models.PointStruct(
+                    id=point.point_id,
+                    vector={
+                        DENSE: point.dense,
+                        BM25: models.SparseVector(indices=point.sparse.indices, values=point.sparse.values),
+                    },
+                    payload=dump_payload(tenant, point.payload),
+                )
+                for point in points[first : first + BATCH_POINTS]
+            ]
+            await self._call(self._client.upsert(self._collection, batch, wait=True))
+
+    async def search(self, tenant: str, query: IndexQuery) -> LegHits:
+        """Runs both legs in one request."""
+        condition = _make_filter(tenant, query)
+        sparse = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
+        legs: list[tuple[list[float] | models.SparseVector, str]] = [(query.dense, DENSE), (sparse, BM25)]
+        requests = [
+            models.QueryRequest(
+                query=models.NearestQuery(nearest=vector),
+                using=name,
+                filter=condition,
+                limit=query.limit,
+                with_payload=True,
+            )
+            for vector, name in legs
+        ]
+        dense, bm25 = await self._call(self._client.query_batch_points(self._collection, requests))
+        return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
+
+    async def count(self, tenant: str, document_id: str | None = None) -> int:
+        """How many points a tenant or one of its documents has."""
+        condition = _make_document_filter(tenant, document_id)
+        result = await self._call(self._client.count(self._collection, count_filter=condition, exact=True))
+        return result.count
+
+    async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
+        """Removes a document's points; with `except_version` only those of other versions."""
+        condition = _make_document_filter(tenant, document_id, except_version)
+        selector = models.FilterSelector(filter=condition)
+        await self._call(self._client.delete(self._collection, selector, wait=True))
+
+    async def check(self) -> None:
+        """Raises DependencyUnavailable when the server does not answer or has no collection yet."""
+        if not await self._call(self._client.collection_exists(self._collection)):
+            raise _make_unavailable()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    @staticmethod
+    async def _call(awaitable: Awaitable[T]) -> T:
+        try:
+            return await awaitable
+        except (ApiException, httpx.HTTPError, OSError) as error:
+            raise _make_unavailable() from error
+
+
+async def connect_server_index(settings: IndexSettings, dimension: int) -> ServerIndex:
+    """The index of the settings, with its collection made. Raises ValueError when no server is configured."""
+    if settings.qdrant_url is None:
+        raise ValueError("PAGEWIRE_QDRANT_URL is not set: without it only the standalone system can run.")
+    # In a thread: the client reads its own version from disk.
+    index = await asyncio.to_thread(
+        ServerIndex,
+        settings.qdrant_url,
+        settings.collection,
+        dimension,
+        api_key=settings.qdrant_api_key,
+        timeout_s=settings.qdrant_timeout_s,
+    )
+    await index.prepare()
+    return index
+
+
+def _make_unavailable() -> DependencyUnavailable:
+    return DependencyUnavailable("The vector index does not answer now; try again.", retry_after=5)
+
+
+def _match(field: str, value: str) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _match_any(field: str, values: Sequence[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
+
+
+def _make_filter(tenant: str, query: IndexQuery) -> models.Filter:
+    must: list[models.Condition] = [_match(TENANT, tenant)]
+    if query.document_ids is not None:
+        must.append(_match_any(DOCUMENT, query.document_ids))
+    excluded = [make_generation(*pair) for pair in query.excluded_versions]
+    must_not: list[models.Condition] = [_match_any(GENERATION, excluded)] if excluded else []
+    return models.Filter(must=must, must_not=must_not)
+
+
+def _make_document_filter(tenant: str, document_id: str | None, except_version: str | None = None) -> models.Filter:
+    must: list[models.Condition] = [_match(TENANT, tenant)]
+    must_not: list[models.Condition] = []
+    if document_id is not None:
+        must.append(_match(DOCUMENT, document_id))
+        if except_version is not None:
+            must_not.append(_match(GENERATION, make_generation(document_id, except_version)))
+    return models.Filter(must=must, must_not=must_not)
+
+
+def _read_hits(points: Sequence[models.ScoredPoint]) -> list[Hit]:
+    hits = [Hit(str(point.id), float(point.score), load_payload(point.payload or {})) for point in points]
+    return order_hits(hits)

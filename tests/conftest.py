@@ -1,0 +1,98 @@
+"""Fixtures that more than one test needs: real servers, the real model, and a detector of blocking calls."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from shared.telemetry import configure_logging
+from tests.standalone_process import ROOT, StandaloneProcess
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+configure_logging("test", "INFO", "json")
+
+SHARED_DATA = ROOT.parent / "shared" / "data"
+CI = os.environ.get("CI") == "true"
+
+# CI tries the same examples each time, so that what fails there is what a change broke; a laptop tries new ones.
+# No deadline: these machines are noisy, and no test asserts an absolute time.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("laptop", deadline=None)
+hypothesis.settings.load_profile("ci" if CI else "laptop")
+
+
+def skip_or_fail(reason: str) -> None:
+    """A check that cannot run is skipped on a laptop and fails in CI: it never passes silently."""
+    if CI:
+        pytest.fail(f"{reason} (skips are failures where CI=true)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fails a test in which our own code blocks the event loop (files, sockets, sleeps, locks)."""
+    with blockbuster_ctx(scanned_modules=["services", "shared"]) as detector:
+        yield detector
+
+
+@pytest.fixture(scope="session")
+def private_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real redis-server for the session."""
+    from shared import private_redis as redis
+
+    folder = tmp_path_factory.mktemp("redis")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with redis.start_private_redis(folder / "data", lock.fileno()) as url:
+            yield url
+
+
+@pytest.fixture
+async def redis_url(private_redis: str) -> str:
+    """The session's redis-server, empty."""
+    from shared.redis_client import connect_redis
+
+    redis = connect_redis(private_redis, timeout_s=5)
+    await redis.flushall()
+    await redis.aclose()
+    return private_redis
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneProcess]:
+    """The whole system as a process, for the session; tests add documents of their own and name them."""
+    process = StandaloneProcess(tmp_path_factory.mktemp("standalone"))
+    yield process
+    assert process.stop() == 0, "".join(process.output)
+
+
+@pytest.fixture(scope="session")
+def standalone_url(standalone: StandaloneProcess) -> str:
+    """Where the session's system answers."""
+    return standalone.url
+
+
+@pytest.fixture(scope="session")
+def qdrant_url() -> Iterator[str]:
+    """A real Qdrant server: QDRANT_URL if set, else a container."""
+    if given := os.environ.get("QDRANT_URL"):
+        yield given
+        return
+    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
+        skip_or_fail("no Qdrant server: set QDRANT_URL or start Docker")
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "localhost")
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import HttpWaitStrategy
+
+    # The same tag as docker-compose.yml: what is tested is what is run.
+    container = DockerContainer("qdrant/qdrant:v1.16.3").with_exposed_ports(6333)
+    container.waiting_for(HttpWaitStrategy(6333, "/readyz").for_status_code(200))
+    with container as running:
+        yield f"http://127.0.0.1:{running.get_exposed_port(6333)}"

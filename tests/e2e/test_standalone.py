@@ -1,0 +1,199 @@
+"""The standalone system as a process: killed, restarted, started twice, started wrongly."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.vector_index.edge import EdgeIndex
+from tests.pdfs import make_long_pdf, make_pdf
+from tests.standalone_process import ROOT, StandaloneProcess, make_environment
+
+PROGRESS_TIMEOUT_S = 120
+
+
+Start = Callable[[Path], StandaloneProcess]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts systems, and ends those that a failed test leaves behind."""
+    started: list[StandaloneProcess] = []
+
+    def start_on(data: Path) -> StandaloneProcess:
+        started.append(StandaloneProcess(data))
+        return started[-1]
+
+    yield start_on
+    for process in started:
+        process.kill()
+
+
+def upload(process: StandaloneProcess, content: bytes, name: str, wait: int = 0) -> dict[str, Any]:
+    files = {"file": (name, content)}
+    response = httpx.post(f"{process.url}/documents", params={"wait": wait}, files=files, timeout=wait + 30)
+    assert response.status_code == 202, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def get_record(process: StandaloneProcess, document_id: str) -> dict[str, Any]:
+    body: dict[str, Any] = httpx.get(f"{process.url}/documents/{document_id}", timeout=10).json()
+    return body
+
+
+def wait_for(process: StandaloneProcess, document_id: str, field: str, wanted: object) -> dict[str, Any]:
+    """The record once a field has the wanted value (or, for a number, has passed it)."""
+    deadline = time.monotonic() + PROGRESS_TIMEOUT_S
+    while time.monotonic() < deadline:
+        record = get_record(process, document_id)
+        if record[field] == wanted or (isinstance(wanted, int) and record[field] > wanted):
+            return record
+        time.sleep(0.02)
+    raise AssertionError(f"{field} did not become {wanted!r}: {record}\n{''.join(process.output)}")
+
+
+def list_redis_servers(data: Path) -> list[int]:
+    """Processes of redis-servers that work in a data folder."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                name = (folder / "comm").read_text().strip()
+                works_in = (folder / "cwd").readlink()
+            except OSError:
+                continue  # it has just ended
+            if name.endswith("-server") and works_in == data / "redis":
+                found.append(int(folder.name))
+    return found
+
+
+def count_points(data: Path, document_id: str) -> int:
+    """Points of a document in the folder of a system that has stopped."""
+
+    async def count() -> int:
+        index = EdgeIndex(data / "index", 384)
+        await index.prepare()
+        try:
+            return await index.count("default", document_id)
+        finally:
+            await index.close()
+
+    return asyncio.run(count())
+
+
+@pytest.mark.timeout(400)
+def test_killed_in_the_middle_of_an_ingest_nothing_is_lost(start: Start, tmp_path: Path) -> None:
+    """kill -9 while chunks are written; the next start finishes the document with exactly its points, at once."""
+    content = make_long_pdf("excavator", 60)
+    process = start(tmp_path)
+    kept = upload(process, make_pdf(["The badger digs."]), "badger.pdf", wait=60)
+    document_id = upload(process, content, "excavator.pdf")["document_id"]
+    half = wait_for(process, document_id, "chunks_done", 1)
+    assert half["status"] == "embedding"
+    assert half["chunks_done"] < half["chunks_total"]
+
+    process.kill()
+    process = start(tmp_path)
+
+    assert len(list_redis_servers(tmp_path)) == 1
+    assert get_record(process, kept["document_id"])["status"] == "ready"
+    record = wait_for(process, document_id, "status", "ready")
+    assert record["chunks_done"] == record["chunks_total"] == half["chunks_total"]
+    assert (record["pages_done"], record["pages_total"]) == (60, 60)
+    control = upload(process, content, "control.pdf", wait=300)
+    assert control["chunks_indexed"] == record["chunks_total"]
+    assert process.stop() == 0
+    assert list_redis_servers(tmp_path) == []
+    assert count_points(tmp_path, document_id) == record["chunks_total"]
+
+
+def test_killed_right_after_an_upload_nothing_is_lost(start: Start, tmp_path: Path) -> None:
+    """The answer 202 is the promise: a kill in the next instant changes nothing."""
+    process = start(tmp_path)
+    document_id = upload(process, make_pdf(["The lynx hunts at dusk."]), "lynx.pdf")["document_id"]
+    process.kill()
+
+    process = start(tmp_path)
+
+    wait_for(process, document_id, "status", "ready")
+    question = {"question": "When does the lynx hunt?"}
+    answer = httpx.post(f"{process.url}/query", json=question, timeout=30).json()
+    assert "dusk" in answer["answer"]
+    assert process.stop() == 0
+
+
+def test_a_restart_keeps_every_document(start: Start, tmp_path: Path) -> None:
+    """Stopped and started again: the same list, the same answers."""
+    process = start(tmp_path)
+    upload(process, make_pdf(["The stork builds on chimneys."]), "stork.pdf", wait=60)
+    before = httpx.get(f"{process.url}/documents", timeout=10).json()
+    assert process.stop() == 0
+
+    process = start(tmp_path)
+
+    assert httpx.get(f"{process.url}/documents", timeout=10).json() == before
+    question = {"question": "Where does the stork build?"}
+    assert "chimneys" in httpx.post(f"{process.url}/query", json=question, timeout=30).json()["answer"]
+    assert process.stop() == 0
+
+
+def run_briefly(data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A start that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "services.standalone"],
+        cwd=ROOT,
+        env=make_environment(data, environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_second_instance_on_the_folder_says_so_and_ends(standalone: StandaloneProcess) -> None:
+    """It names the folder and the way out, starts no second redis-server, and the first goes on."""
+    second = run_briefly(standalone.data)
+
+    assert second.returncode == 1
+    assert str(standalone.data) in second.stderr
+    assert "PAGEWIRE_DATA_DIR" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert len(list_redis_servers(standalone.data)) == 1
+    assert httpx.get(f"{standalone.url}/health/ready", timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PAGEWIRE_LLM_PROVIDER": "skynet"}, "choose one of"),
+        ({"PAGEWIRE_LLM_PROVIDER": "openai"}, "its API key is not set"),
+        ({"PAGEWIRE_PORT": "99999"}, "PAGEWIRE_PORT"),
+        ({"PAGEWIRE_MAX_UPLOAD_MB": "much"}, "PAGEWIRE_MAX_UPLOAD_MB"),
+        ({"PAGEWIRE_LOG_LEVEL": "loud"}, "PAGEWIRE_LOG_LEVEL"),
+        ({"PAGEWIRE_DATA_DIR": "/dev/null/data"}, "PAGEWIRE_DATA_DIR"),
+    ],
+)
+def test_wrong_settings_are_one_clear_line(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+    """No traceback: the variable's name, what is wrong, and exit status 1."""
+    ended = run_briefly(tmp_path, **variables)
+
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_one_clear_line(standalone: StandaloneProcess, tmp_path: Path) -> None:
+    """It says which address and how to choose another, and leaves no redis-server behind."""
+    ended = run_briefly(tmp_path, PAGEWIRE_PORT=standalone.url.rsplit(":", 1)[1])
+
+    assert ended.returncode == 1
+    assert "PAGEWIRE_PORT" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list_redis_servers(tmp_path) == []

@@ -1,0 +1,55 @@
+"""Runs an ASGI app on a real socket with real uvicorn, in the test's own event loop."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from services.gateway.listen import bind_socket
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that answers at `url`."""
+
+    url: str
+    server: uvicorn.Server
+
+    def begin_stop(self) -> None:
+        """What SIGTERM does."""
+        self.server.should_exit = True
+
+
+@asynccontextmanager
+async def serve_app(app: FastAPI) -> AsyncIterator[RunningServer]:
+    """The running app; leaving stops it and waits for its end."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, http="httptools", timeout_graceful_shutdown=5)
+    listener = bind_socket("127.0.0.1", 0, unsent_timeout_s=5)
+    server = uvicorn.Server(config)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    started = asyncio.Event()
+    startup = server.startup
+
+    async def startup_and_tell(sockets: object = None) -> None:
+        await startup(sockets)  # type: ignore[arg-type]
+        started.set()
+
+    server.startup = startup_and_tell  # type: ignore[method-assign]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    waiter = asyncio.create_task(started.wait())
+    await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    try:
+        if task.done():
+            task.result()
+            raise RuntimeError("the server ended while it was starting")
+        yield RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", server)
+    finally:
+        server.should_exit = True
+        await task
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,69 @@
+"""Fixtures of the integration tests: a gateway in front of real parts, and a client that reads its streams."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.gateway.settings import GatewaySettings
+from shared.contracts.jobs import DocumentJob
+from shared.identifiers import make_document_id
+from shared.redis_client import connect_redis
+from shared.registry.registry import DocumentRegistry, Lease, NewDocument
+from shared.sse import EventBuilder, LineSplitter
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """An event of `/query/stream` with its data parsed."""
+
+    event: str
+    data: dict[str, Any]
+    id: str
+
+
+async def read_stream(response: httpx.Response) -> AsyncIterator[StreamEvent]:
+    """The events of a response as they arrive."""
+    lines, builder = LineSplitter(), EventBuilder()
+    async for chunk in response.aiter_bytes():
+        for line in lines.feed(chunk):
+            if (event := builder.add(line)) is not None:
+                yield StreamEvent(event.event, json.loads(event.data), event.id)
+
+
+async def ask_stream(client: httpx.AsyncClient, question: str = "How much?", **body: Any) -> list[StreamEvent]:
+    """All events of one question."""
+    async with client.stream("POST", "/query/stream", json={"question": question, **body}) as response:
+        assert response.status_code == 200, await response.aread()
+        return [event async for event in read_stream(response)]
+
+
+@pytest.fixture
+async def registry(redis_url: str) -> AsyncIterator[DocumentRegistry]:
+    """A registry on an empty Redis."""
+    redis = connect_redis(redis_url, timeout_s=5)
+    yield DocumentRegistry(redis)
+    await redis.aclose()
+
+
+@pytest.fixture
+async def ready_document(registry: DocumentRegistry) -> str:
+    """The id of a document that can be searched."""
+    new = NewDocument("default", make_document_id(), "filing.pdf", "aa", size_bytes=1)
+    await registry.create(new)
+    lease = await registry.claim(DocumentJob(tenant="default", document_id=new.document_id), "w", 30_000)
+    assert isinstance(lease, Lease)
+    await registry.publish(lease, "v1", [])
+    return new.document_id
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GatewaySettings:
+    """A gateway's settings without any provider."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GROQ_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return GatewaySettings(redis_url=redis_url, data_dir=tmp_path, llm_idle_timeout_s=1)

@@ -1,0 +1,361 @@
+"""`/query/stream` and `/query` over real HTTP, with each provider's real SDK against a server of its wire format."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from services.gateway.main import create_app, open_gateway
+from services.gateway.settings import GatewaySettings
+from shared.contracts.questions import NOT_FOUND_ANSWER
+from shared.contracts.search import Passage, RerankerState, SearchRequest, SearchResponse, SearchTimings, StageScores
+from shared.errors import DependencyUnavailable
+from tests.http_server import RunningServer, serve_app
+from tests.integration.conftest import StreamEvent, ask_stream, read_stream
+from tests.llm_server import (
+    INPUT_TOKENS,
+    MANY_TOKENS,
+    SECRET,
+    TOKENS,
+    LlmServer,
+    Scenario,
+    find_refusing_urls,
+    run_llm_server,
+)
+
+PROVIDERS = ("openai", "anthropic", "groq")
+
+
+class CannedSearch:
+    """Answers every search with the same passages: what is tested here comes after the search."""
+
+    def __init__(self, document_id: str, count: int) -> None:
+        self._passages = [make_passage(document_id, n) for n in range(count)]
+        self.broken = False
+
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        if self.broken:
+            raise DependencyUnavailable("The search does not answer now; try again.", code="search_unavailable")
+        return SearchResponse(
+            passages=self._passages[: request.top_k],
+            timings_ms=SearchTimings(embed=1, search=1, rerank=None, total=2),
+            reranker=RerankerState(status="off", reason="disabled"),
+        )
+
+    async def check_ready(self) -> dict[str, str]:
+        return {"index": "ok"}
+
+    async def close(self) -> None:
+        return None
+
+
+def make_passage(document_id: str, n: int) -> Passage:
+    text = f"Net sales of unit {n} were 383.3 billion euro."
+    scores = StageScores(dense=0.9, bm25=3.0, fused=0.03)
+    return Passage(
+        document_id=document_id,
+        chunk_id=n,
+        title="Filing",
+        page=n + 1,
+        start=0,
+        end=len(text),
+        text=text,
+        score=0.03,
+        scores=scores,
+    )
+
+
+OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+async def llm() -> AsyncIterator[LlmServer]:
+    async with run_llm_server() as server:
+        yield server
+
+
+@pytest.fixture
+def search(ready_document: str) -> CannedSearch:
+    return CannedSearch(ready_document, count=3)
+
+
+@pytest.fixture
+def servers() -> list[RunningServer]:
+    """The gateways that `open_client` started, the newest last."""
+    return []
+
+
+@pytest.fixture
+def open_client(
+    settings: GatewaySettings, search: CannedSearch, llm: LlmServer, servers: list[RunningServer]
+) -> OpenClient:
+    """Opens a gateway whose three providers all play a scenario, and a client to it."""
+
+    @asynccontextmanager
+    async def open_it(scenario: Scenario, *, refused: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+        urls = find_refusing_urls() if refused else llm.urls
+        chosen: dict[str, object] = {}
+        for provider in PROVIDERS:
+            chosen[f"{provider}_api_key"] = SecretStr("sk-ours")
+            chosen[f"{provider}_base_url"] = urls[provider]
+            chosen[f"{provider}_model"] = str(scenario)
+        configured = settings.model_copy(update=chosen)
+        app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search))
+        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+            servers.append(server)
+            yield client
+
+    return open_it
+
+
+def check_form(events: list[StreamEvent]) -> StreamEvent:
+    """What holds for every stream: tokens, then exactly one terminal event, last. Returns that one."""
+    names = [event.event for event in events]
+    assert names[-1] in ("sources", "error")
+    assert set(names[:-1]) <= {"token", "passages"}
+    assert SECRET not in str(events)
+    return events[-1]
+
+
+def join_tokens(events: list[StreamEvent]) -> str:
+    return "".join(event.data["token"] for event in events if event.event == "token")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("scenario", [Scenario.OK, Scenario.SPLIT_CHARACTER, Scenario.MANY_TOKENS])
+async def test_every_token_arrives_in_order_and_sources_come_last(
+    open_client: OpenClient, provider: str, scenario: Scenario
+) -> None:
+    """The concatenation of the tokens is the model's answer to the last character; usage is reported."""
+    async with open_client(scenario) as client:
+        events = await ask_stream(client, provider=provider)
+
+    end = check_form(events)
+    assert end.event == "sources"
+    assert join_tokens(events) == "".join(MANY_TOKENS if scenario is Scenario.MANY_TOKENS else TOKENS)
+    assert [event.id for event in events] == [str(n) for n in range(1, len(events) + 1)]
+    assert end.data["usage"]["provider"] == provider
+    assert end.data["usage"]["input_tokens"] == INPUT_TOKENS
+    assert [source["n"] for source in end.data["sources"]] == [1, 2, 3]
+    assert [source["page"] for source in end.data["sources"]] == [1, 2, 3]
+    cited = [source["n"] for source in end.data["sources"] if source["cited"]]
+    assert cited == ([] if scenario is Scenario.MANY_TOKENS else [1])
+
+
+FAILURES = [
+    # scenario, code, whether tokens come before it
+    (Scenario.STATUS_401, "llm_rejected", False),
+    (Scenario.STATUS_429, "llm_busy", False),
+    (Scenario.STATUS_500, "llm_unavailable", False),
+    (Scenario.STALL_BEFORE_TEXT, "llm_timeout", False),
+    (Scenario.ERROR_EVENT, None, True),
+    (Scenario.OVERLOADED_EVENT, None, None),
+    (Scenario.RESET, None, True),
+    (Scenario.CUT_OFF, "llm_incomplete", True),
+    (Scenario.STALL_MIDWAY, "llm_timeout", True),
+    (Scenario.BROKEN_JSON, None, None),
+    (Scenario.GIANT_LINE, None, None),
+]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(("scenario", "code", "partial"), FAILURES)
+async def test_a_provider_that_fails_is_one_error_event(
+    open_client: OpenClient, provider: str, scenario: Scenario, code: str | None, partial: bool | None
+) -> None:
+    """However the provider fails, the client gets what came before it and exactly one error, last."""
+    async with open_client(scenario) as client:
+        events = await ask_stream(client, provider=provider)
+
+    end = check_form(events)
+    assert end.event == "error"
+    error = end.data["error"]
+    assert error["message"]
+    assert error["partial"] == any(event.event == "token" for event in events)
+    if code is not None:
+        assert error["code"] == code
+    if partial is not None:
+        assert error["partial"] == partial
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_an_unreachable_provider_is_one_error_event(open_client: OpenClient, provider: str) -> None:
+    """Nobody listens: a retryable error, no token."""
+    async with open_client(Scenario.OK, refused=True) as client:
+        events = await ask_stream(client, provider=provider)
+
+    assert [event.event for event in events] == ["error"]
+    assert events[0].data["error"] == {
+        "code": "llm_unavailable",
+        "message": events[0].data["error"]["message"],
+        "retryable": True,
+        "partial": False,
+    }
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_client_that_leaves_closes_the_provider(open_client: OpenClient, llm: LlmServer, provider: str) -> None:
+    """Tokens that nobody reads are not generated: the upstream connection ends when the client's does."""
+    async with open_client(Scenario.ENDLESS) as client:
+        body = {"question": "How much?", "provider": provider}
+        async with client.stream("POST", "/query/stream", json=body) as response:
+            async for event in read_stream(response):
+                assert event.event == "token"
+                break
+        request = await llm.wait_for_request()
+        await asyncio.wait_for(request.disconnected.wait(), 5)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_client_that_leaves_a_silent_provider_closes_it(
+    open_client: OpenClient, llm: LlmServer, provider: str, settings: GatewaySettings
+) -> None:
+    """Also while nothing flows: before the provider's idle timeout has any say."""
+    settings.llm_idle_timeout_s = 60
+    async with open_client(Scenario.STALL_MIDWAY) as client:
+        body = {"question": "How much?", "provider": provider}
+        async with client.stream("POST", "/query/stream", json=body) as response:
+            async for _ in read_stream(response):
+                break
+        request = await llm.wait_for_request()
+        await asyncio.wait_for(request.disconnected.wait(), 5)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_client_that_leaves_a_whole_answer_closes_the_provider(
+    open_client: OpenClient, llm: LlmServer, provider: str
+) -> None:
+    """Also without a stream: nobody pays for an answer that nobody waits for."""
+    async with open_client(Scenario.ENDLESS) as client:
+        asking = asyncio.create_task(client.post("/query", json={"question": "How much?", "provider": provider}))
+        request = await llm.wait_for_request()
+        await request.started.wait()
+        asking.cancel()
+        await asyncio.wait_for(request.disconnected.wait(), 5)
+
+
+async def test_a_server_that_stops_says_so_in_every_stream(
+    open_client: OpenClient, settings: GatewaySettings, llm: LlmServer, servers: list[RunningServer]
+) -> None:
+    """A stream that is open when the server stops ends with a retryable error, also while the provider is silent."""
+    settings.llm_idle_timeout_s = 60
+    events: list[StreamEvent] = []
+
+    async def listen(client: httpx.AsyncClient) -> None:
+        body = {"question": "How much?", "provider": "openai"}
+        async with client.stream("POST", "/query/stream", json=body) as response:
+            events.extend([event async for event in read_stream(response)])
+
+    async with open_client(Scenario.STALL_MIDWAY) as client:
+        listener = asyncio.create_task(listen(client))
+        request = await llm.wait_for_request()
+        await request.started.wait()
+        servers[-1].begin_stop()
+        await asyncio.wait_for(listener, 10)
+
+    assert check_form(events).data["error"]["code"] == "server_shutdown"
+    assert events[-1].data["error"]["retryable"] is True
+
+
+async def test_passages_come_first_when_asked_for(open_client: OpenClient) -> None:
+    """`include: ["passages"]` shows the passages before the first token, not yet cited."""
+    async with open_client(Scenario.OK) as client:
+        events = await ask_stream(client, provider="openai", include=["passages"], top_k=2)
+
+    assert [event.event for event in events[:2]] == ["passages", "token"]
+    assert [passage["cited"] for passage in events[0].data["passages"]] == [False, False]
+    assert check_form(events).event == "sources"
+
+
+async def test_a_search_that_fails_is_one_error_event(open_client: OpenClient, search: CannedSearch) -> None:
+    """No passages, no call to the provider, one error."""
+    search.broken = True
+    async with open_client(Scenario.OK) as client:
+        events = await ask_stream(client, provider="openai")
+        whole = await client.post("/query", json={"question": "How much?"})
+
+    assert [event.event for event in events] == ["error"]
+    assert events[0].data["error"]["code"] == "search_unavailable"
+    assert (whole.status_code, whole.json()["error"]["code"]) == (503, "search_unavailable")
+
+
+async def test_no_passages_means_not_found_without_a_provider(
+    open_client: OpenClient, search: CannedSearch, llm: LlmServer
+) -> None:
+    """Nothing was retrieved: the fixed answer, no sources, and no money spent."""
+    search._passages = []
+    async with open_client(Scenario.OK) as client:
+        events = await ask_stream(client, provider="openai")
+
+    assert join_tokens(events) == NOT_FOUND_ANSWER
+    assert check_form(events).data["sources"] == []
+    assert llm.requests == []
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_the_whole_answer_in_one_call(open_client: OpenClient, provider: str) -> None:
+    """`/query` gives the same answer, sources and usage without a stream."""
+    async with open_client(Scenario.OK) as client:
+        response = await client.post("/query", json={"question": "How much?", "provider": provider})
+
+    body = response.json()
+    assert response.status_code == 200
+    assert body["answer"] == "".join(TOKENS).strip()
+    assert body["usage"]["input_tokens"] == INPUT_TOKENS
+    assert [source["cited"] for source in body["sources"]] == [True, False, False]
+    assert body["run_id"].startswith("run_")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    ("scenario", "status", "code"),
+    [(Scenario.STATUS_401, 502, "llm_rejected"), (Scenario.STATUS_429, 503, "llm_busy")],
+)
+async def test_a_provider_that_fails_is_a_status_without_a_stream(
+    open_client: OpenClient, provider: str, scenario: Scenario, status: int, code: str
+) -> None:
+    """`/query` answers with the error body, without what the provider said."""
+    async with open_client(scenario) as client:
+        response = await client.post("/query", json={"question": "How much?", "provider": provider})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert SECRET not in response.text
+
+
+async def test_the_headers_let_streams_through_proxies(open_client: OpenClient) -> None:
+    """Event-stream, not cached, not buffered by nginx, with the request's id."""
+    async with (
+        open_client(Scenario.OK) as client,
+        client.stream("POST", "/query/stream", json={"question": "How much?"}, headers={"X-Request-ID": "my-id"}) as r,
+    ):
+        await r.aread()
+
+    assert r.headers["content-type"].startswith("text/event-stream")
+    assert r.headers["cache-control"] == "no-store"
+    assert r.headers["x-accel-buffering"] == "no"
+    assert r.headers["x-request-id"] == "my-id"
+
+
+async def test_the_form_of_the_wire(open_client: OpenClient) -> None:
+    """`event:`, `id:` and one `data:` line of JSON, ended by a blank line: what simple clients can split."""
+    async with open_client(Scenario.OK) as client:
+        response = await client.post("/query/stream", json={"question": "How much?", "provider": "openai"})
+
+    first, second, *_ = response.text.split("\n\n")
+    assert first == 'event: token\nid: 1\ndata: {"token": "Net"}'
+    assert second == 'event: token\nid: 2\ndata: {"token": " sales"}'
+    assert response.text.endswith("}\n\n")
+
+
+async def test_a_silent_provider_is_bridged_by_heartbeats(open_client: OpenClient, settings: GatewaySettings) -> None:
+    """While no token comes, comments do: proxies cut connections that say nothing."""
+    settings.heartbeat_s = 1
+    settings.llm_idle_timeout_s = 3
+    async with open_client(Scenario.STALL_BEFORE_TEXT) as client:
+        response = await client.post("/query/stream", json={"question": "How much?", "provider": "openai"})
+
+    assert ": ping\n\n" in response.text
+    assert "event: error" in response.text

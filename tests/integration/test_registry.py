@@ -1,0 +1,227 @@
+"""The registry on a real Redis: identities, leases, fencing, deletion."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.contracts.documents import DocumentFailure, DocumentStatus, DocumentWarning
+from shared.contracts.jobs import DocumentJob
+from shared.errors import DependencyUnavailable, NotFound
+from shared.identifiers import make_document_id
+from shared.redis_client import connect_redis
+from shared.registry.registry import DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress
+
+FAILURE = DocumentFailure(code="damaged", detail="Save a new copy.")
+
+
+@pytest.fixture
+async def registry(redis_url: str) -> AsyncIterator[DocumentRegistry]:
+    redis = connect_redis(redis_url, timeout_s=5)
+    yield DocumentRegistry(redis)
+    await redis.aclose()
+
+
+def make_new(sha256: str = "aa", filename: str = "a.pdf", tenant: str = "t") -> NewDocument:
+    return NewDocument(tenant, make_document_id(), filename, sha256, size_bytes=10)
+
+
+async def claim(registry: DocumentRegistry, new: NewDocument, token: str = "w1", lease_ms: int = 30_000) -> Lease:
+    lease = await registry.claim(DocumentJob(tenant=new.tenant, document_id=new.document_id), token, lease_ms)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+async def test_the_same_upload_is_the_same_document(registry: DocumentRegistry) -> None:
+    """Same bytes and name in a tenant: one record. Another name, other bytes or another tenant: another one."""
+    first = make_new()
+    record, duplicate = await registry.create(first)
+    assert (record.document_id, record.status, duplicate) == (first.document_id, DocumentStatus.QUEUED, False)
+
+    again, duplicate = await registry.create(make_new())
+    assert (again.document_id, duplicate) == (first.document_id, True)
+
+    for other in (make_new(filename="b.pdf"), make_new(sha256="bb"), make_new(tenant="u")):
+        assert (await registry.create(other))[1] is False
+    assert (await registry.list("t", 0, 10))[1] == 3
+
+
+async def test_twenty_uploads_at_once_are_one_document(registry: DocumentRegistry) -> None:
+    """Exactly one of many concurrent identical uploads makes the record."""
+    results = await asyncio.gather(*(registry.create(make_new()) for _ in range(20)))
+
+    assert len({record.document_id for record, _ in results}) == 1
+    assert sum(not duplicate for _, duplicate in results) == 1
+
+
+async def test_a_failed_document_is_tried_again_when_it_is_uploaded_again(registry: DocumentRegistry) -> None:
+    """The same document goes back to `queued`, without its failure and with all its attempts."""
+    new = make_new()
+    await registry.create(new)
+    await registry.fail(await claim(registry, new), FAILURE)
+    assert (await registry.get("t", new.document_id)).failure == FAILURE
+
+    record, duplicate = await registry.create(make_new())
+
+    assert duplicate
+    assert (record.document_id, record.status, record.failure) == (new.document_id, DocumentStatus.QUEUED, None)
+    assert [job.document_id for job in await registry.find_unleased()] == []  # the old lease still runs
+    await registry.drop_all_leases()
+    assert [job.document_id for job in await registry.find_unleased()] == [new.document_id]
+
+
+async def test_one_worker_at_a_time(registry: DocumentRegistry) -> None:
+    """A second claim is refused while the lease runs, and possible when it is released or has run out."""
+    new = make_new()
+    await registry.create(new)
+    job = DocumentJob(tenant="t", document_id=new.document_id)
+    first = await claim(registry, new)
+
+    assert await registry.claim(job, "w2", 30_000) == "held"
+    await registry.release(first)
+    second = await claim(registry, new, "w2", lease_ms=1)
+
+    assert second.epoch == first.epoch + 1
+    assert second.attempts == 1
+    third = await poll_claim(registry, job)
+    assert third.attempts == 2
+
+
+async def poll_claim(registry: DocumentRegistry, job: DocumentJob) -> Lease:
+    """Claims as soon as Redis has let the old lease go."""
+    while True:
+        lease = await registry.claim(job, "w3", 30_000)
+        if isinstance(lease, Lease):
+            return lease
+
+
+async def test_a_worker_that_lost_its_lease_writes_nothing(registry: DocumentRegistry) -> None:
+    """Progress, publication and failure of an older epoch are refused: the successor's word stands."""
+    new = make_new()
+    await registry.create(new)
+    stale = await claim(registry, new, lease_ms=1)
+    successor = await poll_claim(registry, stale.job)
+
+    with pytest.raises(LeaseLostError):
+        await registry.update(stale, Progress(DocumentStatus.PARSING, pages_done=1))
+    with pytest.raises(LeaseLostError):
+        await registry.publish(stale, "stale", [])
+    with pytest.raises(LeaseLostError):
+        await registry.fail(stale, FAILURE)
+    assert await registry.renew(stale, 1000) is False
+    await registry.release(stale)
+    assert await registry.renew(successor, 30_000) is True
+
+    await registry.publish(successor, "v2", [])
+    assert await registry.get_active_versions("t", [new.document_id]) == {new.document_id: "v2"}
+
+
+async def test_progress_and_warnings_are_on_the_record(registry: DocumentRegistry) -> None:
+    """What a worker reports is what the owner reads; counts that a report leaves out stay."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.update(lease, Progress(DocumentStatus.PARSING, title="A title", pages_total=9, pages_done=4))
+    await registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=30, chunks_done=10))
+    warning = DocumentWarning(code="pages_without_text", detail="Run OCR.", pages=[2, 3])
+
+    record = await registry.get("t", new.document_id)
+    assert (record.title, record.pages_total, record.pages_done) == ("A title", 9, 4)
+    assert (record.status, record.chunks_total, record.chunks_done) == (DocumentStatus.EMBEDDING, 30, 10)
+
+    await registry.publish(lease, "v1", [warning])
+    assert (await registry.get("t", new.document_id)).warnings == [warning]
+    assert await registry.count("t") == (1, 1)
+
+
+async def test_progress_never_goes_back(registry: DocumentRegistry) -> None:
+    """A worker that takes over begins anew, but what is done only grows; only a new try starts from nothing."""
+    new = make_new()
+    await registry.create(new)
+    first = await claim(registry, new, lease_ms=1)
+    await registry.update(first, Progress(DocumentStatus.PARSING, pages_total=50, pages_done=40))
+    second = await poll_claim(registry, first.job)
+
+    await registry.update(second, Progress(DocumentStatus.PARSING, pages_done=10))
+    assert (await registry.get("t", new.document_id)).pages_done == 40
+    await registry.update(second, Progress(DocumentStatus.PARSING, pages_done=50))
+    assert (await registry.get("t", new.document_id)).pages_done == 50
+
+    await registry.fail(second, FAILURE)
+    assert (await registry.create(make_new()))[0].pages_done == 0
+
+
+async def test_a_deleted_document_is_gone_at_once(registry: DocumentRegistry) -> None:
+    """Record, list, search and re-upload know nothing of it; only the purge does, until it is done."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.publish(lease, "v1", [])
+
+    await registry.delete("t", new.document_id)
+
+    with pytest.raises(NotFound):
+        await registry.get("t", new.document_id)
+    with pytest.raises(NotFound):
+        await registry.delete("t", new.document_id)
+    assert await registry.list("t", 0, 10) == ([], 0)
+    assert await registry.get_active_versions("t", [new.document_id]) == {}
+    assert await registry.count("t") == (0, 0)
+    assert await registry.find_purgeable() == [lease.job]
+    assert await registry.find_blob_of(lease.job) == "aa"
+    again, duplicate = await registry.create(make_new())
+    assert not duplicate
+    assert again.document_id != new.document_id
+
+    await registry.forget(lease.job)
+    assert await registry.find_purgeable() == []
+
+
+async def test_a_worker_cannot_publish_a_deleted_document(registry: DocumentRegistry) -> None:
+    """Deleted while it is ingested: it stays deleted."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.delete("t", new.document_id)
+
+    with pytest.raises(LeaseLostError):
+        await registry.publish(lease, "v1", [])
+
+    assert await registry.claim(lease.job, "w2", 1000) == "gone"
+    assert not await registry.exists(lease.job)
+
+
+async def test_another_tenants_document_is_not_found(registry: DocumentRegistry) -> None:
+    """Ids of others are 404 for everything."""
+    new = make_new()
+    await registry.create(new)
+
+    with pytest.raises(NotFound):
+        await registry.get("u", new.document_id)
+    with pytest.raises(NotFound):
+        await registry.delete("u", new.document_id)
+    assert await registry.get_active_versions("u", [new.document_id]) == {}
+
+
+async def test_lists_are_paged_newest_first(registry: DocumentRegistry) -> None:
+    """Pages are disjoint and complete."""
+    made = [(await registry.create(make_new(sha256=str(n))))[0].document_id for n in range(5)]
+
+    first, total = await registry.list("t", 0, 3)
+    second, _ = await registry.list("t", 3, 3)
+
+    assert total == 5
+    assert sorted(record.document_id for record in [*first, *second]) == sorted(made)
+    times = [record.created_at for record in [*first, *second]]
+    assert times == sorted(times, reverse=True)
+
+
+async def test_redis_away_is_a_typed_error() -> None:
+    """Nobody listens: DependencyUnavailable with Retry-After, not a redis exception."""
+    redis = connect_redis("redis://127.0.0.1:9/0", timeout_s=0.5)
+
+    with pytest.raises(DependencyUnavailable) as caught:
+        await DocumentRegistry(redis).get("t", "doc")
+
+    assert caught.value.retry_after is not None
+    await redis.aclose()

@@ -1,0 +1,166 @@
+"""The cross-encoder: a small one made here and loaded by path; and what happens when there are no weights."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.retrieval.adapters.cross_encoder import CrossEncoderReranker
+from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.ports import Reranker
+from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
+from shared.contracts.search import SearchRequest
+from shared.embedding.dense import DenseEmbedder, locate_model
+from shared.embedding.sparse import Bm25Encoder
+from shared.identifiers import make_point_id
+from shared.registry.registry import DocumentRegistry
+from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.port import ChunkPayload, IndexPoint
+from tests.standalone_process import ROOT
+
+TEXTS = ["The crane lifts nine tonnes.", "The crane is yellow.", "Otters eat fish.", "A crane is also a bird."]
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny cross-encoder with random weights, saved to a folder, with MiniLM's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("cross-encoder")
+    torch.manual_seed(7)
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    config.num_labels = 1
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(locate_model("all-MiniLM-L6-v2")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[DenseEmbedder]:
+    embedder = DenseEmbedder("all-MiniLM-L6-v2")
+    yield embedder
+    embedder.close()
+
+
+async def search(
+    reranker: Reranker, embedder: DenseEmbedder, registry: DocumentRegistry, document_id: str, folder: Path
+) -> object:
+    """The response to one search over TEXTS, which are one published document."""
+    index, bm25 = EdgeIndex(folder / "index", embedder.dimension), Bm25Encoder()
+    await index.prepare()
+    dense, sparse = await embedder.embed_passages(TEXTS), bm25.encode_passages(TEXTS)
+    points = [
+        IndexPoint(
+            make_point_id("default", document_id, "v1", n),
+            ChunkPayload(document_id, "v1", n, "T", 1, 0, len(text), text),
+            dense[n].tolist(),
+            sparse[n],
+        )
+        for n, text in enumerate(TEXTS)
+    ]
+    await index.upsert("default", points)
+    options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
+    deps = SearchDependencies(embedder, bm25, index, registry, reranker, options)
+    try:
+        return await search_passages(SearchRequest(tenant="default", query="How much does the crane lift?"), deps)
+    finally:
+        await index.close()
+
+
+async def test_passages_stand_in_the_cross_encoders_order(
+    cross_encoder: Path,
+    embedder: DenseEmbedder,
+    registry: DocumentRegistry,
+    ready_document: str,
+    tmp_path: Path,
+) -> None:
+    """With weights in a folder: the order and the score are the cross-encoder's own, and the state says `on`."""
+    from sentence_transformers import CrossEncoder
+
+    reranker = CrossEncoderReranker(str(cross_encoder))
+    await asyncio.to_thread(reranker.loaded.wait, 60)
+    model = await asyncio.to_thread(CrossEncoder, str(cross_encoder), num_labels=1)
+    pairs = [("How much does the crane lift?", text) for text in TEXTS]
+    expected = await asyncio.to_thread(model.predict, pairs)
+
+    response = await search(reranker, embedder, registry, ready_document, tmp_path)
+
+    assert response.reranker.status == "on"  # type: ignore[attr-defined]
+    assert response.timings_ms.rerank > 0  # type: ignore[attr-defined]
+    passages = response.passages  # type: ignore[attr-defined]
+    order = sorted(range(len(TEXTS)), key=lambda n: -expected[n])
+    assert [passage.chunk_id for passage in passages] == order
+    assert [passage.score for passage in passages] == pytest.approx([expected[n] for n in order], abs=1e-5)
+    assert all(passage.scores.rerank == passage.score for passage in passages)
+    await asyncio.to_thread(reranker.close)
+
+
+async def test_without_weights_searches_are_answered_and_say_so(
+    embedder: DenseEmbedder, registry: DocumentRegistry, ready_document: str, tmp_path: Path
+) -> None:
+    """A model that cannot be had: fused order, `rerank` null in the timings, state `off` with the reason."""
+    reranker = CrossEncoderReranker(str(tmp_path / "no-such-model"))
+    await asyncio.to_thread(reranker.loaded.wait, 60)
+
+    response = await search(reranker, embedder, registry, ready_document, tmp_path)
+
+    assert response.reranker.status == "off"  # type: ignore[attr-defined]
+    assert response.reranker.reason == "weights_unavailable"  # type: ignore[attr-defined]
+    assert response.timings_ms.rerank is None  # type: ignore[attr-defined]
+    passages = response.passages  # type: ignore[attr-defined]
+    assert passages[0].chunk_id == 0
+    assert [passage.score for passage in passages] == sorted((p.score for p in passages), reverse=True)
+    await asyncio.to_thread(reranker.close)
+
+
+def test_a_hub_that_does_not_answer_delays_nothing() -> None:
+    """A hub that takes the connection and stays silent: the reranker is `loading` at once and the process can end."""
+    script = (
+        "from services.retrieval.adapters.cross_encoder import CrossEncoderReranker\n"
+        "import time\n"
+        "started = time.monotonic()\n"
+        "reranker = CrossEncoderReranker('cross-encoder/ms-marco-MiniLM-L6-v2')\n"
+        "connection = None\n"
+        "print(reranker.state.status, time.monotonic() - started < 5, flush=True)\n"
+        "input()\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        environment = os.environ | {
+            "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}",
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        hub.settimeout(60)
+        connection, _ = hub.accept()
+        with connection:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline().split() == ["loading", "True"]
+            ended = time.monotonic()
+            process.stdin.write("\n")
+            process.stdin.close()
+            assert process.wait(30) == 0
+            assert time.monotonic() - ended < 20
+        process.stdout.close()

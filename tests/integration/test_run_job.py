@@ -1,0 +1,274 @@
+"""What a worker does with a job on a real Redis, with the real parser, model and index: leases, retries, crashes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from arq.connections import ArqRedis
+from numpy.typing import NDArray
+
+from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
+from services.ingest.settings import IngestSettings
+from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.use_cases.reconcile import reconcile
+from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
+from services.ingest.worker import IngestWorker
+from shared.blobs import BlobStore, make_blob_key
+from shared.contracts.documents import DocumentStatus
+from shared.contracts.jobs import DocumentJob
+from shared.embedding.dense import DenseEmbedder
+from shared.embedding.sparse import Bm25Encoder
+from shared.errors import DependencyUnavailable
+from shared.identifiers import make_document_id
+from shared.queue import INGEST, QUEUE_NAME, connect_queue, enqueue, make_job_id
+from shared.registry.registry import DocumentRegistry, NewDocument
+from shared.tasks import end_tasks
+from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.port import IndexPoint
+from tests.pdfs import make_long_pdf, make_pdf
+
+
+@pytest.fixture(scope="module")
+def embedder() -> DenseEmbedder:
+    return DenseEmbedder("all-MiniLM-L6-v2")
+
+
+class GatedEmbedder:
+    """The real embedder, but it waits at a gate, so that a test can act in the middle of an ingest."""
+
+    def __init__(self, embedder: DenseEmbedder) -> None:
+        self._embedder = embedder
+        self.max_tokens = embedder.max_tokens
+        self.reached = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._embedder.count_tokens(texts)
+
+    async def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.reached.set()
+        await self.gate.wait()
+        return await self._embedder.embed_passages(texts)
+
+
+class FlakyIndex(EdgeIndex):
+    """The real index, which does not answer as long as `away` is set: a fault that Edge cannot be made to have."""
+
+    away = False
+
+    async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
+        if self.away:
+            raise DependencyUnavailable("The vector index does not answer now; try again.")
+        await super().upsert(tenant, points)
+
+
+@pytest.fixture
+async def index(tmp_path: Path) -> AsyncIterator[FlakyIndex]:
+    index = FlakyIndex(tmp_path / "index", 384)
+    await index.prepare()
+    yield index
+    await index.close()
+
+
+@pytest.fixture
+async def gated(embedder: DenseEmbedder) -> GatedEmbedder:
+    gated = GatedEmbedder(embedder)
+    gated.gate.set()
+    return gated
+
+
+@pytest.fixture
+async def deps(
+    registry: DocumentRegistry, index: FlakyIndex, gated: GatedEmbedder, tmp_path: Path
+) -> IngestDependencies:
+    return IngestDependencies(
+        registry=registry,
+        blobs=await asyncio.to_thread(BlobStore, (tmp_path / "blobs").as_uri()),
+        parser=ProcessPdfParser(ParseLimits(memory_mb=2048, cpu_s=30, wall_s=60, max_pages=1000)),
+        embedder=gated,
+        bm25=Bm25Encoder(),
+        index=index,
+    )
+
+
+@pytest.fixture
+async def queue(redis_url: str) -> AsyncIterator[ArqRedis]:
+    queue = connect_queue(redis_url, timeout_s=5)
+    yield queue
+    await queue.aclose()
+
+
+async def accept(deps: IngestDependencies, tmp_path: Path, content: bytes) -> DocumentJob:
+    """A document as the gateway leaves it: bytes stored, recorded, not yet queued."""
+    new = NewDocument("t", make_document_id(), "a.pdf", "aa" + make_document_id(), len(content))
+    path = tmp_path / new.document_id
+    await asyncio.to_thread(path.write_bytes, content)
+    await deps.blobs.put_file(make_blob_key("t", new.sha256, new.document_id), path)
+    await deps.registry.create(new)
+    return DocumentJob(tenant="t", document_id=new.document_id)
+
+
+async def run(job: DocumentJob, deps: IngestDependencies, lease_s: float = 30, max_attempts: int = 3) -> Outcome:
+    async def keep_mark() -> None:
+        return None
+
+    return await run_ingest_job(job, deps, lease_s=lease_s, max_attempts=max_attempts, keep_mark=keep_mark)
+
+
+async def get_status(deps: IngestDependencies, job: DocumentJob) -> DocumentStatus:
+    return (await deps.registry.get(job.tenant, job.document_id)).status
+
+
+async def test_an_ingest_twice_is_an_ingest_once(deps: IngestDependencies, index: FlakyIndex, tmp_path: Path) -> None:
+    """Run again after it crashed at the very end, it writes the same points over the old ones."""
+    job = await accept(deps, tmp_path, make_long_pdf("crane", 5))
+    assert await run(job, deps) is Outcome.DONE
+    points = await index.count("t")
+    record = await deps.registry.get("t", job.document_id)
+    assert record.chunks_done == record.chunks_total == points > 5
+
+    # As if the worker had died before it published.
+    redis: Any = deps.registry._redis
+    await redis.hset(f"pagewire:t:document:{job.document_id}", "status", "embedding")
+    assert await run(job, deps) is Outcome.DONE
+
+    assert await index.count("t") == points
+    assert await get_status(deps, job) is DocumentStatus.READY
+
+
+async def test_an_index_that_is_away_is_tried_again(
+    deps: IngestDependencies, index: FlakyIndex, tmp_path: Path
+) -> None:
+    """Not the document's fault: it stays unfinished, loses no attempt, and is ready once the index is back."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    index.away = True
+    for _ in range(5):
+        assert await run(job, deps, max_attempts=3) is Outcome.RETRY
+    assert await get_status(deps, job) is DocumentStatus.EMBEDDING
+
+    index.away = False
+
+    assert await run(job, deps, max_attempts=3) is Outcome.DONE
+    assert await get_status(deps, job) is DocumentStatus.READY
+
+
+async def test_a_document_that_kills_its_workers_is_failed(deps: IngestDependencies, tmp_path: Path) -> None:
+    """A worker that dies does not give its attempt back; after the last one the document fails."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    for attempt in range(3):
+        claimed = await deps.registry.claim(job, f"dies-{attempt}", 30_000)
+        assert not isinstance(claimed, str)
+        await deps.registry.drop_all_leases()
+
+    assert await run(job, deps, max_attempts=3) is Outcome.DONE
+
+    record = await deps.registry.get("t", job.document_id)
+    assert record.failure is not None
+    assert (record.status, record.failure.code) == (DocumentStatus.FAILED, "crashes_worker")
+
+
+async def test_a_lost_blob_is_a_failure_with_a_reason(deps: IngestDependencies, tmp_path: Path) -> None:
+    """Bytes that somebody removed from the store do not make a document hang."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    sha256 = (await deps.registry.get("t", job.document_id)).sha256
+    await deps.blobs.delete(make_blob_key("t", sha256, job.document_id))
+
+    assert await run(job, deps) is Outcome.DONE
+
+    record = await deps.registry.get("t", job.document_id)
+    assert record.failure is not None
+    assert record.failure.code == "blob_missing"
+
+
+async def test_a_lease_is_renewed_as_long_as_the_work_takes(
+    deps: IngestDependencies, gated: GatedEmbedder, tmp_path: Path
+) -> None:
+    """An ingest that takes several leases' time keeps its document: nobody else can claim it."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    gated.gate.clear()
+    work = asyncio.create_task(run(job, deps, lease_s=0.3))
+    await gated.reached.wait()
+
+    for _ in range(10):
+        assert await deps.registry.claim(job, "other", 1000) == "held"
+        await asyncio.sleep(0.1)
+    gated.gate.set()
+
+    assert await work is Outcome.DONE
+    assert await get_status(deps, job) is DocumentStatus.READY
+
+
+async def test_a_document_deleted_during_its_ingest_leaves_no_points(
+    deps: IngestDependencies, gated: GatedEmbedder, index: FlakyIndex, tmp_path: Path
+) -> None:
+    """The delete wins, also when the purge has run before the worker writes its next points."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    gated.gate.clear()
+    work = asyncio.create_task(run(job, deps))
+    await gated.reached.wait()
+    await deps.registry.delete("t", job.document_id)
+    assert await run_purge_job(job, deps) is Outcome.DONE
+    gated.gate.set()
+
+    assert await work is Outcome.DONE
+    assert await deps.registry.find_purgeable() == [job]
+    assert await run_purge_job(job, deps) is Outcome.DONE
+
+    assert await index.count("t") == 0
+    assert not await deps.registry.exists(job)
+
+
+async def test_a_worker_that_is_stopped_hands_its_document_over(
+    deps: IngestDependencies, gated: GatedEmbedder, tmp_path: Path
+) -> None:
+    """Cancelled in the middle, it lets the lease go at once and costs no attempt."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    gated.gate.clear()
+    for _ in range(5):
+        gated.reached.clear()
+        work = asyncio.create_task(run(job, deps, max_attempts=3))
+        await gated.reached.wait()
+        await end_tasks(work)
+    gated.gate.set()
+
+    assert await run(job, deps, max_attempts=3) is Outcome.DONE
+    assert await get_status(deps, job) is DocumentStatus.READY
+
+
+async def test_the_reconciler_queues_what_the_queue_lost(
+    deps: IngestDependencies, queue: ArqRedis, tmp_path: Path
+) -> None:
+    """A recorded document without a job gets one, one with a job gets none, and a deleted one is purged."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+
+    assert await reconcile(deps.registry, queue, 30_000) == 1
+    assert await reconcile(deps.registry, queue, 30_000) == 0
+    await queue.delete(QUEUE_NAME, f"arq:job:{make_job_id(INGEST, job)}")
+    assert await reconcile(deps.registry, queue, 30_000) == 1
+
+    other = await accept(deps, tmp_path, make_pdf(["some text"]))
+    await deps.registry.delete("t", other.document_id)
+    assert await reconcile(deps.registry, queue, 30_000) == 1
+
+
+async def test_a_worker_finishes_what_a_dead_one_left(
+    deps: IngestDependencies, queue: ArqRedis, redis_url: str, tmp_path: Path
+) -> None:
+    """A job that arq believes to be running for its whole timeout is taken over when the lease has run out."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    await enqueue(queue, INGEST, job)
+    await deps.registry.claim(job, "dead worker", 300)
+    await queue.psetex("arq:in-progress:" + f"{INGEST}:t:{job.document_id}", 3_600_000, b"1")
+    settings = IngestSettings(redis_url=redis_url, lease_s=0.3, reconcile_interval_s=0.1)
+
+    worker = asyncio.create_task(IngestWorker(settings, deps, queue).run())
+    try:
+        while await get_status(deps, job) is not DocumentStatus.READY:
+            await asyncio.sleep(0.05)
+    finally:
+        await end_tasks(worker)
+
+    assert (await deps.registry.get("t", job.document_id)).chunks_done == 1

@@ -1,0 +1,78 @@
+"""Which language models a configuration gives, and which of them answers by default."""
+
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+
+from services.gateway.adapters.language_models import (
+    LanguageModelConfig,
+    build_language_models,
+    choose_default_provider,
+)
+
+KEY = SecretStr("sk-key")
+NOTHING = LanguageModelConfig(
+    openai_api_key=None,
+    openai_base_url=None,
+    openai_model="gpt",
+    anthropic_api_key=None,
+    anthropic_base_url=None,
+    anthropic_model="claude",
+    groq_api_key=None,
+    groq_base_url=None,
+    groq_model="llama",
+    idle_timeout_s=1,
+    connect_timeout_s=1,
+    max_output_tokens=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (NOTHING, {"extractive"}),
+        (replace(NOTHING, groq_api_key=SecretStr(" ")), {"extractive"}),
+        (replace(NOTHING, openai_base_url="http://127.0.0.1:11434/v1"), {"openai", "extractive"}),
+        (replace(NOTHING, openai_api_key=KEY), {"openai", "extractive"}),
+        (replace(NOTHING, anthropic_api_key=KEY), {"anthropic", "extractive"}),
+        (replace(NOTHING, groq_api_key=KEY), {"groq", "extractive"}),
+    ],
+)
+def test_a_provider_is_there_when_its_key_is_set(config: LanguageModelConfig, expected: set[str]) -> None:
+    """A local server needs only its address, an empty key is no key, and extractive is always there."""
+    models = build_language_models(config)
+    assert set(models) == expected
+    assert all(models[name].provider == name for name in models)
+
+
+def test_models_have_their_names_and_the_local_server_its_address() -> None:
+    """Nothing gets mixed up between providers."""
+    config = replace(NOTHING, openai_base_url="http://localhost:1/v1", anthropic_api_key=KEY, groq_api_key=KEY)
+    models = build_language_models(config)
+    names = {name: model.model for name, model in models.items() if name != "extractive"}
+    assert names == {"openai": "gpt", "anthropic": "claude", "groq": "llama"}
+
+
+@pytest.mark.parametrize(
+    ("available", "configured", "expected"),
+    [
+        (["extractive"], None, "extractive"),
+        (["extractive", "groq"], None, "groq"),
+        (["extractive", "groq", "anthropic"], "", "anthropic"),
+        (["extractive", "groq", "anthropic", "openai"], None, "openai"),
+        (["extractive", "groq", "openai"], "groq", "groq"),
+        (["extractive", "openai"], "extractive", "extractive"),
+    ],
+)
+def test_default_is_the_configured_one_or_the_first_there_is(
+    available: list[str], configured: str | None, expected: str
+) -> None:
+    """A real model goes before the extractive one unless configured otherwise."""
+    assert choose_default_provider(available, configured) == expected
+
+
+def test_absent_default_is_refused_with_what_is_available() -> None:
+    """A typo or a missing key is noticed at the start, not with the first question."""
+    with pytest.raises(ValueError, match=r"'anthropic' is not available\. Available: extractive, openai"):
+        choose_default_provider(["openai", "extractive"], "anthropic")

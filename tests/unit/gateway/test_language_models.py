@@ -1,0 +1,483 @@
+"""The language-model adapters keep the port's promises, with the real SDKs, over a real socket, for each provider."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import ModuleType
+from typing import Protocol
+
+import anthropic
+import groq
+import httpx
+import httpx2
+import openai
+import pytest
+
+from services.gateway.adapters import llm_errors
+from services.gateway.adapters.anthropic_model import AnthropicModel
+from services.gateway.adapters.event_reader import EventReader
+from services.gateway.adapters.groq_model import GroqModel
+from services.gateway.adapters.llm_errors import EXCEPTIONS, UnreadableEvent, read_retry_after, translate_error
+from services.gateway.adapters.openai_model import OpenAIModel
+from services.gateway.domain.prompt import Prompt
+from services.gateway.ports import Completion, LanguageModel, TextDelta
+from shared.errors import (
+    LanguageModelBusy,
+    LanguageModelError,
+    LanguageModelRejected,
+    LanguageModelTimeout,
+    LanguageModelUnavailable,
+)
+from tests.llm_server import (
+    INPUT_TOKENS,
+    MANY_TOKENS,
+    RETRY_AFTER_S,
+    SECRET,
+    TOKENS,
+    LlmServer,
+    Scenario,
+    find_refusing_urls,
+    run_llm_server,
+)
+
+PROMPT = Prompt(
+    system="Answer from the passages.", user="[1] Net sales …\n\nHow much?", question="How much?", passages=()
+)
+KEY = "sk-our-own-key"
+AnyModel = OpenAIModel | AnthropicModel | GroqModel
+MODELS: dict[str, type[AnyModel]] = {
+    "openai": OpenAIModel,
+    "anthropic": AnthropicModel,
+    "groq": GroqModel,
+}
+SHORT_IDLE_S = 0.3
+"""For the scenarios that stall; all others end long before the long one."""
+LONG_IDLE_S = 20.0
+LEEWAY_S = 5.0
+"""How much later than promised a timeout may come on a busy machine."""
+
+
+@pytest.fixture(params=MODELS)
+def provider(request: pytest.FixtureRequest) -> str:
+    """Every test that takes it runs for each provider."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LlmServer]:
+    async with run_llm_server() as running:
+        yield running
+
+
+class ModelBuilder(Protocol):
+    """Builds a model of the test's provider that asks for a scenario."""
+
+    async def __call__(
+        self, scenario: Scenario, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False
+    ) -> LanguageModel: ...
+
+
+def construct(provider: str, scenario: str, url: str | None, *, idle_timeout_s: float) -> AnyModel:
+    return MODELS[provider](
+        api_key=KEY,
+        model=scenario,
+        base_url=url,
+        idle_timeout_s=idle_timeout_s,
+        max_output_tokens=300,
+        connect_timeout_s=10.0,
+    )
+
+
+@pytest.fixture
+async def build_model(provider: str, server: LlmServer) -> AsyncIterator[ModelBuilder]:
+    """Closes what it has built."""
+    models: list[LanguageModel] = []
+
+    async def build(scenario: Scenario, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False) -> LanguageModel:
+        url = (find_refusing_urls() if refused else server.urls)[provider]
+        # In a thread: the constructors read certificates and import what the SDKs put off, which blocks.
+        model = await asyncio.to_thread(construct, provider, scenario, url, idle_timeout_s=idle_timeout_s)
+        models.append(model)
+        return model
+
+    yield build
+    for model in models:
+        await model.close()
+
+
+def open_stream(model: LanguageModel) -> AsyncGenerator[TextDelta | Completion, None]:
+    stream = model.stream(PROMPT)
+    assert isinstance(stream, AsyncGenerator)
+    return stream
+
+
+async def read_all(model: LanguageModel) -> tuple[list[str], list[Completion]]:
+    """Texts and Completions of an answer; a text after a Completion fails the test."""
+    texts: list[str] = []
+    completions: list[Completion] = []
+    async with aclosing(open_stream(model)) as pieces:
+        async for piece in pieces:
+            assert not completions, "something came after the Completion"
+            if isinstance(piece, Completion):
+                completions.append(piece)
+            else:
+                assert piece.text, "an empty piece"
+                texts.append(piece.text)
+    return texts, completions
+
+
+async def read_failure(model: LanguageModel) -> tuple[list[str], LanguageModelError]:
+    """Texts before the failure, and the failure, which must not quote the provider."""
+    texts: list[str] = []
+
+    async def read() -> None:
+        async for piece in model.stream(PROMPT):
+            assert isinstance(piece, TextDelta), "a Completion of an answer that failed"
+            texts.append(piece.text)
+
+    with pytest.raises(LanguageModelError) as caught:
+        await read()
+    shown = [str(caught.value), repr(caught.value.details)]
+    shown += [str(link) for link in walk_causes(caught.value)]
+    assert not any(secret in text for secret in (SECRET, KEY) for text in shown)
+    return texts, caught.value
+
+
+def walk_causes(error: BaseException) -> list[BaseException]:
+    """The exceptions that a traceback of `error` shows."""
+    links: list[BaseException] = []
+    link = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    while link is not None:
+        links.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return links
+
+
+class TestAnswers:
+    """Every token comes out, once, in order, and the end says how many there were."""
+
+    async def test_tokens_in_order_then_one_completion_with_counts(
+        self, provider: str, build_model: ModelBuilder
+    ) -> None:
+        model = await build_model(Scenario.OK)
+        texts, completions = await read_all(model)
+        assert texts == list(TOKENS)
+        assert completions == [Completion("stop", input_tokens=INPUT_TOKENS, output_tokens=len(TOKENS))]
+        assert (model.provider, model.model) == (provider, Scenario.OK)
+
+    async def test_hundreds_of_segments_lose_no_token(self, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.MANY_TOKENS)
+        assert (await read_all(model))[0] == list(MANY_TOKENS)
+
+    async def test_characters_split_between_segments_arrive_whole(self, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.SPLIT_CHARACTER)
+        assert (await read_all(model))[0] == list(TOKENS)
+
+    async def test_reasoning_is_not_part_of_the_answer(self, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.REASONING)
+        assert (await read_all(model))[0] == list(TOKENS)
+
+    async def test_generate_gives_the_whole_answer(self, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.OK)
+        generation = await model.generate(PROMPT)
+        assert generation.text == "".join(TOKENS)
+        assert generation.completion == Completion("stop", INPUT_TOKENS, len(TOKENS))
+
+    async def test_connection_is_used_again(self, server: LlmServer, build_model: ModelBuilder) -> None:
+        """A new TLS connection per question would cost its asker a tenth of a second."""
+        model = await build_model(Scenario.OK)
+        for _ in range(3):
+            await model.generate(PROMPT)
+        assert [request.connection for request in server.requests] == [0, 0, 0]
+
+    @pytest.mark.parametrize("provider", ["groq"], indirect=True)
+    async def test_more_than_a_hundred_answers_at_once(self, build_model: ModelBuilder) -> None:
+        """The groq SDK's own pool holds 100."""
+        model = await build_model(Scenario.STALL_MIDWAY)
+        streams = [open_stream(model) for _ in range(120)]
+        first = await asyncio.gather(*(anext(stream) for stream in streams))
+        assert first == [TextDelta(TOKENS[0])] * 120
+        await asyncio.gather(*(stream.aclose() for stream in streams))
+
+
+class TestRequests:
+    """What is sent: the prompt, the key, the limits, and nothing that a compatible server might reject."""
+
+    async def test_prompt_key_and_limits(self, provider: str, server: LlmServer, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.OK)
+        await model.generate(PROMPT)
+        request = await server.wait_for_request()
+        assert request.provider == provider
+        assert KEY in (request.headers.get("x-api-key") or request.headers["authorization"])
+        assert request.headers["accept-encoding"] == "identity"
+        user = {"role": "user", "content": PROMPT.user}
+        expected = {
+            "openai": {
+                "messages": [{"role": "system", "content": PROMPT.system}, user],
+                "max_tokens": 300,
+                "stream_options": {"include_usage": True},
+            },
+            "groq": {"messages": [{"role": "system", "content": PROMPT.system}, user], "max_completion_tokens": 300},
+            "anthropic": {"messages": [user], "system": PROMPT.system, "max_tokens": 300},
+        }
+        assert request.body == {"model": "ok", "stream": True, **expected[provider]}
+
+    def test_sdk_variables_of_the_environment_do_not_redirect(
+        self, provider: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only our settings decide where prompts go; the SDKs read variables of their own when given nothing."""
+        monkeypatch.setenv(f"{provider.upper()}_BASE_URL", "http://127.0.0.1:9/v1")
+        model = construct(provider, Scenario.OK, None, idle_timeout_s=1)
+        host = {"openai": "api.openai.com", "anthropic": "api.anthropic.com", "groq": "api.groq.com"}[provider]
+        assert model._client.base_url.host == host
+
+    def test_only_openai_itself_gets_its_own_options(self) -> None:
+        model = construct("openai", Scenario.OK, None, idle_timeout_s=1)
+        assert isinstance(model, OpenAIModel)
+        assert model._options == {
+            "max_completion_tokens": 300,
+            "stream_options": {"include_usage": True, "include_obfuscation": False},
+        }
+
+    async def test_nothing_is_sent_before_the_first_read(self, server: LlmServer, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.OK)
+        await open_stream(model).aclose()
+        assert server.requests == []
+
+
+FAILURES: dict[Scenario, tuple[type[LanguageModelError], str]] = {
+    Scenario.STATUS_400: (LanguageModelRejected, "llm_rejected"),
+    Scenario.STATUS_401: (LanguageModelRejected, "llm_rejected"),
+    Scenario.STATUS_403: (LanguageModelRejected, "llm_rejected"),
+    Scenario.STATUS_404: (LanguageModelRejected, "llm_rejected"),
+    Scenario.STATUS_422: (LanguageModelRejected, "llm_rejected"),
+    Scenario.STATUS_429: (LanguageModelBusy, "llm_busy"),
+    Scenario.STATUS_500: (LanguageModelUnavailable, "llm_unavailable"),
+    Scenario.STATUS_503: (LanguageModelUnavailable, "llm_unavailable"),
+    Scenario.STATUS_529: (LanguageModelBusy, "llm_busy"),
+    Scenario.ERROR_EVENT: (LanguageModelError, "llm_interrupted"),
+    Scenario.OVERLOADED_EVENT: (LanguageModelBusy, "llm_busy"),
+    Scenario.RESET: (LanguageModelError, "llm_interrupted"),
+    Scenario.CUT_OFF: (LanguageModelError, "llm_incomplete"),
+    Scenario.BROKEN_JSON: (LanguageModelError, "llm_interrupted"),
+    Scenario.WRONG_SHAPE: (LanguageModelError, "llm_interrupted"),
+    Scenario.GIANT_LINE: (LanguageModelError, "llm_interrupted"),
+}
+STALLS = (
+    Scenario.STALL_BEFORE_HEADERS,
+    Scenario.STALL_BEFORE_TEXT,
+    Scenario.STALL_MIDWAY,
+    Scenario.PINGS_BEFORE_TEXT,
+    Scenario.PINGS_MIDWAY,
+)
+HALF = list(TOKENS[: len(TOKENS) // 2])
+
+
+class TestFailures:
+    """Every failure of a provider ends in the right error of ours, after the text that came before it."""
+
+    @pytest.mark.parametrize("scenario", FAILURES)
+    async def test_failure_has_its_class_and_code(
+        self, provider: str, server: LlmServer, build_model: ModelBuilder, scenario: Scenario
+    ) -> None:
+        model = await build_model(scenario)
+        texts, error = await read_failure(model)
+        assert (type(error), error.error_code) == FAILURES[scenario]
+        assert texts == ([] if scenario.startswith("status") else HALF)
+        assert error.details is not None
+        assert error.details["provider"] == provider
+        assert error.retry_after == (RETRY_AFTER_S if scenario == Scenario.STATUS_429 else None)
+        assert len(server.requests) == 1, "it tried again by itself"
+
+    @pytest.mark.parametrize("scenario", [Scenario.STATUS_429, Scenario.CUT_OFF, Scenario.ERROR_EVENT])
+    async def test_generate_fails_alike(self, build_model: ModelBuilder, scenario: Scenario) -> None:
+        """Half an answer never looks like a whole one."""
+        model = await build_model(scenario)
+        with pytest.raises(LanguageModelError) as caught:
+            await model.generate(PROMPT)
+        assert (type(caught.value), caught.value.error_code) == FAILURES[scenario]
+
+    @pytest.mark.parametrize("scenario", STALLS)
+    async def test_stall_ends_at_the_idle_timeout(
+        self, server: LlmServer, build_model: ModelBuilder, scenario: Scenario
+    ) -> None:
+        """Neither silence nor pings, comments and empty pieces keep an answer waiting."""
+        model = await build_model(scenario, idle_timeout_s=SHORT_IDLE_S)
+        start = time.monotonic()
+        texts, error = await read_failure(model)
+        assert SHORT_IDLE_S * 0.9 <= time.monotonic() - start < SHORT_IDLE_S + LEEWAY_S
+        assert (type(error), error.error_code) == (LanguageModelTimeout, "llm_timeout")
+        assert texts == (HALF if scenario.endswith("midway") else [])
+        async with asyncio.timeout(LEEWAY_S):
+            await server.requests[0].disconnected.wait()
+
+    async def test_slow_reader_is_not_a_stall(self, provider: str, build_model: ModelBuilder) -> None:
+        """The idle timeout runs while we wait for the provider, not while our caller is busy."""
+        model = await build_model(Scenario.OK, idle_timeout_s=SHORT_IDLE_S)
+        texts: list[str] = []
+        async for piece in model.stream(PROMPT):
+            if not texts:
+                await asyncio.sleep(SHORT_IDLE_S * 1.5)  # the passing of time is what is tested
+            texts.append(getattr(piece, "text", ""))
+        assert texts == [*TOKENS, ""]
+
+    async def test_refused_connection_is_unavailable(self, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.OK, refused=True)
+        texts, error = await read_failure(model)
+        assert (texts, type(error)) == ([], LanguageModelUnavailable)
+
+    @pytest.mark.parametrize("provider", ["openai", "groq"], indirect=True)
+    async def test_failure_after_the_text_costs_only_the_counts(self, build_model: ModelBuilder) -> None:
+        """`finish_reason` says that the text is whole; what fails after it must not take the answer away."""
+        model = await build_model(Scenario.RESET_AFTER_TEXT)
+        texts, completions = await read_all(model)
+        assert texts == list(TOKENS)
+        assert [completion.finish_reason for completion in completions] == ["stop"]
+
+
+class TestDisconnects:
+    """Whoever stops reading stops the provider from generating, and billing, at once."""
+
+    async def test_closing_the_stream_disconnects(self, server: LlmServer, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.ENDLESS)
+        stream = open_stream(model)
+        assert await anext(stream) == TextDelta(TOKENS[0])
+        await stream.aclose()
+        async with asyncio.timeout(LEEWAY_S):
+            await server.requests[0].disconnected.wait()
+
+    @pytest.mark.parametrize("scenario", [Scenario.ENDLESS, Scenario.STALL_BEFORE_TEXT, Scenario.STALL_BEFORE_HEADERS])
+    async def test_cancelling_the_reader_disconnects(
+        self, provider: str, server: LlmServer, build_model: ModelBuilder, scenario: Scenario
+    ) -> None:
+        """In the middle of the text, before it, and while the provider has not even answered."""
+        model = await build_model(scenario)
+        reading = asyncio.create_task(read_all(model))
+        request = await server.wait_for_request()
+        if scenario == Scenario.ENDLESS:
+            await request.started.wait()
+        reading.cancel()
+        async with asyncio.timeout(LEEWAY_S):
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await request.disconnected.wait()
+
+    async def test_cancelling_generate_disconnects(self, server: LlmServer, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.ENDLESS)
+        generating = asyncio.create_task(model.generate(PROMPT))
+        request = await server.wait_for_request()
+        await request.started.wait()
+        generating.cancel()
+        async with asyncio.timeout(LEEWAY_S):
+            with pytest.raises(asyncio.CancelledError):
+                await generating
+            await request.disconnected.wait()
+
+    async def test_giant_line_is_not_read_to_its_end(self, server: LlmServer, build_model: ModelBuilder) -> None:
+        """Memory stays bounded: the connection goes as soon as the limit is reached."""
+        model = await build_model(Scenario.GIANT_LINE)
+        await read_failure(model)
+        async with asyncio.timeout(LEEWAY_S):
+            await server.requests[0].disconnected.wait()
+
+
+def list_exceptions(module: ModuleType) -> set[str]:
+    """The exceptions that a package offers, as the error table names them."""
+    members = [member for name, member in vars(module).items() if not name.startswith("_")]
+    return {
+        llm_errors.name_class(member) for member in members if inspect.isclass(member) and issubclass(member, Exception)
+    }
+
+
+class TestErrorTable:
+    """The table knows every exception of the SDKs, so that a new one is noticed here and not in production."""
+
+    @pytest.mark.parametrize("sdk", [openai, anthropic, groq])
+    def test_table_names_exactly_what_the_sdk_exports(self, sdk: ModuleType) -> None:
+        named = {name for name in EXCEPTIONS if name.startswith(f"{sdk.__name__}.")}
+        assert named == list_exceptions(sdk)
+
+    @pytest.mark.parametrize("library", [httpx, httpx2])
+    def test_every_failure_of_the_http_libraries_is_translated(self, library: ModuleType) -> None:
+        root: type[Exception] = library.HTTPError
+        failures = [member for member in vars(library).values() if inspect.isclass(member) and issubclass(member, root)]
+        assert len(failures) > 15
+        for failure in failures:
+            assert translate_error(failure.__new__(failure), provider="x") is not None, failure
+
+    def test_faults_of_our_own_are_not_translated(self) -> None:
+        """A bug must surface as one, not as a provider that broke off."""
+        assert translate_error(KeyError("bug"), provider="x") is None
+
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [
+            ({"type": "rate_limit_error"}, LanguageModelBusy),
+            ({"type": "tokens", "code": "rate_limit_exceeded"}, LanguageModelBusy),
+            ({"type": "invalid_request_error"}, LanguageModelRejected),
+            ({"type": "BadRequestError", "code": 400}, LanguageModelRejected),
+            ({"code": 503}, LanguageModelUnavailable),
+            ({"type": ["odd"]}, LanguageModelError),
+            ("a mere text", LanguageModelError),
+            (None, LanguageModelError),
+        ],
+    )
+    def test_errors_inside_a_stream_go_by_their_type(self, error: object, expected: type[LanguageModelError]) -> None:
+        assert type(llm_errors.translate_in_band(error, provider="x")) is expected
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [("7", 7), ("0.2", 1), ("0", 0), *((odd, None) for odd in ("", "soon", "-1", "inf", "nan", "1e9"))],
+    )
+    def test_retry_after_in_seconds(self, value: str, seconds: int | None) -> None:
+        assert read_retry_after({"retry-after": value}) == seconds
+
+    def test_retry_after_as_a_date(self) -> None:
+        date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+        seconds = read_retry_after({"retry-after": date})
+        assert seconds is not None
+        assert 55 <= seconds <= 60
+
+
+def feed_all(reader: EventReader, pieces: list[bytes]) -> tuple[bytes, ...]:
+    """The data of the events that the pieces complete."""
+    return tuple(data for piece in pieces for data in reader.feed(piece))
+
+
+class TestEventReader:
+    """Event data comes out whole, however the bytes are cut, and never takes more memory than the limit."""
+
+    STREAM = (
+        b': hi\nevent: x\ndata: {"a": 1}\n\n'
+        b"id: 3\r\ndata:one\r\ndata: two\r\n\r\n\n\n"
+        b"data: \xf0\x9f\x99\x82\xe2\x80\xa8\n\ndata: rest"
+    )
+    EVENTS = (b'{"a": 1}', b"one\ntwo", b"\xf0\x9f\x99\x82\xe2\x80\xa8")
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+    def test_any_cut_gives_the_same_events(self, size: int) -> None:
+        reader = EventReader()
+        pieces = [self.STREAM[start : start + size] for start in range(0, len(self.STREAM), size)]
+        assert feed_all(reader, pieces) == self.EVENTS
+
+    def test_line_without_end_is_refused(self) -> None:
+        reader = EventReader(max_event_bytes=100)
+        feed_all(reader, [b"x"] * 100)
+        with pytest.raises(UnreadableEvent):
+            feed_all(reader, [b"x"])
+
+    def test_event_without_end_is_refused(self) -> None:
+        reader = EventReader(max_event_bytes=100)
+        with pytest.raises(UnreadableEvent):
+            feed_all(reader, [b"data: x\n"] * 20)
+
+    def test_events_before_a_refused_one_come_out(self) -> None:
+        reader = EventReader(max_event_bytes=100)
+        events = reader.feed(b"data: good\n\ndata: " + b"x" * 200)
+        assert next(events) == b"good"
+        with pytest.raises(UnreadableEvent):
+            next(events)

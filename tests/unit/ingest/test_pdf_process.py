@@ -1,0 +1,176 @@
+"""Each PDF is read in a process of its own; whatever is in it, the worker gets pages or a clear failure."""
+
+import asyncio
+import json
+import sys
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
+from services.ingest.domain.text import clean_text
+from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
+from shared.contracts.documents import DocumentFailure
+from shared.settings import MEGABYTE
+from tests.conftest import SHARED_DATA, skip_or_fail
+from tests.pdfs import make_pdf, make_pdf_without_pages
+
+LIMITS = ParseLimits(memory_mb=2048, cpu_s=30, wall_s=60, max_pages=1000)
+
+
+async def parse(content: bytes, folder: Path, limits: ParseLimits = LIMITS) -> list[PdfOutline | ParsedPage]:
+    """All messages about a file with this content."""
+    path = folder / "test.pdf"
+    await asyncio.to_thread(path.write_bytes, content)
+    return [message async for message in ProcessPdfParser(limits).parse(path)]
+
+
+async def fail(content: bytes, folder: Path, limits: ParseLimits = LIMITS) -> DocumentFailure:
+    """The failure of a file that cannot be read."""
+    with pytest.raises(UnreadablePdfError) as caught:
+        await parse(content, folder, limits)
+    assert len(caught.value.failure.detail) > 20
+    return caught.value.failure
+
+
+async def test_outline_first_then_every_page_in_order(tmp_path: Path) -> None:
+    """Title and number of pages come before the pages; an empty page is a page without text."""
+    messages = await parse(make_pdf(["first page", "", "third page"], title="A title"), tmp_path)
+
+    assert messages[0] == PdfOutline(title="A title", page_count=3)
+    pages = [(page.number, clean_text(page.text)) for page in messages[1:] if isinstance(page, ParsedPage)]
+    assert pages == [(1, "first page"), (2, ""), (3, "third page")]
+
+
+async def test_a_password_is_said(tmp_path: Path) -> None:
+    """An encrypted PDF fails with a code that names the reason."""
+    assert (await fail(make_pdf(["secret"], password="sesame"), tmp_path)).code == "encrypted"
+
+
+@pytest.mark.parametrize("kept", [9, 200, 600])
+async def test_a_truncated_file_is_damaged_or_read(tmp_path: Path, kept: int) -> None:
+    """A file that broke off is repaired where PDFium can, else it fails as damaged."""
+    content = make_pdf(["some text"] * 3)[:kept]
+
+    assert (await fail(content, tmp_path)).code in ("damaged", "no_pages")
+
+
+async def test_no_pages_is_said(tmp_path: Path) -> None:
+    """A valid PDF without pages is told apart from a damaged one."""
+    assert (await fail(make_pdf_without_pages(), tmp_path)).code == "no_pages"
+
+
+async def test_too_many_pages_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """The limit on pages is checked first and named."""
+    limits = ParseLimits(memory_mb=2048, cpu_s=30, wall_s=60, max_pages=2)
+
+    failure = await fail(make_pdf(["a", "b", "c"]), tmp_path, limits)
+
+    assert failure.code == "too_many_pages"
+    assert "2" in failure.detail
+
+
+@pytest.fixture(scope="module")
+def long_pdf() -> bytes:
+    """A file that takes more than a second of CPU to read."""
+    return make_pdf(["\n".join(["words and more words " * 6] * 60)] * 600)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param(ParseLimits(memory_mb=2048, cpu_s=30, wall_s=0, max_pages=10_000), id="wall time"),
+        pytest.param(ParseLimits(memory_mb=2048, cpu_s=1, wall_s=120, max_pages=10_000), id="CPU time"),
+    ],
+)
+async def test_a_file_that_takes_too_long_ends_alone(long_pdf: bytes, tmp_path: Path, limits: ParseLimits) -> None:
+    """Past a limit the child is ended, the failure says so, and this process goes on."""
+    assert (await fail(long_pdf, tmp_path, limits)).code == "too_costly"
+    assert len(await parse(make_pdf(["still here"]), tmp_path)) == 2
+
+
+MEASURED_PARSE = """
+import asyncio, json, resource, sys
+from pathlib import Path
+from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
+from services.ingest.ports import UnreadablePdfError
+
+async def parse():
+    try:
+        limits = ParseLimits(**json.loads(sys.argv[2]))
+        return str([message async for message in ProcessPdfParser(limits).parse(Path(sys.argv[1]))][1:])
+    except UnreadablePdfError as error:
+        return error.failure.code
+
+outcome = asyncio.run(parse())
+print(json.dumps([outcome, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024]))
+"""
+"""Prints the outcome and the most memory in bytes that the child has held. In a process of its own: the kernel counts a
+child's peak over all children so far, and from the fork on, so inside pytest it would be pytest's own size."""
+
+
+async def test_a_decompression_bomb_ends_alone(tmp_path: Path) -> None:
+    """1 MB that unpacks to 1 GB: the child may not take more memory than it is given, and says what it has."""
+    bomb = tmp_path / "bomb.pdf"
+    await asyncio.to_thread(lambda: bomb.write_bytes(make_bomb(1024 * MEGABYTE)))
+    limits = ParseLimits(memory_mb=400, cpu_s=60, wall_s=120, max_pages=10)
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", MEASURED_PARSE, str(bomb), json.dumps(asdict(limits))),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await process.communicate()
+
+    outcome, peak = json.loads(printed.splitlines()[-1])
+    assert outcome in ("too_costly", "damaged", str([ParsedPage(number=1, text="")]))
+    assert 0 < peak < 450 * MEGABYTE
+
+
+def make_bomb(size: int) -> bytes:
+    """A page whose content stream unpacks to `size` spaces."""
+    packer = zlib.compressobj(9)
+    stream = b"".join(packer.compress(b" " * MEGABYTE) for _ in range(size // MEGABYTE)) + packer.flush()
+    head = (
+        b"%%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R>>endobj\n"
+        b"4 0 obj<</Filter/FlateDecode/Length %d>>stream\n" % len(stream)
+    )
+    return head + stream + b"\nendstream endobj\ntrailer<</Root 1 0 R/Size 5>>\n%%EOF\n"
+
+
+async def test_the_child_gets_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that reads hostile files must not have the provider's key in its environment."""
+    from services.ingest.adapters import pdf_process
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+
+    assert "OPENAI_API_KEY" not in pdf_process._make_environment()
+
+
+@pytest.mark.timeout(900)
+async def test_no_hostile_file_does_more_than_fail_itself(tmp_path: Path) -> None:
+    """200 broken, encrypted and fuzzed PDFs: each ends as pages or as a failure with a code; nothing hangs."""
+    files = await asyncio.to_thread(lambda: sorted((SHARED_DATA / "hostile").glob("*.pdf")))
+    if not files:
+        skip_or_fail("the hostile PDFs are not here")
+    outcomes: dict[str, int] = {}
+    gate = asyncio.Semaphore(2)
+    limits = ParseLimits(memory_mb=1024, cpu_s=20, wall_s=60, max_pages=2000)
+
+    async def try_file(path: Path) -> None:
+        async with gate:
+            try:
+                messages = [message async for message in ProcessPdfParser(limits).parse(path)]
+                outcome = "pages"
+                assert isinstance(messages[0], PdfOutline), path.name
+                assert len(messages) == messages[0].page_count + 1, path.name
+            except UnreadablePdfError as error:
+                outcome = error.failure.code
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+
+    await asyncio.gather(*(try_file(path) for path in files))
+
+    assert sum(outcomes.values()) == len(files)
+    assert outcomes["pages"] > len(files) / 2
