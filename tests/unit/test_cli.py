@@ -20,7 +20,8 @@ import uvicorn
 from fastapi import Body, FastAPI, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from services import cli
+from services.cli import add
+from services.cli.main import main as pagewire
 
 ROOT = Path(__file__).parents[2]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -177,7 +178,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         monkeypatch.setenv("PAGEWIRE_URL", stub.url)
-        monkeypatch.setattr(cli, "POLL_INTERVAL_S", 0.001)
+        monkeypatch.setattr(add, "POLL_INTERVAL_S", 0.001)
         yield stub
         server.should_exit = True
         thread.join(timeout=10)
@@ -208,7 +209,7 @@ def test_add_uploads_the_bytes_and_waits_until_ready(
     gateway: Gateway, pdf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The gateway gets every byte under the file's name; the command ends when the document is ready."""
-    assert cli.main(["add", str(pdf)]) == 0
+    assert pagewire(["add", str(pdf)]) == 0
     assert gateway.uploads == {pdf.name: PDF}
     out, err = capsys.readouterr()
     assert out == f"{pdf.name}: ready, 2 pages (id-{pdf.name})\n"
@@ -219,9 +220,9 @@ def test_add_says_when_a_document_was_here_already(
     gateway: Gateway, pdf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same bytes again are no failure and no second document."""
-    cli.main(["add", str(pdf)])
+    pagewire(["add", str(pdf)])
     capsys.readouterr()
-    assert cli.main(["add", str(pdf)]) == 0
+    assert pagewire(["add", str(pdf)]) == 0
     assert "was here already" in capsys.readouterr().out
 
 
@@ -233,7 +234,7 @@ def test_add_goes_on_after_a_file_that_fails(
     paths[1].write_text("not a PDF")
     for path in paths[2:]:
         path.write_bytes(PDF)
-    assert cli.main(["add", *map(str, paths), str(tmp_path), str(pdf)]) == 1
+    assert pagewire(["add", *map(str, paths), str(tmp_path), str(pdf)]) == 1
     out, err = capsys.readouterr()
     assert out.startswith(f"{pdf.name}: ready")
     assert err.splitlines()[:5] == [
@@ -249,15 +250,15 @@ def test_add_gives_up_on_a_document_that_does_not_move(
     gateway: Gateway, pdf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a worker the command ends after a while and says that nothing is lost."""
-    monkeypatch.setattr(cli, "STALL_LIMIT_S", -1.0)
-    assert cli.main(["add", str(pdf)]) == 1
+    monkeypatch.setattr(add, "STALL_LIMIT_S", -1.0)
+    assert pagewire(["add", str(pdf)]) == 1
     assert "It is not lost" in capsys.readouterr().err
 
 
 def test_list_turns_the_pages(gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every document has its line, also those behind the first page of the list."""
     gateway.documents = {f"d{n}": describe_document(f"d{n}", f"{n}\t{HOSTILE}.pdf") for n in range(5)}
-    assert cli.main(["list"]) == 0
+    assert pagewire(["list"]) == 0
     out = capsys.readouterr().out
     assert [line.split("\t")[:3] for line in out.splitlines()] == [[f"d{n}", "queued", "0"] for n in range(5)]
     assert not CONTROL.search(out)
@@ -265,7 +266,7 @@ def test_list_turns_the_pages(gateway: Gateway, tmp_path: Path, capsys: pytest.C
 
 def test_list_says_how_to_begin(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
     """No documents are no failure."""
-    assert cli.main(["list"]) == 0
+    assert pagewire(["list"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert "pagewire add" in err
@@ -273,7 +274,7 @@ def test_list_says_how_to_begin(gateway: Gateway, capsys: pytest.CaptureFixture[
 
 def test_ask_prints_the_answer_and_its_sources(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
     """All tokens in order, none of their control characters, then a line for each source."""
-    assert cli.main(["ask", " What? ", "--top-k", "7", "--document", "a", "--document", "b"]) == 0
+    assert pagewire(["ask", " What? ", "--top-k", "7", "--document", "a", "--document", "b"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("The answer\u2028 is 42 [1].[2J\n\nSources\n  [1] Handbook ")
     assert "page 11\n" in out
@@ -285,7 +286,7 @@ def test_ask_prints_the_answer_and_its_sources(gateway: Gateway, capsys: pytest.
 
 def test_character_split_over_two_tokens_is_whole(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
     """Half a surrogate pair waits for its other half: no character of an answer is lost."""
-    assert cli.main(["ask", "emoji"]) == 0
+    assert pagewire(["ask", "emoji"]) == 0
     assert capsys.readouterr().out.startswith("The 🙂answer")
 
 
@@ -302,7 +303,7 @@ def test_ask_says_when_a_stream_goes_wrong(
     gateway: Gateway, question: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Half an answer never passes for a whole one: exit code 1, and the reason alone on stderr."""
-    assert cli.main(["ask", question]) == 1
+    assert pagewire(["ask", question]) == 1
     assert capsys.readouterr() == ("The \n", f"pagewire: {message}\n")
 
 
@@ -317,7 +318,7 @@ def test_ask_says_why_it_was_refused(
     gateway: Gateway, question: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The gateway's own words where it has some; never a traceback."""
-    assert cli.main(["ask", question]) == 1
+    assert pagewire(["ask", question]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(f"{message}\n")
@@ -331,7 +332,7 @@ def test_unreachable_gateway_is_one_line_that_says_how_to_start_it(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     for arguments in (["list"], ["ask", "What?"], ["add", str(pdf)]):
-        assert cli.main([*arguments, "--url", url]) == 1
+        assert pagewire([*arguments, "--url", url]) == 1
         out, err = capsys.readouterr()
         assert out == ""
         assert "make run" in err
@@ -342,7 +343,7 @@ def test_loopback_is_asked_directly(gateway: Gateway, monkeypatch: pytest.Monkey
     """A proxy in the environment is for other hosts."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert cli.main(["list"]) == 0
+    assert pagewire(["list"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -361,7 +362,7 @@ def test_loopback_is_asked_directly(gateway: Gateway, monkeypatch: pytest.Monkey
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A command line that cannot be meant asks no server."""
     with pytest.raises(SystemExit) as exit_info:
-        cli.main(arguments)
+        pagewire(arguments)
     assert exit_info.value.code == 2
     assert "error:" in capsys.readouterr().err
 
@@ -425,7 +426,7 @@ def test_reader_that_goes_away_is_no_traceback(gateway: Gateway) -> None:
 def test_command_needs_no_service() -> None:
     """It starts with httpx, rich and the contracts alone: nothing of a server or a model is imported."""
     script = (
-        "import sys, services.cli;"
+        "import sys, services.cli.main;"
         "heavy = {'torch', 'fastapi', 'uvicorn', 'redis', 'arq', 'qdrant_client', 'openai', 'obstore', 'structlog'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -1,0 +1,1 @@
+"""The `pagewire` command: add PDFs, ask, and list documents, against any gateway."""

@@ -1,0 +1,87 @@
+"""`pagewire ask`: prints an answer while it is written, then what it rests on."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import httpx
+
+from services.cli.gateway import NOT_PAGEWIRE, CliError, check_response, connect, read_as
+from services.cli.terminal import clean_line, clean_text, say
+from shared.contracts.questions import ErrorEvent, QueryRequest, Source, SourcesEvent
+from shared.sse import Event, read_events
+
+
+def ask(url: str, query: QueryRequest) -> None:
+    """Prints the answer while it is written, then what it rests on."""
+    body = query.model_dump(mode="json", exclude_none=True)
+    headers = {"Accept": "text/event-stream"}
+    with connect(url) as client, client.stream("POST", "/query/stream", json=body, headers=headers) as response:
+        check_response(response)
+        sources = print_answer(read_events(response.iter_bytes()))
+    for line in describe_sources(sources):
+        say(line)
+
+
+def print_answer(events: Iterator[Event]) -> list[Source]:
+    """Prints tokens as they come; returns the sources that end them."""
+    printed, half = False, ""
+    try:
+        for event in events:
+            if event.event == "token":
+                printed = True
+                text, half = join_halves(half + read_token(event.data))
+                print(clean_text(text), end="", flush=True)
+            elif event.event == "sources":
+                return read_as(SourcesEvent, event.data).sources
+            elif event.event == "error":
+                raise CliError(describe_stream_error(read_as(ErrorEvent, event.data)))
+    except httpx.TransportError as error:
+        raise CliError(describe_break(printed)) from error
+    finally:
+        if printed:
+            say("")
+    raise CliError(describe_break(printed))
+
+
+def read_token(data: str) -> str:
+    """The text of a token event; not through the contract, whose parser refuses half a surrogate pair."""
+    try:
+        token = json.loads(data)["token"]
+    except (ValueError, KeyError, TypeError):
+        token = None
+    if not isinstance(token, str):
+        raise CliError(NOT_PAGEWIRE)
+    return token
+
+
+def join_halves(text: str) -> tuple[str, str]:
+    """The text with its surrogate pairs joined, and a first half at its end that waits for the next token.
+
+    Some models split one emoji over two tokens, and each of them arrives on its own.
+    """
+    half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
+    whole = text.removesuffix(half)
+    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
+
+
+def describe_stream_error(event: ErrorEvent) -> str:
+    """What the gateway said, and how much of the answer there is."""
+    again = " Ask again." if event.error.retryable and "again" not in event.error.message else ""
+    partial = " The answer above is not complete." if event.error.partial else ""
+    return f"{event.error.message}{partial}{again}"
+
+
+def describe_break(printed: bool) -> str:
+    """A stream that ended without its last event."""
+    what = "the answer above is not complete" if printed else "there is no answer"
+    return f"the connection broke off: {what}. Ask again."
+
+
+def describe_sources(sources: Sequence[Source]) -> Iterator[str]:
+    """A line for each source: number, title, page."""
+    if sources:
+        yield ""
+        yield "Sources"
+    for source in sources:
+        cited = "" if source.cited else "  (not cited)"
+        yield f"  [{source.n}] {clean_line(source.title)}, page {source.page}{cited}"
