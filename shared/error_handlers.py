@@ -11,8 +11,15 @@ from starlette.requests import ClientDisconnect
 
 from shared.contracts.errors import ErrorBody, ErrorDetail
 from shared.errors import PagewireError, find_status
+from shared.request_id import REQUEST_ID_HEADER
 
 log = structlog.get_logger(__name__)
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": f"{whose} `error.code` names it and `error.message` says what to do."}
+    for status, whose in {"4XX": "The request's fault.", "5XX": "Ours, or a part's that is away."}.items()
+}
+"""For OpenAPI: what every route may answer."""
 
 _HTTP_CODES = {
     400: "invalid_request",
@@ -25,14 +32,15 @@ _HTTP_CODES = {
 
 def install_error_handlers(app: FastAPI) -> None:
     """Registers the handlers; no other code of a service writes an error body."""
-    app.exception_handler(PagewireError)(_answer_pagewire_error)
+    app.exception_handler(PagewireError)(answer_pagewire_error)
     app.exception_handler(RequestValidationError)(_answer_validation_error)
     app.exception_handler(HTTPException)(_answer_http_exception)
     app.exception_handler(ClientDisconnect)(_note_departure)
     app.exception_handler(Exception)(_answer_unexpected)
 
 
-async def _answer_pagewire_error(request: Request, error: PagewireError) -> JSONResponse:
+async def answer_pagewire_error(request: Request, error: PagewireError) -> JSONResponse:
+    """The error as status, code and message by the one table."""
     status = find_status(error)
     if status >= 500:
         log.error("request_failed", code=error.error_code, status=status, cause=type(error.__cause__).__name__)
@@ -77,5 +85,7 @@ def _make_response(
     headers: dict[str, str],
 ) -> JSONResponse:
     request_id = getattr(request.state, "request_id", "")
+    # Starlette answers an unexpected exception outside of all middleware: the id's header is set here once more.
+    headers = headers | {REQUEST_ID_HEADER: request_id}
     detail = ErrorDetail(code=code, message=message, details=details, request_id=request_id)
     return JSONResponse(ErrorBody(error=detail).model_dump(exclude_none=True), status, headers=headers)

@@ -7,7 +7,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADER = "x-request-id"
+REQUEST_ID_HEADER = "x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # a caller's own id is kept when it cannot forge a log line
 
 
@@ -22,13 +22,13 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == HEADER.encode()), b"")
+        given = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER.encode()), b"")
         request_id = given.decode() if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -19,13 +19,14 @@ from services.gateway.adapters.retrieval_client import RetrievalClient
 from services.gateway.api import documents, health, page, questions
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
+from services.gateway.api.shutdown import ShutdownMiddleware
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
 from services.gateway.settings import GatewaySettings
 from services.gateway.use_cases.accept_document import DocumentDependencies
 from services.gateway.use_cases.answer_question import AnswerDependencies
 from shared.blobs import BlobStore
-from shared.error_handlers import install_error_handlers
+from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.queue import connect_queue
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
@@ -92,8 +93,10 @@ def create_app(open_dependencies: OpenGateway) -> FastAPI:
         version=read_version(),
         description="Answers questions about your PDFs, streamed token by token, with page-exact sources.",
         lifespan=lifespan,
+        responses=ERROR_RESPONSES,
     )
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(ShutdownMiddleware)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     for module in (documents, questions, health, page):

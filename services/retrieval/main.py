@@ -16,7 +16,7 @@ from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
-from shared.error_handlers import install_error_handlers
+from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
 from shared.request_id import RequestIdMiddleware
@@ -72,7 +72,7 @@ def create_app(settings: RetrievalSettings, dependencies: SearchDependencies | N
             log.info("retrieval_started", embedding_model=settings.embedding_model)
             yield
 
-    app = FastAPI(title="Pagewire retrieval", version=read_version(), lifespan=lifespan)
+    app = FastAPI(title="Pagewire retrieval", version=read_version(), lifespan=lifespan, responses=ERROR_RESPONSES)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     app.include_router(router)

@@ -260,6 +260,26 @@ async def test_a_server_that_stops_says_so_in_every_stream(
     assert events[-1].data["error"]["retryable"] is True
 
 
+async def test_a_server_that_stops_says_so_in_a_whole_answer(
+    open_client: OpenClient, settings: GatewaySettings, llm: LlmServer, servers: list[RunningServer]
+) -> None:
+    """A question without a stream that outlasts the grace period is a retryable 503 with our body, and no traceback."""
+    settings.llm_idle_timeout_s = 60
+    async with open_client(Scenario.STALL_MIDWAY) as client:
+        servers[-1].server.config.timeout_graceful_shutdown = 1
+        asking = asyncio.create_task(client.post("/query", json={"question": "How much?", "provider": "openai"}))
+        request = await llm.wait_for_request()
+        await request.started.wait()
+        servers[-1].begin_stop()
+        response = await asyncio.wait_for(asking, 10)
+        await asyncio.wait_for(request.disconnected.wait(), 5)
+
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (503, "server_shutdown")
+    assert error["request_id"] == response.headers["x-request-id"]
+    assert int(response.headers["retry-after"]) > 0
+
+
 async def test_passages_come_first_when_asked_for(open_client: OpenClient) -> None:
     """`include: ["passages"]` shows the passages before the first token, not yet cited."""
     async with open_client(Scenario.OK) as client:

@@ -1,10 +1,9 @@
 """PassageSearch by the retrieval service, over HTTP."""
 
-from typing import Any
-
 import httpx
 from pydantic import ValidationError
 
+from shared.contracts.health import UNAVAILABLE, Readiness
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.errors import DependencyUnavailable
 
@@ -33,10 +32,9 @@ class RetrievalClient:
         """State per part of the service."""
         try:
             response = await self._client.get("/health/ready", timeout=3.0)
-            body: dict[str, Any] = response.json()
-            return {str(name): str(state) for name, state in body["parts"].items()}
-        except (httpx.HTTPError, ValueError, KeyError):
-            return {"retrieval": "unavailable"}
+            return Readiness.model_validate_json(response.content).parts
+        except (httpx.HTTPError, ValidationError):
+            return {"retrieval": UNAVAILABLE}
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -15,6 +15,7 @@ import structlog
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 
+from services.gateway.api.shutdown import SHUTDOWN_CODE, SHUTDOWN_MESSAGE
 from services.gateway.use_cases.answer_question import AnswerEvent
 from shared.contracts.questions import ErrorEvent, PassagesEvent, SourcesEvent, StreamError, TokenEvent
 from shared.errors import PagewireError
@@ -30,7 +31,6 @@ CLEANUP_S = 5.0
 """How long closing the connection to the provider may take; it needs a millisecond."""
 
 _INTERNAL = "Something went wrong on our side; ask again, and report the run if it stays."
-_STOPPING = "The server is restarting; ask again."
 
 
 def make_event_response(
@@ -104,7 +104,7 @@ async def _stop_at_shutdown(stopping: anyio.Event, producer: asyncio.Task[None],
     """
     await stopping.wait()
     await end_tasks(producer)
-    await queue.put(_Piece(encode_error("server_shutdown", _STOPPING, retryable=True, partial=True), last=True))
+    await queue.put(_Piece(encode_error(SHUTDOWN_CODE, SHUTDOWN_MESSAGE, retryable=True, partial=True), last=True))
 
 
 def encode_answer_event(event: AnswerEvent, number: int) -> bytes:

@@ -1,9 +1,9 @@
 """Routes that say how the gateway is."""
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request, Response
 
 from services.gateway.api.dependencies import Gateway
+from shared.contracts.health import UNAVAILABLE, Readiness, judge_parts
 from shared.errors import DependencyUnavailable
 
 router = APIRouter(tags=["health"])
@@ -16,15 +16,15 @@ async def live(request: Request) -> dict[str, str]:
     return {"status": "ok", "version": request.app.version}
 
 
-@router.get("/health/ready")
-async def ready(gateway: Gateway) -> JSONResponse:
+@router.get("/health/ready", responses={503: {"model": Readiness, "description": "A part is unavailable."}})
+async def ready(gateway: Gateway, response: Response) -> Readiness:
     """Whether uploads and questions can be served, part by part."""
     parts = await gateway.search.check_ready()
     try:
         await gateway.documents.registry.ping()
         parts["registry"] = "ok"
     except DependencyUnavailable:
-        parts["registry"] = "unavailable"
+        parts["registry"] = UNAVAILABLE
     parts["llm"] = gateway.answers.default_provider
-    broken = "unavailable" in parts.values()
-    return JSONResponse({"status": "unavailable" if broken else "ok", "parts": parts}, 503 if broken else 200)
+    readiness, response.status_code = judge_parts(parts)
+    return readiness

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Request, Response
 
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
+from shared.contracts.health import Readiness, judge_parts
 from shared.contracts.search import SearchRequest, SearchResponse
 
 router = APIRouter()
@@ -34,8 +34,7 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/health/ready")
-async def ready(dependencies: Dependencies) -> JSONResponse:
+async def ready(dependencies: Dependencies, response: Response) -> Readiness:
     """Whether searches can be answered, part by part; reranking being off is said but is no fault."""
-    parts = await check_readiness(dependencies)
-    broken = any(state == "unavailable" for state in parts.values())
-    return JSONResponse({"status": "unavailable" if broken else "ok", "parts": parts}, 503 if broken else 200)
+    readiness, response.status_code = judge_parts(await check_readiness(dependencies))
+    return readiness

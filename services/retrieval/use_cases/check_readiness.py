@@ -1,6 +1,7 @@
 """Says part by part whether searches can be answered."""
 
 from services.retrieval.use_cases.search_passages import SearchDependencies
+from shared.contracts.health import UNAVAILABLE
 from shared.errors import DependencyUnavailable
 
 
@@ -12,7 +13,7 @@ async def check_readiness(deps: SearchDependencies) -> dict[str, str]:
             await check()
             parts[name] = "ok"
         except DependencyUnavailable:
-            parts[name] = "unavailable"
+            parts[name] = UNAVAILABLE
     reranker = deps.reranker.state
     parts["reranker"] = "ok" if reranker.status == "on" else reranker.status
     if reranker.reason is not None:
