@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlparse
 
 import obstore
@@ -10,6 +13,7 @@ from obstore.exceptions import BaseError as ObstoreError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from shared.errors import DependencyUnavailable, NotFound
+from shared.settings import MEGABYTE
 
 
 def make_blob_key(tenant: str, sha256: str, document_id: str) -> str:
@@ -33,7 +37,8 @@ class BlobStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._store = LocalStore(self._folder, mkdir=True)
         else:
-            self._store = from_url(url, client_options={"timeout": "30s", "connect_timeout": "5s"})
+            # Plain HTTP where AWS_ENDPOINT_URL says http://, as stores inside a private network have it.
+            self._store = from_url(url, client_options={"timeout": "30s", "connect_timeout": "5s", "allow_http": True})
 
     async def put_file(self, key: str, path: Path) -> None:
         """Stores a file; when the call returns, the bytes survive a power cut."""
@@ -44,15 +49,34 @@ class BlobStore:
         if self._folder is not None:
             await asyncio.to_thread(_sync_to_disk, self._folder / key, self._folder)
 
-    async def get_to_file(self, key: str, path: Path) -> None:
-        """Copies a blob into a local file. Raises NotFound when there is none under the key."""
+    @asynccontextmanager
+    async def open_as_file(self, key: str) -> AsyncIterator[Path]:
+        """A local file with the blob's bytes, to be read only and only inside the block.
+
+        In a folder it is the blob itself: no copy, and nothing to leave behind. Raises NotFound when there is none.
+        """
+        if self._folder is not None:
+            path = self._folder / key
+            if not await asyncio.to_thread(path.is_file):
+                raise _make_missing()
+            yield path
+            return
+        folder = await asyncio.to_thread(TemporaryDirectory, prefix="pagewire-")
+        try:
+            path = Path(folder.name) / "blob"
+            await self._download(key, path)
+            yield path
+        finally:
+            await asyncio.to_thread(folder.cleanup)
+
+    async def _download(self, key: str, path: Path) -> None:
         try:
             result = await obstore.get_async(self._store, key)
             with await asyncio.to_thread(path.open, "wb") as file:
-                async for piece in result.stream(min_chunk_size=1024 * 1024):
+                async for piece in result.stream(min_chunk_size=MEGABYTE):
                     await asyncio.to_thread(file.write, bytes(piece))
         except FileNotFoundError as error:
-            raise NotFound("The document's file is not in the store.", code="blob_missing") from error
+            raise _make_missing() from error
         except ObstoreError as error:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
 
@@ -64,6 +88,10 @@ class BlobStore:
             return
         except ObstoreError as error:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
+
+def _make_missing() -> NotFound:
+    return NotFound("The document's file is not in the store.", code="blob_missing")
 
 
 def _sync_to_disk(path: Path, root: Path) -> None:

@@ -1,6 +1,6 @@
 """What the gateway's use cases need from the outside world, and the values that cross these ports."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class LanguageModel(Protocol):
         """Name of the model, e.g. `gpt-5-mini`."""
         ...
 
-    def stream(self, prompt: Prompt) -> AsyncIterator[TextDelta | Completion]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yields text as it arrives, then exactly one Completion, last.
 
         An upstream that ends without its terminal marker raises LanguageModelError; closing the iterator

@@ -1,6 +1,6 @@
 """What the ingest use cases need from the outside world, and the values that cross these ports."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,8 +38,8 @@ class ParsedPage:
 class PdfParser(Protocol):
     """Reads PDFs without putting this process at risk."""
 
-    def parse(self, path: Path) -> AsyncIterator[PdfOutline | ParsedPage]:
-        """Yields the outline, then every page in order. Raises UnreadablePdfError."""
+    def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
+        """Yields the outline, then every page in order; close it if you stop before. Raises UnreadablePdfError."""
         ...
 
 

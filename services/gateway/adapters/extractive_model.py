@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from services.gateway.domain.extractive import answer_extractively
 from services.gateway.domain.prompt import Prompt
@@ -24,7 +24,7 @@ class ExtractiveModel:
         """`extractive`."""
         return "extractive"
 
-    async def stream(self, prompt: Prompt) -> AsyncIterator[TextDelta | Completion]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yields the answer word by word, each with the white space before it, then the Completion."""
         generation = await self.generate(prompt)
         for word in _WORD.findall(generation.text):

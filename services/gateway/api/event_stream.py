@@ -6,7 +6,7 @@ to, a slow client slows the provider down instead of filling memory, and a clien
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ _INTERNAL = "Something went wrong on our side; ask again, and report the run if 
 
 
 def make_event_response(
-    events: AsyncIterator[AnswerEvent], *, heartbeat_s: int, send_timeout_s: float
+    events: AsyncGenerator[AnswerEvent, None], *, heartbeat_s: int, send_timeout_s: float
 ) -> EventSourceResponse:
     """The response that sends the events; it owns and closes the generator."""
     stopping = anyio.Event()
@@ -57,7 +57,7 @@ class _Piece:
     last: bool = False
 
 
-async def _encode_events(events: AsyncIterator[AnswerEvent], stopping: anyio.Event) -> AsyncIterator[bytes]:
+async def _encode_events(events: AsyncGenerator[AnswerEvent, None], stopping: anyio.Event) -> AsyncIterator[bytes]:
     """Encoded events, as many at once as are waiting; ends after exactly one terminal event."""
     queue: asyncio.Queue[_Piece] = asyncio.Queue(QUEUE_EVENTS)
     producer = asyncio.create_task(_produce(events, queue))
@@ -77,11 +77,11 @@ async def _encode_events(events: AsyncIterator[AnswerEvent], stopping: anyio.Eve
             await end_tasks(producer, watcher)
 
 
-async def _produce(events: AsyncIterator[AnswerEvent], queue: asyncio.Queue[_Piece]) -> None:
+async def _produce(events: AsyncGenerator[AnswerEvent, None], queue: asyncio.Queue[_Piece]) -> None:
     """Puts every event; the last is SourcesEvent, or the error event that an exception becomes."""
     partial = False
     try:
-        async with aclosing(events):  # type: ignore[type-var]  # an async generator
+        async with aclosing(events):
             number = 0
             async for event in events:
                 number += 1

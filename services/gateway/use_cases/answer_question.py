@@ -1,7 +1,7 @@
 """Answers a question: check it, find passages, let a language model answer, check its citations."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -113,7 +113,7 @@ async def answer_whole(run: Run, deps: AnswerDependencies) -> QueryResponse:
     )
 
 
-async def stream_answer(run: Run, deps: AnswerDependencies) -> AsyncIterator[AnswerEvent]:
+async def stream_answer(run: Run, deps: AnswerDependencies) -> AsyncGenerator[AnswerEvent, None]:
     """The answer as it comes; the last event is SourcesEvent. Raises PagewireError instead of it when it cannot end.
 
     Closing this generator closes the connection to the provider.
@@ -128,7 +128,7 @@ async def stream_answer(run: Run, deps: AnswerDependencies) -> AsyncIterator[Ans
         yield TokenEvent(token=NOT_FOUND_ANSWER)
     else:
         prompt = build_prompt(run.request.question, found.passages)
-        async with aclosing(run.model.stream(prompt)) as pieces:  # type: ignore[type-var]  # an async generator
+        async with aclosing(run.model.stream(prompt)) as pieces:
             async for piece in pieces:
                 match piece:
                     case TextDelta(text=text):

@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class ProcessPdfParser:
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
 
-    async def parse(self, path: Path) -> AsyncIterator[PdfOutline | ParsedPage]:
+    async def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
         """Yields the outline, then every page. Raises UnreadablePdfError; the child never outlives the call."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -58,8 +59,9 @@ class ProcessPdfParser:
         )
         deadline = asyncio.get_running_loop().time() + self._limits.wall_s
         try:
-            async for message in _read_messages(process, deadline):
-                yield message
+            async with aclosing(_read_messages(process, deadline)) as messages:
+                async for message in messages:
+                    yield message
         finally:
             if process.returncode is None:
                 process.kill()
@@ -68,7 +70,7 @@ class ProcessPdfParser:
 
 async def _read_messages(
     process: asyncio.subprocess.Process, deadline: float
-) -> AsyncIterator[PdfOutline | ParsedPage]:
+) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
     assert process.stdout is not None  # noqa: S101 - asked for with PIPE
     last_page = 0
     received = 0

@@ -5,8 +5,8 @@ record checks the lease's epoch, and a version is published in one step after al
 """
 
 import asyncio
-import tempfile
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,11 +92,9 @@ async def _read_pages(lease: Lease, record: DocumentRecord, deps: IngestDependen
     title = Path(record.filename).stem
     pages: list[Page] = []
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING))
-    folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="pagewire-")
-    try:
-        path = Path(folder.name) / "document.pdf"
-        await deps.blobs.get_to_file(make_blob_key(lease.job.tenant, record.sha256, record.document_id), path)
-        async for message in deps.parser.parse(path):
+    key = make_blob_key(lease.job.tenant, record.sha256, record.document_id)
+    async with deps.blobs.open_as_file(key) as path, aclosing(deps.parser.parse(path)) as messages:
+        async for message in messages:
             if isinstance(message, PdfOutline):
                 title = _choose_title(message.title, title)
                 await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=message.page_count))
@@ -104,8 +102,6 @@ async def _read_pages(lease: Lease, record: DocumentRecord, deps: IngestDependen
             pages.append(Page(message.number, clean_text(message.text)))
             if message.number % PROGRESS_PAGES == 0:
                 await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=message.number))
-    finally:
-        await asyncio.to_thread(folder.cleanup)
     if not any(page.text for page in pages):
         raise UnreadablePdfError(DocumentFailure(code="no_text", detail=_NO_TEXT))
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=len(pages)))

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import anyio
 import pytest
@@ -23,7 +23,7 @@ END = SourcesEvent(
 )
 
 
-async def play(tokens: Sequence[str], error: Exception | None = None) -> AsyncIterator[AnswerEvent]:
+async def play(tokens: Sequence[str], error: Exception | None = None) -> AsyncGenerator[AnswerEvent, None]:
     """An answer of these tokens that ends well or with an exception."""
     for token in tokens:
         yield TokenEvent(token=token)
@@ -32,7 +32,9 @@ async def play(tokens: Sequence[str], error: Exception | None = None) -> AsyncIt
     yield END
 
 
-async def collect(events: AsyncIterator[AnswerEvent], stopping: anyio.Event | None = None) -> list[tuple[str, str]]:
+async def collect(
+    events: AsyncGenerator[AnswerEvent, None], stopping: anyio.Event | None = None
+) -> list[tuple[str, str]]:
     """Names and data of what the client gets."""
     chunks = [chunk async for chunk in _encode_events(events, stopping or anyio.Event())]
     return [(event.event, event.data) for event in read_events(chunks)]
@@ -109,7 +111,7 @@ async def test_leaving_ends_the_producer() -> None:
     """A client that leaves closes the answer's generator, and with it the connection to the provider."""
     closed = asyncio.Event()
 
-    async def endless() -> AsyncIterator[AnswerEvent]:
+    async def endless() -> AsyncGenerator[AnswerEvent, None]:
         try:
             while True:
                 yield TokenEvent(token="x")

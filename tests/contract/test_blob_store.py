@@ -1,0 +1,131 @@
+"""One suite for both kinds of store: what holds in a folder holds in an S3 bucket."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+
+from shared.blobs import BlobStore, make_blob_key
+from shared.errors import DependencyUnavailable, NotFound
+
+CONTENT = bytes(range(256)) * 12_000
+"""3 MB: more than one piece of a download."""
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Where an S3 server answers."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
+    """An empty store of each kind."""
+    if request.param == "folder":
+        return await asyncio.to_thread(BlobStore, (tmp_path / "a folder").as_uri())
+    endpoint: str = request.getfixturevalue("s3")
+    set_up_s3(monkeypatch, endpoint)
+    async with httpx.AsyncClient(base_url=endpoint) as client:
+        await client.post("/moto-api/reset")
+        assert (await client.put("/papers")).status_code == 200
+    return await asyncio.to_thread(BlobStore, "s3://papers/some/prefix")
+
+
+def set_up_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """The environment that names the server, as docs/operations.md has it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    """A file that waits to be stored."""
+    path = tmp_path / "upload"
+    await asyncio.to_thread(path.write_bytes, CONTENT)
+    return path
+
+
+async def read(store: BlobStore, key: str) -> bytes:
+    async with store.open_as_file(key) as path:
+        return await asyncio.to_thread(path.read_bytes)
+
+
+async def test_what_was_stored_comes_back_byte_by_byte(store: BlobStore, file: Path) -> None:
+    """As often as it is asked for."""
+    key = make_blob_key("a tenant", "ab" * 32, "doc_1")
+    await store.put_file(key, file)
+
+    assert await read(store, key) == CONTENT
+    assert await read(store, key) == CONTENT
+
+
+async def test_each_document_has_its_own_bytes(store: BlobStore, file: Path) -> None:
+    """Deleting one of two documents with the same content leaves the other's bytes."""
+    first, second = (make_blob_key("t", "ab" * 32, name) for name in ("doc_1", "doc_2"))
+    await store.put_file(first, file)
+    await store.put_file(second, file)
+
+    await store.delete(first)
+
+    assert await read(store, second) == CONTENT
+    with pytest.raises(NotFound):
+        await read(store, first)
+
+
+async def test_a_blob_that_is_not_there_is_said(store: BlobStore) -> None:
+    """With the code that ends up in the document's record."""
+    with pytest.raises(NotFound) as caught:
+        await read(store, "t/ab/none.pdf")
+    assert caught.value.error_code == "blob_missing"
+
+
+async def test_deleting_what_is_not_there_is_fine(store: BlobStore) -> None:
+    """A purge may run twice."""
+    await store.delete("t/ab/none.pdf")
+
+
+async def test_reading_leaves_nothing_behind(
+    store: BlobStore, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No copy stays in the temporary folder, also when the reader fails."""
+    scratch = tmp_path / "scratch"
+    await asyncio.to_thread(scratch.mkdir)
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    await store.put_file("t/ab/doc.pdf", file)
+
+    with pytest.raises(ZeroDivisionError):
+        async with store.open_as_file("t/ab/doc.pdf"):
+            raise ZeroDivisionError
+
+    assert await asyncio.to_thread(lambda: list(scratch.iterdir())) == []
+    assert await read(store, "t/ab/doc.pdf") == CONTENT
+
+
+@pytest.fixture
+async def unreachable(monkeypatch: pytest.MonkeyPatch) -> BlobStore:
+    """A bucket on a server that refuses connections."""
+    listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    listener.close()
+    await listener.wait_closed()
+    set_up_s3(monkeypatch, f"http://127.0.0.1:{port}")
+    return await asyncio.to_thread(BlobStore, "s3://papers")
+
+
+async def test_a_store_that_does_not_answer_is_a_dependency_that_is_away(unreachable: BlobStore, file: Path) -> None:
+    """Each call ends, and with the error that means: try again."""
+    for call in (unreachable.put_file("a", file), unreachable.delete("a"), read(unreachable, "a")):
+        with pytest.raises(DependencyUnavailable):
+            await asyncio.wait_for(call, 60)
