@@ -24,7 +24,7 @@ from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
 
 log = structlog.get_logger(__name__)
 
-PIPELINE = "1"
+PIPELINE = "2"
 """Raised whenever parsing, chunking or embedding changes, so that old points are not taken for new ones."""
 EMBED_CHUNKS = 64
 """Chunks per step of progress, and points per write."""

@@ -11,9 +11,16 @@ def test_line_ends_and_spaces_are_normalised() -> None:
     assert clean_text("a\r\nb\rc\x0cd\u00a0\u2003 e \n\n\n\n f") == "a\nb\nc\nd e\n\nf"
 
 
-def test_a_word_hyphenated_over_two_lines_is_joined() -> None:
-    """PDFium writes U+FFFE where a line ends with a hyphen inside a word."""
-    assert clean_text("informa\ufffe\ntion and well-known") == "information and well-known"
+def test_a_hyphen_at_a_lines_end_is_kept() -> None:
+    """PDFium writes U+FFFE where a line ends with a hyphen inside a word: a name or code must not lose it."""
+    assert clean_text("AES\ufffe256, year\ufffeon-year") == "AES-256, year-on-year"
+
+
+def test_words_that_the_page_parts_at_line_ends_are_joined() -> None:
+    """A page with several parted words was set with hyphenation, as books and papers are; names still keep theirs."""
+    text = "infor\ufffe\nmation re\ufffetrieval pas\ufffesage ques\ufffe\ntion non\ufffeGAAP"
+
+    assert clean_text(text) == "information retrieval passage question non-GAAP"
 
 
 def test_invisible_characters_are_removed() -> None:
