@@ -101,13 +101,18 @@ def _load_folder(folder: Path) -> QuestionSet:
 
 def _load_made(which: str) -> list[QuestionSet]:
     # reportlab is installed with the `dev` extra only
-    from evals.handbooks import DEVELOPMENT, HELD_OUT
+    from evals.handbooks import DEVELOPMENT, DEVELOPMENT_PDFS, HELD_OUT, HELD_OUT_PDFS, PDFS
 
-    chosen = {"development": DEVELOPMENT, "held-out": HELD_OUT, "all": DEVELOPMENT + HELD_OUT}[which]
-    return [
+    drawn, names = {
+        "development": (DEVELOPMENT, DEVELOPMENT_PDFS),
+        "held-out": (HELD_OUT, HELD_OUT_PDFS),
+        "all": (DEVELOPMENT + HELD_OUT, DEVELOPMENT_PDFS + HELD_OUT_PDFS),
+    }[which]
+    sets = [
         QuestionSet(f"{handbook.name}.pdf", handbook.render(), [vars(question) for question in handbook.questions])
-        for handbook in chosen
+        for handbook in drawn
     ]
+    return sets + [_load_folder(PDFS / name) for name in names]
 
 
 @contextmanager

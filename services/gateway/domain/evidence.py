@@ -1,20 +1,25 @@
 """Weighs how well each unit of the passages supports an answer to a question."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rank_bm25 import BM25Okapi
 
 from services.gateway.domain.inquiry import Expected, Inquiry, Term, holds
+from services.gateway.domain.lines import Kind
 from services.gateway.domain.naming import Name, find_names, is_unknown, speaks_of_another
-from services.gateway.domain.sentences import MAX_PASSAGE_CHARS, Kind, Unit
+from services.gateway.domain.units import MAX_PASSAGE_CHARS, Unit
 from services.gateway.domain.words import (
+    PHRASES,
     SYNONYMS,
     abbreviate,
     content_stems,
     find_acronyms,
+    find_run,
     fold,
+    join_hyphens,
     spell_initials,
     split_words,
     stem,
@@ -22,6 +27,7 @@ from services.gateway.domain.words import (
 )
 from shared.contracts.search import Passage
 
+_RANGE = re.compile(r"(?<![\d.,])(\d{1,6})(?: ?[–—-] ?| to )(\d{1,6})(?![\d.,]*\d)")
 _SYNONYM_MATCH = 0.85
 _PREFIX_MATCH = 0.7
 # How much a term counts that is not in the unit itself but ...
@@ -32,11 +38,11 @@ _KIND_FITS = 0.7  # ... but says what kind of answer is expected, and the unit h
 _KIND_WEIGHT = 0.5
 _KIND_ABSENT = 0.2
 _NOT_KEY = 0.85
-_ABSENT = 0.6
+_LOOSE_ABSENT = 0.15
 _ANOTHER_NAME = 0.6
 _UNKNOWN_NAME = 0.8
 _UNKNOWN_NUMBER = 0.5
-_LABEL_BONUS = 0.1
+_LABEL_BONUS = 0.2
 _ELSEWHERE = 0.3  # ... in another passage or the document's title
 
 
@@ -48,6 +54,8 @@ class Candidate:
         passage: the number that cites its passage, from 1.
         position: its place among all units.
         matches: per term of the inquiry, 0..1, how surely the unit or its context names it.
+        own: the same of the unit alone.
+        context: the same of its heading, table header or lead alone.
         closeness: the share of the question that unit and context cover, 0..1.
         support: the share of the question that unit, context and passage cover, 0..1.
         score: what candidates are ranked by.
@@ -59,6 +67,7 @@ class Candidate:
     unit: Unit
     matches: tuple[float, ...]
     own: tuple[float, ...]
+    context: tuple[float, ...]
     closeness: float
     support: float
     score: float
@@ -90,7 +99,10 @@ def weigh_units(inquiry: Inquiry, passages: Sequence[Passage], units: Sequence[t
         score += 0.2 * lexical[position] + 0.1 * _rate_passage(passages[number - 1], number)
         score += _rate_form(inquiry, unit, fits) + _LABEL_BONUS * table.is_labelled(position)
         candidates.append(
-            Candidate(number, position, unit, matches, table.own[position], closeness, support, score, fits)
+            Candidate(
+                *(number, position, unit, matches, table.own[position], table.context[position]),
+                *(closeness, support, score, fits),
+            )
         )
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.position))
 
@@ -126,12 +138,13 @@ class _MatchTable:
         self._inquiry = inquiry
         self._units = units
         self._acronyms = _find_phrase_acronyms(inquiry.phrases)
+        self._phrases = _find_phrases(inquiry)
         self._cache: dict[str, tuple[float, ...]] = {}
         self.own = [self._match(unit.text) for _, unit in units]
-        self._context = [
+        self.context = [
             _best([self._match(text) for text in (unit.heading, unit.header, unit.lead)]) for _, unit in units
         ]
-        both = [_best([own, context]) for own, context in zip(self.own, self._context, strict=True)]
+        both = [_best([own, context]) for own, context in zip(self.own, self.context, strict=True)]
         # The whole text, too: page headers, which are no units, name the product or company.
         self._passages = [
             _best(
@@ -150,7 +163,7 @@ class _MatchTable:
         """How surely the unit and what stands right above it name each term."""
         return tuple(
             max(own, _IN_CONTEXT * context)
-            for own, context in zip(self.own[position], self._context[position], strict=True)
+            for own, context in zip(self.own[position], self.context[position], strict=True)
         )
 
     def match_widely(self, position: int, fits: bool) -> tuple[float, ...]:
@@ -195,8 +208,10 @@ class _MatchTable:
             weight = math.log(1 + (count - frequency + 0.5) / (frequency + 0.5))
             if term.kind:
                 weight *= _KIND_WEIGHT if self._anywhere[i] else _KIND_ABSENT
-            elif not term.key:
-                weight *= _NOT_KEY if self._anywhere[i] else _ABSENT
+            elif term.loose and not self._anywhere[i]:
+                weight *= _LOOSE_ABSENT
+            elif self._anywhere[i] and not term.key:
+                weight *= _NOT_KEY
             # What every passage names (the company, the product) tells none of them apart.
             if len(self._passages) > 2:
                 weight *= 1 - 0.7 * sum(row[i] > 0 for row in self._passages) / len(self._passages)
@@ -212,10 +227,15 @@ class _MatchTable:
         if not text:
             return (0.0,) * len(self._inquiry.terms)
         words = split_words(text)
-        present = {stem(word) for word in words}
+        in_order = [stem(word) for word in words]
+        present = {*in_order, *join_hyphens(text)}
         for acronym in find_acronyms(text) & self._acronyms.keys():
             present |= self._acronyms[acronym]
-        return tuple(_match_term(term, present, words) for term in self._inquiry.terms)
+        meant = {term for asked, others in self._phrases for run in others if find_run(run, in_order) for term in asked}
+        return tuple(
+            max(_match_term(term, present, words), _SYNONYM_MATCH * (term.stem in meant or _spans(text, term.stem)))
+            for term in self._inquiry.terms
+        )
 
 
 def _match_term(term: Term, present: set[str], words: list[str]) -> float:
@@ -226,6 +246,14 @@ def _match_term(term: Term, present: set[str], words: list[str]) -> float:
     if SYNONYMS.get(term.stem, frozenset()) & present:
         return _SYNONYM_MATCH
     return _PREFIX_MATCH if any(_share_prefix(term.stem, other) for other in present) else 0.0
+
+
+def _spans(text: str, number: str) -> bool:
+    """Whether the text names a range of whole numbers that holds this one (`70 to 79` holds 75)."""
+    if not number.isdecimal():
+        return False
+    ranges = _RANGE.findall(text)
+    return any(int(low) <= int(number) <= int(high) for low, high in ranges)
 
 
 def _share_prefix(one: str, other: str) -> bool:
@@ -242,6 +270,17 @@ def _find_phrase_acronyms(phrases: Sequence[tuple[str, ...]]) -> dict[str, set[s
             for end in range(start + 2, min(start + 6, len(phrase)) + 1):
                 found[abbreviate(phrase[start:end])] = {stem(word) for word in phrase[start:end]}
     return found
+
+
+def _find_phrases(inquiry: Inquiry) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """The phrases in the question that can be put otherwise, each with the ways to put it."""
+    asked = stems(inquiry.text)
+    return [
+        (phrase, [other for other in group if other != phrase])
+        for group in PHRASES
+        for phrase in group
+        if find_run(phrase, asked)
+    ]
 
 
 def _score_lexically(inquiry: Inquiry, units: Sequence[tuple[int, Unit]]) -> list[float]:

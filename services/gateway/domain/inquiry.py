@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from services.gateway.domain.vocabulary import FRAME_WORDS, KIND_WORDS, STOP_WORDS, VAGUE_WORDS
+from services.gateway.domain.vocabulary import FRAME_WORDS, KIND_WORDS, LOOSE_WORDS, STOP_WORDS, VAGUE_WORDS
 from services.gateway.domain.words import find_acronyms, fold, split_words, stem
 
 MAX_TERMS = 40
@@ -31,12 +31,14 @@ class Term:
         key: names the thing or property that is asked for; without it an answer is about something else.
         acronym: the word as written when it is an acronym, or empty.
         kind: only says what kind of answer is expected (`price`, `phone number`).
+        loose: often put otherwise by a text that answers.
     """
 
     stem: str
     key: bool
     acronym: str = ""
     kind: bool = False
+    loose: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Inquiry:
         phrases: words that stand together, in which an acronym of the text may be spelled out.
         several: whether the answer is likely a list.
         explain: whether a sentence answers better than a row of a table.
+        procedure: whether it asks what happens or what to do, which seldom takes a single sentence.
+    history: whether it asks what happened over the years.
         sides: the terms of each thing that is compared; empty if nothing is.
         years: first and last year that a listed item may be of, or None.
     """
@@ -57,6 +61,8 @@ class Inquiry:
     expected: Expected
     several: bool
     explain: bool
+    procedure: bool
+    history: bool
     sides: tuple[frozenset[str], ...]
     years: tuple[int, int] | None
 
@@ -73,10 +79,10 @@ _MONTHS = (
 _PATTERNS = {
     Expected.MONEY: rf"{_CURRENCY}\s*\d|\d\s*(?:k|m|bn|million|billion|p)?\s*{_CURRENCY}|\b\d+p\b"
     r"|\bfree\b|\bno charge\b"
-    r"|\b(?:nothing|percent)\b|\d\s?%",
+    r"|\b(?:nothing|percent)\b|\d\s?%|[$€£¥]\D{0,12}\d|\b(?:euros?|dollars?|pounds?|francs?)\b.*\d",
     Expected.DATE: rf"\b(?:1[0-9]|20|21)\d\d\b|\b(?:{_MONTHS})\b|\b\d{{1,2}}[:.]\d\d\b|\b\d{{1,2}}\s?[ap]\.?m\b"
     r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|\b(?:minutes?|hours?|days?|weeks?|months?|years?)\b"
-    r"|\b(?:daily|weekly|monthly|annually|noon|midnight)\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b",
+    r"|\b(?:daily|weekly|monthly|annually|noon|midnight)\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b\d{1,2}(?:st|nd|rd|th)\b",
     Expected.DURATION: rf"(?:\d|\b(?:{_NUMBER_WORDS}|a|an)\b)[\s\w.,-]{{0,24}}?(?:\b|(?<=\d))"
     r"(?:s|secs?|seconds?|milliseconds|ms|min|minutes?|h|hrs?|hours?|days?|weeks?|fortnights?|months?|years?|terms?)\b"
     r"|\b\d{1,2}[:.]\d\d\b",
@@ -99,7 +105,7 @@ _ASKS: tuple[tuple[Expected, str], ...] = (
     ),
     (
         Expected.MONEY,
-        r"\b(?:price|costs?|fees?|fare|salary|revenue|turnover|budget|deposit|fine)\b"
+        r"\b(?:price|costs?|fees?|fare|salary|wage|stipend|revenue|turnover|budget|deposit|fine)\b"
         r"|\bis charged\b|\b(?:the|which|what) (?:\w+ )?charges?\b",
     ),
     (Expected.DATE, r"^\W*(?:(?:since|until|from|by|on) )?when\b|\bat what time\b"),
@@ -131,10 +137,23 @@ _BEFORE_YEAR = re.compile(rf"\b(?:before|prior to|earlier than)\s+{_YEAR}\b", re
 _SPAN_OF_YEARS = re.compile(rf"\b(?:between|from)\s+{_YEAR}\s+(?:and|to|until)\s+{_YEAR}\b", re.I)
 _KIND_STEMS = frozenset(map(stem, KIND_WORDS))
 _VAGUE_STEMS = frozenset(map(stem, VAGUE_WORDS))
+_LOOSE_STEMS = frozenset(map(stem, LOOSE_WORDS))
 _FRAME_STEMS = frozenset(map(stem, FRAME_WORDS)) | _VAGUE_STEMS
 _ORDER = re.compile(r"^\W*(?:please )?(?:list|show|name|give)\b(?: me)?", re.IGNORECASE)
 _EXPLAIN = re.compile(
     r"^\W*(?:what happens|what if|why|how (?:do|does|can|should|is|are|to)|can|may|must|is|are|am|does|do|will)\b",
+    re.IGNORECASE,
+)
+
+
+_HISTORY = re.compile(
+    r"\b(?:milestones?|histor(?:y|ical)|timeline|chronology|everything that happened|key (?:dates|events)"
+    r"|(?:main |important )?events)\b",
+    re.IGNORECASE,
+)
+_PROCEDURE = re.compile(
+    r"\bwhat (?:happens|if)\b|\bwhat (?:do|should|must|shall|can|to)\b.{0,30}\bdo\b|"
+    r"\bhow (?:do|can|should) (?:i|we|you)\b",
     re.IGNORECASE,
 )
 
@@ -154,6 +173,8 @@ def read_question(text: str) -> Inquiry:
         expected=expected,
         several=several,
         explain=_EXPLAIN.search(text) is not None,
+        history=_HISTORY.search(text) is not None,
+        procedure=_PROCEDURE.search(text) is not None,
         sides=_find_sides(text),
         years=_find_years(text),
     )
@@ -195,10 +216,11 @@ def _holds_name(text: str, asked: frozenset[str]) -> bool:
 def _find_runs(text: str) -> list[tuple[str, ...]]:
     """Stretches of words without a stop word, a possessive or punctuation between them."""
     runs: list[tuple[str, ...]] = []
-    for part in re.split(r"['’]s\b|[,;:?!()\"“”]|\.(?:\s|$)", text):
+    for part in re.split(r"['’](?:s|m|re|ve|d|ll|t)\b|[,;:?!()\"“”]|\.(?:\s|$)", text):
         run: list[str] = []
         for word in split_words(part):
-            if fold(word) in STOP_WORDS:
+            # In capitals it is no stop word: "IT", "US".
+            if fold(word) in STOP_WORDS and not (word.isupper() and len(word) > 1):
                 runs.append(tuple(run))
                 run = []
             else:
@@ -220,7 +242,8 @@ def _collect_terms(text: str, runs: list[tuple[str, ...]]) -> tuple[Term, ...]:
             if word in ignored or base in terms:
                 continue
             key = word in named or (run == focus and base not in _FRAME_STEMS)
-            terms[base] = Term(base, key, word if word in acronyms else "", base in _KIND_STEMS | _VAGUE_STEMS)
+            loose = base in _LOOSE_STEMS and word not in named
+            terms[base] = Term(base, key, word if word in acronyms else "", base in _KIND_STEMS | _VAGUE_STEMS, loose)
     return tuple(terms.values())[:MAX_TERMS]
 
 

@@ -2,7 +2,7 @@
 
 _STOP = """
 a able about above actually advance after ahead all also am an and any anyone appear appears apply are as at
-attend back be because been before being below between both bring but by called can compare compared
+attend back be because been before being below between both but by called can compare compared
 comparison could currently describe did differ difference differences do does doing done down during each
 else enumerate ever every everything exactly explain far for from further get gets getting give given go
 goes had happen happened happens has have having he her here hers him his how i if in into is it its just
@@ -27,24 +27,60 @@ _KIND = "price cost charge amount date time day year number percentage phone tel
 KIND_WORDS = tuple(_KIND.split())
 """Words that only say of what kind the answer is: the expected kind already stands for them."""
 
-_VAGUE = "event item detail information fact rule included"
+_VAGUE = "event item detail information fact rule included milestone"
 VAGUE_WORDS = tuple(_VAGUE.split())
 """Words for anything that a list may hold."""
 
-_FRAME = "allowed permitted possible available offered required recommended mandatory work works run go"
+_FRAME = """
+allowed permitted possible available offered required recommended mandatory work works run go
+extra big new current typical usual normal average total overall cheapest highest lowest newest oldest best main
+comes come put do make makes lose loses caught goes called
+"""
 FRAME_WORDS = tuple(_FRAME.split())
 """Words of a question's frame: what they ask for may be put in many ways."""
 
+_LOOSE = """
+accept add adjust agree allow announce apply approve arrange arrive ask assign assist attach attend avoid become
+belong bring build buy call carry catch caught cause change check choose collect combine come complete comply
+consider consist consume contain continue contribute convert create deal decide define deliver depend describe
+detect determine develop differ discover discuss display earn employ enable end enjoy ensure enter establish exceed
+exist expect explain fail fall feel fill find finish fit follow forget gain gather give given grant grow handle
+happen have hear hire hold identify improve increase inform inspect install intend introduce involve join keep know
+last launch learn leave lend let like live locate look lose lost maintain make manage matter mean meet miss move name
+need notify obtain occur offer open operate organise own pay perform permit pick possess prefer prepare prevent
+produce promise protect prove provide publish put qualify raise reach realise receive recommend reduce refer refuse
+reject release remain remember remove renew replace reply represent request require reserve respond result retain
+return reveal rise run save say see select sell send separate serve set settle show sit sleep solve sound speak spend
+spoil stand start stay stop submit succeed suffer suggest suppose take talk tell tend think touch treat try turn
+understand undergo use want warn win wish work worry write
+able additional actual accurate available average bad basic best better big brief broad certain cheap clear close
+common complete correct current deep different difficult direct easy effective entire exact extra fast final fine
+first free frequent full general good great half halfway hard heavy high hot huge important initial large last late
+latest least less likely little local long low main major many maximum mine minimum minor much myself narrow near
+necessary new next nice normal official old only original other overall own particular past poor popular possible
+present previous proper quick ready real recent regular relevant right rough same second serious several short
+similar simple single slow small special specific standard such sure tall through top total true typical unusual
+upper usual valid various well whole wide worst wrong yearly young cheapest largest smallest highest lowest longest
+shortest newest oldest biggest fastest
+amount address area case category company organisation organization firm institution date day detail event example
+fact figure information item kind level list location manner method month name number option part people person
+place point procedure process purpose reason requirement rule section side situation size sort status step stuff
+system term thing time tool topic type unit way week year percentage percent proportion sum customer enquiry inquiry
+symptom someone anyone everybody condition term benefit feature advantage early earlier soon ahead
+"""
+LOOSE_WORDS = tuple(_LOOSE.split())
+"""Words that a text which answers often puts otherwise; other words (nouns, mostly) must occur or be meant."""
+
 SYNONYM_GROUPS = """
-price cost fee charge rate fare tariff amount
-cancel terminate termination end
+price cost fee charge rate fare tariff amount premium
+cancel terminate termination end quit
 employee staff personnel headcount workforce employ
 error code message fault
-phone telephone call tel hotline mobile
-email e-mail mail
+phone telephone call tel hotline mobile helpline
+email e-mail mail write
 begin start commence open
 finish close
-buy purchase
+buy purchase order
 weight weigh heavy mass
 length long
 height tall high
@@ -53,32 +89,33 @@ big large size
 warranty guarantee guaranteed
 allow permit permitted admit
 child kid pupil
-repair fix
+repair fix mend
 rent hire let lease
 holiday vacation leave
 pay payment paid
-reduction discount rebate off
+salary wage stipend remuneration
+reduction discount rebate off reduced cheaper concession
 refund reimburse money-back
 complain complaint
 licence license
-contact reach
+contact reach write call
 car vehicle
 bicycle bike cycle
 late delay overdue
-office location site premises
+office location site premises branch
 address location situated
 headquarters headquartered hq
-founder found establish start
-introduce launch release
+founder found establish start create
+introduce launch release debut
 revenue turnover sales
-maximum max highest most top limit
+maximum max highest most top limit up
 minimum min least lowest
 capacity fit hold seat
 renew extend renewal prolong
 restore recover
 return bring-back
 include contain comprise
-require mandatory compulsory necessary obligatory
+require mandatory compulsory necessary obligatory need requirement
 certification certificate certify training qualification
 disposal dispose discard
 whole full entire
@@ -87,23 +124,137 @@ month monthly
 year yearly annual annually
 week weekly
 day daily
-replace substitute exchange
+replace substitute exchange swap loan
 language tongue
-milestone event
+milestone event history timeline chronology
 answer reply respond response
 damage break broken
 dimension size
 eat food meal
 wear clothing uniform
-lead leader
+lead leader head director manage manager chief chair run boss
 run operate
+truck lorry
+ship vessel boat
+aircraft plane
+sick ill illness sickness unwell
+doctor physician
+deductible excess
+acquire acquisition takeover merge bought
+award prize honour won
+recommend refer referral
+void lapse invalidate expire
+endurance air
+charge fill recharge
+connection link signal
+backup back-up copy
+connect integrate integration connector
+press media journalist
+fund funding investment investor raise
+headquarter office seat
+goal target aim
+doctoral phd doctorate
+ticket admission entry entrance
+trial try tried test
+charity non-profit nonprofit
+password login sign-in credential
+upload submit import
+customer client user
+supplier vendor
+store shop outlet
+storage store keep
+park parking
+baggage luggage
+overtime extra
+bonus premium reward
+bin waste rubbish garbage trash
+invoice bill
+pet dog cat animal
+empty unoccupied vacant
+lose lost loss
+steal theft stolen
+accident incident crash
+emergency urgent
+security safety
+subscription plan tier contract
+plan tier edition package level
+delivery ship shipping deliver dispatch
+supply provide offer
+course class lesson
+exam examination test
+teacher instructor tutor lecturer
+mistake error
+job vacancy position role
+apply application applicant
+insure insurance cover
+owner own
+member membership
+breakfast meal
+smoke smoking tobacco
+medicine medication drug
+immediately once straight
+quick fast
+battery accumulator
+temperature degrees
+altitude height
+depth deep
+width wide
+distance far range mile mileage kilometre
+noise loud
+photo picture image
+film video movie
+app application software
+update upgrade
+data information
+colour color
+centre center
 """
 """Per line, words that people use for the same thing in handbooks."""
+
+PHRASE_GROUPS = """
+ceo|chief executive|chief executive officer|managing director
+cfo|chief financial officer|finance director|head of finance
+cto|chief technology officer|technical director
+coo|chief operating officer
+ciso|chief information security officer
+hr|human resources|personnel department
+headquarters|headquartered|head office|main office|registered office|hq
+sso|single sign-on
+2fa|mfa|two-factor|multi-factor
+arr|annual recurring revenue
+vat|value added tax|sales tax
+remotely|remote work|work from home|working from home|home office|telework
+people work|work for|works for|work at|works at|employ|employees|staff|headcount|workforce
+phd|doctoral|doctorate
+sick|ill|unfit for work
+public holiday|bank holiday
+notice period|notice
+free|free of charge|no charge|no cost|at no extra cost|complimentary
+money back|refund
+per cent|percent|%
+technical support|technical help|help desk|helpdesk|customer support
+in the air|endurance|flight time
+get married|wedding
+have a baby|parental leave|maternity
+trade name|brand
+works council|staff council
+annual leave|paid leave|vacation|days off|time off
+own car|private car
+at the wheel|while driving|when driving
+in charge of|responsible for|head of|lead
+tech specs|technical data|specifications
+"""
+"""Per line, phrases that stand for each other, as stems in a row; the first may be an acronym."""
 
 _IRREGULAR = """
 built:build bought:buy brought:bring children:child deliver:delivery held:hold kept:keep left:leave
 made:make men:man met:meet paid:pay people:person ran:run sold:sell sent:send spent:spend stood:stand
-taught:teach women:woman won:win written:write driven:drive stolen:steal
+taught:teach women:woman won:win written:write driven:drive stolen:steal began:begin begun:begin broke:break
+broken:break chose:choose chosen:choose came:come ate:eat eaten:eat fell:fall fallen:fall flew:fly flown:fly gave:give
+given:give grew:grow grown:grow knew:know known:know laid:lay led:lead lent:lend lost:lose meant:mean rose:rise
+risen:rise said:say saw:see seen:see spoke:speak spoken:speak swam:swim took:take taken:take told:tell wore:wear
+worn:wear wrote:write caught:catch froze:freeze frozen:freeze rode:ride ridden:ride shown:show slept:sleep
+stole:steal forgot:forget forgotten:forget hid:hide hidden:hide went:go gone:go
 """
 IRREGULAR = dict(pair.split(":") for pair in _IRREGULAR.split())
 """Forms that no ending explains."""

@@ -5,11 +5,19 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from services.gateway.domain.vocabulary import ENDINGS, IRREGULAR, MINOR_WORDS, STOP_WORDS, SYNONYM_GROUPS
+from services.gateway.domain.vocabulary import (
+    ENDINGS,
+    IRREGULAR,
+    MINOR_WORDS,
+    PHRASE_GROUPS,
+    STOP_WORDS,
+    SYNONYM_GROUPS,
+)
 
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*(?![^\W\d_])|[^\W_]+(?:&[^\W_]+)*")
 _POSSESSIVE = re.compile(r"(?<=\w)['’]s\b", re.IGNORECASE)
 
+_HYPHENATED = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
 _ACRONYM = re.compile(r"[A-Z][A-Z0-9&]{1,6}")
 
 
@@ -46,6 +54,11 @@ def stems(text: str) -> list[str]:
     return [stem(word) for word in split_words(text)]
 
 
+def join_hyphens(text: str) -> set[str]:
+    """The stems of hyphenated words written as one (`Back-ups`: `backup`)."""
+    return {stem(word.replace("-", "")) for word in _HYPHENATED.findall(text)}
+
+
 def content_stems(text: str) -> list[str]:
     """The stems of the words that carry meaning."""
     return [stem(word) for word in split_words(text) if fold(word) not in STOP_WORDS]
@@ -62,6 +75,20 @@ def _build_synonyms() -> dict[str, frozenset[str]]:
 
 SYNONYMS = _build_synonyms()
 """Stem to the stems that people use for the same thing in handbooks."""
+
+
+def _build_phrases() -> list[list[tuple[str, ...]]]:
+    lines = PHRASE_GROUPS.strip().splitlines()
+    return [[tuple(stems(phrase)) for phrase in line.split("|")] for line in lines]
+
+
+PHRASES = _build_phrases()
+"""Groups of phrases, as stems in a row, that stand for each other."""
+
+
+def find_run(run: Sequence[str], within: Sequence[str]) -> bool:
+    """Whether the stems stand one after the other within others."""
+    return any(tuple(within[at : at + len(run)]) == tuple(run) for at in range(len(within) - len(run) + 1))
 
 
 def find_acronyms(text: str) -> set[str]:

@@ -150,6 +150,78 @@ def test_copies_of_a_passage_are_no_page_headers() -> None:
         assert "iced up" in answer_extractively("What does fault code E17 mean?", passages)
 
 
+FLEET = """Our fleet
+We keep 58 lorries and two ferries. The managing director is Ada Quist.
+If you are ill
+Ring the office before your shift starts. Bring a doctor's note on the third day.
+Rules at the wheel
+Do not use a phone while driving. A first breach leads to a written warning.
+Back-ups are made every six hours.
+Rating Score Consequence
+Good 80 to 100 none
+Watch 70 to 79 second visit within 30 days
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How many trucks do you have?", "58 lorries"),
+        ("Who is the CEO?", "Ada Quist"),
+        ("How often is a backup made?", "every six hours"),
+        ("What do I have to do when I'm sick?", "Ring the office before your shift starts. [1] Bring"),
+        ("What happens if I am caught with a phone at the wheel?", "written warning"),
+        ("What happens when the rating has a score of 75?", "second visit within 30 days"),
+    ],
+)
+def test_a_question_may_use_other_words_than_the_document(question: str, expected: str) -> None:
+    """Synonyms, acronyms, other spellings, numbers within a range; and what is to be done takes several sentences."""
+    assert expected in answer_extractively(question, make_passages(FLEET))
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["How many helicopters do you have?", "Who is the Head of IT?", "What happens if I am caught with a gun?"],
+)
+def test_a_thing_that_is_nowhere_is_not_answered_by_the_rest_of_the_question(question: str) -> None:
+    """Verbs and adjectives may be put otherwise, a noun without any trace asks about something else."""
+    assert answer_extractively(question, make_passages(FLEET)) == NOT_FOUND_ANSWER
+
+
+def test_things_that_are_columns_are_compared_row_by_row() -> None:
+    """Not by the one row that matches best."""
+    table = (
+        "Levels of cover\nHarbour Lighthouse Castle\nBuildings £400 £750 £900\nGarden £7 £20 £60\nPremium £18 £26 £37"
+    )
+    answer = answer_extractively("Compare Harbour and Lighthouse", make_passages(table))
+    assert answer.splitlines() == [
+        "Harbour Lighthouse Castle",
+        "Buildings £400 £750 £900 [1]",
+        "Garden £7 £20 £60 [1]",
+        "Premium £18 £26 £37 [1]",
+    ]
+
+
+def test_an_item_comes_with_the_line_that_introduces_it() -> None:
+    """Alone it would say the opposite."""
+    cover = "Cover\nWe do not pay for:\n• damage by pets that chew;\n• rust and rot.\nClaims\nCall us."
+    answer = answer_extractively("Is damage by pets covered?", make_passages(cover))
+    assert answer == "We do not pay for:\n• damage by pets that chew; [1]"
+
+
+def test_a_timeline_need_not_say_that_it_is_one() -> None:
+    """Its entries hold none of the question's words."""
+    story = "Our story\n• 2008: A shop opens.\n• 2016: The 25th shop.\n• 2023: Loyalty scheme."
+    answer = answer_extractively("List the chain's milestones from 2016 onwards", make_passages("A chain.", story))
+    assert answer == "• 2016: The 25th shop. [2]\n• 2023: Loyalty scheme. [2]"
+
+
+def test_a_name_is_preferred_where_a_person_is_asked_for() -> None:
+    """A line that only repeats the question names nobody."""
+    text = "Handbook\nWelcome to Brightfell Freight.\nThe company\nDirector Harriet Oyelaran\nSeat Leeds"
+    assert "Harriet Oyelaran" in answer_extractively("Who runs Brightfell Freight?", make_passages(text))
+
+
 LINES = st.lists(
     st.text(max_size=50)
     | st.text(st.sampled_from("abc XY19 .,:?•[]\n€-"), max_size=80)

@@ -136,3 +136,56 @@ def test_long_odd_text_takes_no_time(text: str) -> None:
     started = time.perf_counter()
     split_units(text)
     assert time.perf_counter() - started < 5
+
+
+def test_labels_are_joined_with_the_values_below_them() -> None:
+    """As definition lists and name cards come out of a PDF."""
+    facts = "Facts\nFounded\n9 May 2015 in Graz\nTeam\n214 employees\nRevenue\n€38.7 million in 2025\nSeat\nGraz"
+    assert texts_of(facts, Kind.ROW) == [
+        "Founded 9 May 2015 in Graz",
+        "Team 214 employees",
+        "Revenue €38.7 million in 2025",
+        "Seat Graz",
+    ]
+
+
+def test_items_of_a_plain_list_are_not_joined_in_pairs() -> None:
+    """They are all alike, labels and values are not."""
+    box = "In the box\nCarrying case\nTwo batteries\nHex key\nTripod head\nPower cord\nSpare cap"
+    assert texts_of(box, Kind.ROW) == box.splitlines()[1:]
+
+
+def test_prose_in_a_narrow_column_is_joined() -> None:
+    """Its lines are far from full for the page, but not for the column."""
+    column = (
+        "Contact\nThe company was started in 2014 by Mikkel\nAagaard and Leonor Quintas after they\nhad mapped a cliff."
+    )
+    wide = "x" * 110
+    assert "by Mikkel Aagaard and Leonor Quintas after they had mapped a cliff." in " ".join(
+        unit.text for unit in split_units(column, width=len(wide))
+    )
+
+
+def test_a_line_that_cannot_end_there_goes_on() -> None:
+    """After a comma, a preposition or the prefix of a phone number."""
+    units = split_units(
+        "Formats\nImported as KML or\nGeoJSON.\nHelp: a@b.example, +45\n70 55 01 40\nSeat Leeds", width=100
+    )
+    assert [unit.text for unit in units[1:]] == [
+        "Imported as KML or GeoJSON.",
+        "Help: a@b.example, +45 70 55 01 40",
+        "Seat Leeds",
+    ]
+
+
+def test_a_row_whose_last_cell_asks_is_a_row() -> None:
+    """It holds facts; a question in a list of questions holds none."""
+    rows = "Departments\n2 Water Dr Ada Quist 29 What do rivers carry?\n4 Floods Dr Bo Lind 31 When will it come?"
+    assert texts_of(rows, Kind.ROW) == rows.splitlines()[1:]
+
+
+@pytest.mark.parametrize("header", ["Solo Team Business Enterprise", "Measure 2023 2024 2025"])
+def test_names_and_years_head_columns(header: str) -> None:
+    """Also without a word above the labels."""
+    table = f"Plans\n{header}\nPrice per user €12 €29 €54 €90\nUsers 1 25 200 900\nSign-on – – Yes Yes\nCalls 1 2 3 4"
+    assert {unit.header for unit in split_units(table) if unit.kind is Kind.ROW} == {header}
