@@ -40,6 +40,7 @@ _KIND_ABSENT = 0.2
 _NOT_KEY = 0.85
 _LOOSE_ABSENT = 0.15
 _ANOTHER_NAME = 0.6
+_ANOTHER_DOCUMENT = 0.5
 _UNKNOWN_NAME = 0.8
 _UNKNOWN_NUMBER = 0.5
 _LABEL_BONUS = 0.2
@@ -93,6 +94,9 @@ def weigh_units(inquiry: Inquiry, passages: Sequence[Passage], units: Sequence[t
         closeness = _share(matches, weights)
         support = _share(table.match_widely(position, fits), weights) * trust
         score = 0.6 * closeness + 0.4 * support
+        if table.is_of_another_document(position):
+            support *= _ANOTHER_DOCUMENT
+            score -= 0.5
         if speaks_of_another(asked_names, find_names(unit.text), set(stems(unit.text))):
             support *= _ANOTHER_NAME
             score -= 0.25
@@ -158,6 +162,10 @@ class _MatchTable:
         titles = [self._match(passage.title.replace("_", " ")) for passage in passages]
         self._kinds = tuple(float(term.kind) for term in inquiry.terms)
         self._anywhere = _best(self._passages + titles)
+        rows = list(zip([passage.document_id for passage in passages], self._passages, titles, strict=True))
+        self._documents = [
+            _best([row for other, *pair in rows if other == document_id for row in pair]) for document_id, _, _ in rows
+        ]
 
     def match_closely(self, position: int) -> tuple[float, ...]:
         """How surely the unit and what stands right above it name each term."""
@@ -185,6 +193,14 @@ class _MatchTable:
             (_KIND_FITS * fits * (self._inquiry.expected is not Expected.ANYTHING), self._kinds),
         )
         return tuple(max(factor * row[i] for factor, row in rings) for i in range(len(self._inquiry.terms)))
+
+    def is_of_another_document(self, position: int) -> bool:
+        """Whether the question names something that its document never does, but another one among the passages."""
+        document = self._documents[self._units[position][0] - 1]
+        return any(
+            term.named and there and not here
+            for term, there, here in zip(self._inquiry.terms, self._anywhere, document, strict=True)
+        )
 
     def is_labelled(self, position: int) -> bool:
         """Whether the unit is a row that begins with a key term, as facts and glossaries do."""

@@ -39,6 +39,7 @@ class Term:
     acronym: str = ""
     kind: bool = False
     loose: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,14 @@ def _collect_terms(text: str, runs: list[tuple[str, ...]]) -> tuple[Term, ...]:
                 continue
             key = word in named or (run == focus and base not in _FRAME_STEMS)
             loose = base in _LOOSE_STEMS and word not in named
-            terms[base] = Term(base, key, word if word in acronyms else "", base in _KIND_STEMS | _VAGUE_STEMS, loose)
+            terms[base] = Term(
+                base,
+                key,
+                acronym=word if word in acronyms else "",
+                kind=base in _KIND_STEMS | _VAGUE_STEMS,
+                loose=loose,
+                named=word in named and word[1:].islower(),
+            )
     return tuple(terms.values())[:MAX_TERMS]
 
 

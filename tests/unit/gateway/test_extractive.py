@@ -216,6 +216,15 @@ def test_a_timeline_need_not_say_that_it_is_one() -> None:
     assert answer == "• 2016: The 25th shop. [2]\n• 2023: Loyalty scheme. [2]"
 
 
+def test_another_document_does_not_answer_for_the_one_that_is_named() -> None:
+    """Of two companies only the one that is asked about is quoted, and not at all when it does not say."""
+    lumo, other = make_passages(OFFICERS, "Velomar\nVelomar rents out bicycles.\nSeat Trieste")
+    other = other.model_copy(update={"document_id": "other", "title": "velomar.pdf"})
+
+    assert answer_extractively("Who is the CEO of Velomar?", [lumo, other]) == NOT_FOUND_ANSWER
+    assert "Inês Duarte" in answer_extractively("Who is the CEO?", [lumo, other])
+
+
 def test_a_name_is_preferred_where_a_person_is_asked_for() -> None:
     """A line that only repeats the question names nobody."""
     text = "Handbook\nWelcome to Brightfell Freight.\nThe company\nDirector Harriet Oyelaran\nSeat Leeds"
