@@ -64,7 +64,7 @@ def _choose(inquiry: Inquiry, candidates: list[Candidate]) -> list[Candidate]:
     candidates = _drop_repeats(candidates)
     if inquiry.sides:
         chosen = _choose_sides(inquiry, candidates)
-    elif inquiry.years and (dated := _choose_years(inquiry.years, candidates)):
+    elif inquiry.years and (dated := _choose_timeline(inquiry, candidates)):
         chosen = dated
     elif inquiry.several:
         chosen = _choose_list(inquiry, candidates)
@@ -122,25 +122,6 @@ def _choose_timeline(inquiry: Inquiry, candidates: list[Candidate]) -> list[Cand
     low, high = inquiry.years or (0, 9999)
     wanted = [entry for entry in group if low <= find_years(entry.unit.text)[0] <= high]
     return sorted(wanted, key=lambda entry: (find_years(entry.unit.text)[0], entry.position))[:_MAX_LIST_LINES]
-
-
-def _choose_years(years: tuple[int, int], candidates: list[Candidate]) -> list[Candidate]:
-    """The dated units of the best block that fall into the asked years."""
-    low, high = years
-    dated = [candidate for candidate in candidates if find_years(candidate.unit.text)]
-    if not dated:
-        return []
-    siblings = [candidate for candidate in dated if candidate.score >= 0.7 * dated[0].score]
-    for candidate in dated:
-        if candidate.score < 0.5 * dated[0].score:
-            break
-        # Milestones come as a list or table, whose items name the years but hardly the question's words.
-        group = _find_siblings(candidate, dated)
-        if len(group) > 2:
-            siblings = group
-            break
-    chosen = [candidate for candidate in siblings if low <= find_years(candidate.unit.text)[0] <= high]
-    return sorted(chosen, key=lambda candidate: candidate.position)[:_MAX_LIST_LINES]
 
 
 def _choose_list(inquiry: Inquiry, candidates: list[Candidate]) -> list[Candidate]:
