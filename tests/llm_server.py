@@ -61,6 +61,11 @@ class Scenario(StrEnum):
     GIANT_LINE = "giant-line"
 
 
+def end_with(word: str, tokens: int = 0) -> str:
+    """The name of a scenario: this many tokens, then an end for which the provider gives this reason."""
+    return f"end-with/{word}/{tokens}"
+
+
 @dataclass
 class ReceivedRequest:
     """A request, and what became of its connection."""
@@ -220,6 +225,10 @@ class _Answer:
 
     async def _play(self) -> bool:
         tokens = self._server.tokens
+        if self._scenario.startswith("end-with/"):
+            _, word, count = self._scenario.split("/")
+            await self._write(*self._wire.reasoning())
+            return await self._finish(tokens[: int(count)], reason=word)
         half = len(tokens) // 2
         match self._scenario:
             case Scenario.MANY_TOKENS:
@@ -269,11 +278,11 @@ class _Answer:
                 return await self._drip()
         return await self._end()
 
-    async def _finish(self, tokens: Iterable[str]) -> bool:
+    async def _finish(self, tokens: Iterable[str], reason: str | None = None) -> bool:
         tokens = tuple(tokens)
         await self._send_tokens(tokens)
         asked = bool((self._request.body.get("stream_options") or {}).get("include_usage"))
-        await self._write(*self._wire.tail(len(tokens), usage=asked))
+        await self._write(*self._wire.tail(len(tokens), usage=asked, reason=reason))
         return await self._end()
 
     async def _send_tokens(self, tokens: Iterable[str]) -> None:
@@ -385,10 +394,10 @@ class ChatCompletionWire:
     def error(self, kind: str) -> bytes:
         return self.event({"error": {"message": f"Upstream failed: {SECRET}", "type": kind}})
 
-    def tail(self, tokens: int, *, usage: bool) -> list[bytes]:
+    def tail(self, tokens: int, *, usage: bool, reason: str | None = None) -> list[bytes]:
         counts = {"prompt_tokens": INPUT_TOKENS, "completion_tokens": tokens, "total_tokens": INPUT_TOKENS + tokens}
         groq: dict[str, Any] = {"x_groq": {"id": "req_1", "usage": counts}} if self._groq else {}
-        events = [self._chunk({}, finish_reason="stop", **groq)]
+        events = [self._chunk({}, finish_reason=reason or "stop", **groq)]
         if usage and not self._groq:
             events.append(self.event({"id": "c1", "object": "chat.completion.chunk", "choices": [], "usage": counts}))
         return [*events, self.event("[DONE]")]
@@ -442,8 +451,8 @@ class MessageWire:
     def error(self, kind: str) -> bytes:
         return self._typed("error", error={"type": kind, "message": f"Overloaded: {SECRET}"})
 
-    def tail(self, tokens: int, *, usage: bool) -> list[bytes]:
-        stop = {"stop_reason": "end_turn", "stop_sequence": None}
+    def tail(self, tokens: int, *, usage: bool, reason: str | None = None) -> list[bytes]:
+        stop = {"stop_reason": reason or "end_turn", "stop_sequence": None}
         return [
             self._typed("content_block_stop", index=0),
             self._typed("message_delta", delta=stop, usage={"output_tokens": tokens}),

@@ -10,20 +10,29 @@ from services.cli.terminal import clean_line, clean_text, say
 from shared.contracts.questions import ErrorEvent, QueryRequest, Source, SourcesEvent
 from shared.sse import Event, read_events
 
+CUT_OFF = {
+    "length": "The answer was cut off at the limit of output tokens. Raise PAGEWIRE_LLM_MAX_OUTPUT_TOKENS.",
+    "filtered": "The answer was cut off by the provider's filter. Ask in another way.",
+    "other": "The answer may not be complete: the language model stopped for another reason than its end. Ask again.",
+}
+"""What to say by the reason for which an answer ended, where that is not its own end."""
+
 
 def ask(url: str, query: QueryRequest) -> None:
-    """Prints the answer while it is written, then what it rests on."""
+    """Prints the answer while it is written, then what it rests on. Raises CliError for half an answer."""
     body = query.model_dump(mode="json", exclude_none=True)
     headers = {"Accept": "text/event-stream"}
     with connect(url) as client, client.stream("POST", "/query/stream", json=body, headers=headers) as response:
         check_response(response)
-        sources = print_answer(read_events(response.iter_bytes()))
-    for line in describe_sources(sources):
+        end = print_answer(read_events(response.iter_bytes()))
+    for line in describe_sources(end.sources):
         say(line)
+    if problem := CUT_OFF.get(end.finish_reason):
+        raise CliError(problem)
 
 
-def print_answer(events: Iterator[Event]) -> list[Source]:
-    """Prints tokens as they come; returns the sources that end them."""
+def print_answer(events: Iterator[Event]) -> SourcesEvent:
+    """Prints tokens as they come; returns the event that ends them."""
     printed, half = False, ""
     try:
         for event in events:
@@ -32,7 +41,7 @@ def print_answer(events: Iterator[Event]) -> list[Source]:
                 text, half = join_halves(half + read_token(event.data))
                 print(clean_text(text), end="", flush=True)
             elif event.event == "sources":
-                return read_as(SourcesEvent, event.data).sources
+                return read_as(SourcesEvent, event.data)
             elif event.event == "error":
                 raise CliError(describe_stream_error(read_as(ErrorEvent, event.data)))
     except httpx.TransportError as error:

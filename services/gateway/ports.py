@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.gateway.domain.prompt import Prompt
+from shared.contracts.questions import FinishReason
 from shared.contracts.search import SearchRequest, SearchResponse
 
 
@@ -19,7 +20,7 @@ class TextDelta:
 class Completion:
     """The end of an answer, with the provider's token counts where it reports them."""
 
-    finish_reason: str
+    finish_reason: FinishReason
     input_tokens: int | None = None
     output_tokens: int | None = None
 

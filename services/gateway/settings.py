@@ -56,7 +56,12 @@ class GatewaySettings(SharedSettings):
         default=5, gt=0, description="PAGEWIRE_LLM_CONNECT_TIMEOUT_S: seconds to reach the provider"
     )
     llm_max_output_tokens: int = Field(
-        default=1024, gt=0, description="PAGEWIRE_LLM_MAX_OUTPUT_TOKENS: most tokens of an answer; bounds its cost"
+        default=4096,
+        gt=0,
+        description=(
+            "PAGEWIRE_LLM_MAX_OUTPUT_TOKENS: most tokens of an answer, with the thinking of models that think; bounds"
+            " its cost"
+        ),
     )
     openai_api_key: SecretStr | None = Field(default=None, alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(

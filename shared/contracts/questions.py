@@ -10,6 +10,20 @@ NOT_FOUND_ANSWER = "I couldn't find that in the documents."
 """What every provider says when the passages do not hold the answer."""
 
 
+FinishReason = Literal["stop", "length", "filtered", "other"]
+"""How an answer ended: by itself; at the limit of output tokens; by the provider's filter; in another way."""
+
+_ToldFinishReason = Annotated[
+    FinishReason,
+    Field(
+        description=(
+            "`stop`: the answer is complete; `length`: cut off at the limit of output tokens; `filtered`: cut off by"
+            " the provider's filter; `other`: ended for another reason, perhaps before it was complete"
+        )
+    ),
+]
+
+
 class QueryRequest(BaseModel):
     """A question about the caller's documents."""
 
@@ -57,6 +71,7 @@ class QueryResponse(BaseModel):
     """The whole answer at once."""
 
     answer: str
+    finish_reason: _ToldFinishReason = "stop"
     sources: list[Source]
     run_id: str
     usage: Usage
@@ -80,6 +95,7 @@ class SourcesEvent(BaseModel):
 
     sources: list[Source]
     run_id: str
+    finish_reason: _ToldFinishReason = "stop"
     usage: Usage
     timings_ms: QueryTimings
 

@@ -449,6 +449,16 @@ def test_broken_stream_is_shown_as_broken(held: Visit, how: str) -> None:
     expect(alert).to_be_hidden()
 
 
+def test_answer_that_was_cut_off_says_so(held: Visit) -> None:
+    """It is shown with its sources, and beside it stands that it is not the whole answer."""
+    held.ask("When?")
+    held.push("token", {"token": "Half"})
+    held.push("sources", make_end(make_source(1, "p")) | {"finish_reason": "length"})
+    expect(held.page.locator("#answer-problem")).to_contain_text("The answer was cut off")
+    expect(held.page.locator("#answer")).to_have_text("Half")
+    expect(held.page.locator("#timings")).to_contain_text("done in")
+
+
 @pytest.mark.parametrize("retryable", [True, False])
 def test_error_event_is_shown_beside_the_answer(held: Visit, retryable: bool) -> None:
     """An error is never answer text; asking again is offered where it can help."""

@@ -22,6 +22,7 @@ from tests.llm_server import (
     TOKENS,
     LlmServer,
     Scenario,
+    end_with,
     find_refusing_urls,
     run_llm_server,
 )
@@ -95,7 +96,7 @@ def open_client(
     """Opens a gateway whose three providers all play a scenario, and a client to it."""
 
     @asynccontextmanager
-    async def open_it(scenario: Scenario, *, refused: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    async def open_it(scenario: str, *, refused: bool = False) -> AsyncIterator[httpx.AsyncClient]:
         urls = find_refusing_urls() if refused else llm.urls
         chosen: dict[str, object] = {}
         for provider in PROVIDERS:
@@ -137,12 +138,52 @@ async def test_every_token_arrives_in_order_and_sources_come_last(
     assert end.event == "sources"
     assert join_tokens(events) == "".join(MANY_TOKENS if scenario is Scenario.MANY_TOKENS else TOKENS)
     assert [event.id for event in events] == [str(n) for n in range(1, len(events) + 1)]
+    assert end.data["finish_reason"] == "stop"
     assert end.data["usage"]["provider"] == provider
     assert end.data["usage"]["input_tokens"] == INPUT_TOKENS
     assert [source["n"] for source in end.data["sources"]] == [1, 2, 3]
     assert [source["page"] for source in end.data["sources"]] == [1, 2, 3]
     cited = [source["n"] for source in end.data["sources"] if source["cited"]]
     assert cited == ([] if scenario is Scenario.MANY_TOKENS else [1])
+
+
+ENDS = [
+    # provider, its word, ours
+    ("openai", "length", "length"),
+    ("openai", "content_filter", "filtered"),
+    ("groq", "length", "length"),
+    ("anthropic", "max_tokens", "length"),
+    ("anthropic", "refusal", "filtered"),
+]
+
+
+@pytest.mark.parametrize(("provider", "word", "meaning"), ENDS)
+async def test_an_answer_that_was_cut_off_says_so(
+    open_client: OpenClient, provider: str, word: str, meaning: str
+) -> None:
+    """What the model wrote arrives, and nobody can take it for the whole answer."""
+    async with open_client(end_with(word, tokens=3)) as client:
+        events = await ask_stream(client, provider=provider)
+        whole = await client.post("/query", json={"question": "How much?", "provider": provider})
+
+    assert join_tokens(events) == whole.json()["answer"] == "".join(TOKENS[:3])
+    assert check_form(events).data["finish_reason"] == whole.json()["finish_reason"] == meaning
+
+
+@pytest.mark.parametrize(
+    ("provider", "word"), [*(ends[:2] for ends in ENDS), ("openai", "stop"), ("openai", "tool_calls")]
+)
+async def test_an_answer_without_any_text_is_an_error(open_client: OpenClient, provider: str, word: str) -> None:
+    """The model has thought and written nothing: the client gets a reason and what to do, not an empty answer."""
+    async with open_client(end_with(word)) as client:
+        events = await ask_stream(client, provider=provider)
+        whole = await client.post("/query", json={"question": "How much?", "provider": provider})
+
+    assert [event.event for event in events] == ["error"]
+    assert events[0].data["error"]["code"] == whole.json()["error"]["code"] == "llm_empty"
+    assert whole.status_code == 502
+    about_limit = word in ("length", "max_tokens")
+    assert ("PAGEWIRE_LLM_MAX_OUTPUT_TOKENS" in events[0].data["error"]["message"]) == about_limit
 
 
 FAILURES = [

@@ -123,7 +123,10 @@ async def stream_answer(gateway: Gateway, question: str) -> AsyncIterator[bytes]
     timings = {"retrieval": 1.0, "rerank": None, "first_token": 2.0, "total": 3.0}
     sources = [describe_source(1, cited=True), describe_source(2, cited=False)]
     usage = {"provider": "extractive", "model": "extractive"}
-    yield write_event("sources", {"sources": sources, "run_id": "r", "usage": usage, "timings_ms": timings})
+    end = {"sources": sources, "run_id": "r", "usage": usage, "timings_ms": timings}
+    # Left out where all is well, as by a gateway of an earlier version.
+    finish = {"finish_reason": question} if question in ("length", "filtered", "other") else {}
+    yield write_event("sources", end | finish)
 
 
 def build_app(gateway: Gateway) -> FastAPI:
@@ -288,6 +291,20 @@ def test_character_split_over_two_tokens_is_whole(gateway: Gateway, capsys: pyte
     """Half a surrogate pair waits for its other half: no character of an answer is lost."""
     assert pagewire(["ask", "emoji"]) == 0
     assert capsys.readouterr().out.startswith("The 🙂answer")
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [("length", "was cut off"), ("filtered", "was cut off"), ("other", "may not be complete")],
+)
+def test_ask_says_when_the_answer_was_cut_off(
+    gateway: Gateway, reason: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text and sources are printed as they are; the exit code says that it is not the whole answer."""
+    assert pagewire(["ask", reason]) == 1
+    out, err = capsys.readouterr()
+    assert out.endswith("page 12  (not cited)\n")
+    assert message in err
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class AnswerDecoder(Protocol):
         ...
 
     def complete(self) -> Completion:
-        """How the answer ended."""
+        """How the answer ended. Raises LanguageModelError when the provider says that it failed."""
         ...
 
 

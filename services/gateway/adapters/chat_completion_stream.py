@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from services.gateway.adapters.finish_reasons import read_finish_reason
 from services.gateway.adapters.llm_errors import translate_in_band
 from services.gateway.domain.prompt import Prompt
 from services.gateway.ports import Completion
@@ -53,7 +54,7 @@ class ChatCompletionDecoder:
     def complete(self) -> Completion:
         """The end of the answer, with the token counts when they came."""
         return Completion(
-            finish_reason=self._finish_reason or "stop",
+            finish_reason=read_finish_reason(self._finish_reason or "stop", provider=self._provider),
             input_tokens=self._usage.get("prompt_tokens"),
             output_tokens=self._usage.get("completion_tokens"),
         )

@@ -4,18 +4,9 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
+from services.gateway.adapters.finish_reasons import read_finish_reason
 from services.gateway.adapters.llm_errors import translate_in_band
 from services.gateway.ports import Completion
-
-_FINISH_REASONS: Final = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-    "tool_use": "tool_calls",
-}
-"""In the words of chat completions, so that callers know one set; a reason that is missing is passed on as it is."""
 
 _INPUT_COUNTS: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -54,10 +45,9 @@ class MessageDecoder:
 
     def complete(self) -> Completion:
         """The end of the answer; tokens read from or written to a cache count as input."""
-        reason = self._stop_reason or "end_turn"
         counts = [self._usage[name] for name in _INPUT_COUNTS if name in self._usage]
         return Completion(
-            finish_reason=_FINISH_REASONS.get(reason, reason),
+            finish_reason=read_finish_reason(self._stop_reason or "end_turn", provider=self._provider),
             input_tokens=sum(counts) if counts else None,
             output_tokens=self._usage.get("output_tokens"),
         )

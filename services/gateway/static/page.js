@@ -10,6 +10,13 @@ const UNREACHABLE = "Pagewire cannot be reached. Check that it is still running 
 const UNREADABLE = "The server sent something that this page does not understand. Reload the page and try again.";
 const BROKEN = "The connection broke off before the answer was complete. Please ask again.";
 
+const CUT_OFF = {
+  // by the reason for which an answer ended, where that is not its own end
+  length: "The answer was cut off at the limit of output tokens (PAGEWIRE_LLM_MAX_OUTPUT_TOKENS).",
+  filtered: "The answer was cut off by the provider's filter. Ask in another way.",
+  other: "The answer may not be complete: the language model stopped for another reason than its end.",
+};
+
 const byId = (id) => document.getElementById(id);
 const rows = new Map(); // document id, or upload number until there is one → {record, its elements}
 let nextOffset = null; // where the rest of the list starts
@@ -377,11 +384,12 @@ function showEvent(answer, name, data) {
   return name === "sources";
 }
 
-function showEnd(answer, { sources, timings_ms, usage }) {
+function showEnd(answer, { sources, timings_ms, usage, finish_reason }) {
   showSources(sources, true);
   answer.flush();
   answer.unlinkUnknown();
   showState("");
+  showProblem(byId("answer-problem"), CUT_OFF[finish_reason] ?? "");
   byId("timings").textContent = describeTimings(timings_ms, usage);
 }
 

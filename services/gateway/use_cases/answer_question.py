@@ -24,7 +24,7 @@ from shared.contracts.questions import (
     Usage,
 )
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
-from shared.errors import InvalidRequest, NotReady, UnprocessableRequest
+from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
 from shared.identifiers import make_run_id
 from shared.registry.registry import DocumentRegistry
 
@@ -107,9 +107,16 @@ async def answer_whole(run: Run, deps: AnswerDependencies) -> QueryResponse:
         generation = await run.model.generate(build_prompt(run.request.question, found.passages))
         text, completion = generation.text, generation.completion
     answer = (citations.feed(text) + citations.finish()).strip()
+    if not answer:
+        raise _make_empty_error(run, completion)
     end = _make_end(run, found, citations, completion)
     return QueryResponse(
-        answer=answer, sources=end.sources, run_id=run.run_id, usage=end.usage, timings_ms=end.timings_ms
+        answer=answer,
+        finish_reason=end.finish_reason,
+        sources=end.sources,
+        run_id=run.run_id,
+        usage=end.usage,
+        timings_ms=end.timings_ms,
     )
 
 
@@ -128,19 +135,24 @@ async def stream_answer(run: Run, deps: AnswerDependencies) -> AsyncGenerator[An
         yield TokenEvent(token=NOT_FOUND_ANSWER)
     else:
         prompt = build_prompt(run.request.question, found.passages)
+        empty = True
         async with aclosing(run.model.stream(prompt)) as pieces:
             async for piece in pieces:
                 match piece:
                     case TextDelta(text=text):
                         run.first_token_ms = run.first_token_ms or run.elapsed_ms()
                         if checked := citations.feed(text):
+                            empty = empty and not checked.strip()
                             yield TokenEvent(token=checked)
                     case Completion():
                         completion = piece
                     case _:
                         assert_never(piece)
         if rest := citations.finish():
+            empty = empty and not rest.strip()
             yield TokenEvent(token=rest)
+        if empty:
+            raise _make_empty_error(run, completion)
     yield _make_end(run, found, citations, completion)
 
 
@@ -153,6 +165,22 @@ async def _find_passages(run: Run, deps: AnswerDependencies) -> SearchResponse:
         filter=SearchFilter(document_ids=request.document_ids),
     )
     return await deps.search.search(search)
+
+
+def _make_empty_error(run: Run, completion: Completion) -> LanguageModelError:
+    """For an answer without any text, which must not pass for one."""
+    whose = f"The language model ({run.model.provider})"
+    match completion.finish_reason:
+        case "length":
+            # Models that think can spend all of it on thinking.
+            message = (
+                f"{whose} used up its output tokens before it wrote anything; raise PAGEWIRE_LLM_MAX_OUTPUT_TOKENS."
+            )
+        case "filtered":
+            message = f"{whose} refuses to answer this; ask in another way."
+        case _:
+            message = f"{whose} wrote nothing; ask again."
+    return LanguageModelError(message, code="llm_empty", details={"provider": run.model.provider})
 
 
 def _make_end(run: Run, found: SearchResponse, citations: CitationFilter, completion: Completion) -> SourcesEvent:
@@ -169,8 +197,11 @@ def _make_end(run: Run, found: SearchResponse, citations: CitationFilter, comple
         total=run.elapsed_ms(),
     )
     sources = _make_sources(found.passages, citations.cited)
-    log.info("question_answered", run_id=run.run_id, provider=usage.provider, total_ms=timings.total)
-    return SourcesEvent(sources=sources, run_id=run.run_id, usage=usage, timings_ms=timings)
+    finish = completion.finish_reason
+    log.info(
+        "question_answered", run_id=run.run_id, provider=usage.provider, total_ms=timings.total, finish_reason=finish
+    )
+    return SourcesEvent(sources=sources, run_id=run.run_id, finish_reason=finish, usage=usage, timings_ms=timings)
 
 
 def _make_sources(passages: Sequence[Passage], cited: set[int]) -> list[Source]:

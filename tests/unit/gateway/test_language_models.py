@@ -40,6 +40,7 @@ from tests.llm_server import (
     TOKENS,
     LlmServer,
     Scenario,
+    end_with,
     find_refusing_urls,
     run_llm_server,
 )
@@ -77,7 +78,7 @@ class ModelBuilder(Protocol):
     """Builds a model of the test's provider that asks for a scenario."""
 
     async def __call__(
-        self, scenario: Scenario, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False
+        self, scenario: str, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False
     ) -> LanguageModel: ...
 
 
@@ -97,7 +98,7 @@ async def build_model(provider: str, server: LlmServer) -> AsyncIterator[ModelBu
     """Closes what it has built."""
     models: list[LanguageModel] = []
 
-    async def build(scenario: Scenario, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False) -> LanguageModel:
+    async def build(scenario: str, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False) -> LanguageModel:
         url = (find_refusing_urls() if refused else server.urls)[provider]
         # In a thread: the constructors read certificates and import what the SDKs put off, which blocks.
         model = await asyncio.to_thread(construct, provider, scenario, url, idle_timeout_s=idle_timeout_s)
@@ -202,6 +203,41 @@ class TestAnswers:
         first = await asyncio.gather(*(anext(stream) for stream in streams))
         assert first == [TextDelta(TOKENS[0])] * 120
         await asyncio.gather(*(stream.aclose() for stream in streams))
+
+
+ENDS = [
+    # what the provider says, and what it means
+    ("openai", "stop", "stop"),
+    ("openai", "length", "length"),
+    ("openai", "content_filter", "filtered"),
+    ("openai", "tool_calls", "other"),
+    ("groq", "length", "length"),
+    ("anthropic", "end_turn", "stop"),
+    ("anthropic", "max_tokens", "length"),
+    ("anthropic", "model_context_window_exceeded", "length"),
+    ("anthropic", "refusal", "filtered"),
+    ("anthropic", "pause_turn", "other"),
+]
+
+
+class TestEnds:
+    """How an answer ended is told in one vocabulary, and an answer that broke is no answer."""
+
+    @pytest.mark.parametrize(("provider", "word", "meaning"), ENDS, indirect=["provider"])
+    async def test_every_providers_word_has_its_meaning(
+        self, build_model: ModelBuilder, word: str, meaning: str
+    ) -> None:
+        model = await build_model(end_with(word, tokens=3))
+        texts, completions = await read_all(model)
+        assert texts == list(TOKENS[:3])
+        assert [completion.finish_reason for completion in completions] == [meaning]
+
+    @pytest.mark.parametrize("provider", ["openai"], indirect=True)
+    @pytest.mark.parametrize("word", ["abort", "error"])
+    async def test_a_word_that_means_failure_is_one(self, build_model: ModelBuilder, word: str) -> None:
+        """vLLM and OpenRouter end an answer that broke like one that is whole, but for this word."""
+        texts, error = await read_failure(await build_model(end_with(word, tokens=3)))
+        assert (texts, error.error_code) == (list(TOKENS[:3]), "llm_interrupted")
 
 
 class TestRequests:
