@@ -170,9 +170,11 @@ async def test_a_document_whose_bytes_were_lost_is_healed_by_uploading_it_again(
     assert await asyncio.to_thread(lost.exists)
 
 
-def make_form(content: bytes, disposition: str) -> dict[str, object]:
-    """A request with a hand-made form."""
-    body = b"--B\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n--B--\r\n" % (disposition.encode(), content)
+def make_form(*parts: tuple[bytes, str], preamble: bytes = b"") -> dict[str, object]:
+    """A request with a hand-made form, by content and disposition of its parts."""
+    form = "--B\r\nContent-Disposition: form-data; %s\r\n\r\n"
+    body = preamble + b"".join((form % disposition).encode() + content + b"\r\n" for content, disposition in parts)
+    body += b"--B--\r\n"
     return {"content": body, "headers": {"Content-Type": "multipart/form-data; boundary=B"}}
 
 
@@ -183,7 +185,20 @@ BAD_UPLOADS = [
     pytest.param({"json": {"file": "x"}}, 422, "missing_file", id="not a form"),
     pytest.param({}, 422, "missing_file", id="nothing"),
     pytest.param({"data": {"file": "%PDF-1.4"}}, 422, "missing_file", id="urlencoded"),
-    pytest.param(make_form(b"%PDF-1.4", 'name="file"'), 422, "missing_file", id="a text field"),
+    pytest.param(make_form((b"%PDF-1.4", 'name="file"')), 422, "missing_file", id="a text field"),
+    pytest.param(make_form((b"", 'name="file"; filename=""')), 422, "missing_file", id="nothing chosen"),
+    pytest.param(
+        {"files": [("file", ("a.pdf", b"%PDF-1.4")), ("file", ("b.pdf", b"%PDF-1.4"))]},
+        422,
+        "several_files",
+        id="two files",
+    ),
+    pytest.param(
+        make_form((b"%PDF-1.4", 'name="file"; filename=""'), (b"%PDF-1.4", 'name="file"; filename=""')),
+        422,
+        "several_files",
+        id="two files without names",
+    ),
     pytest.param({"files": {"file": ("a.pdf", b"%PDF-1.4" + b"x" * 3 * 1024 * 1024)}}, 413, "too_large", id="3 MB"),
     pytest.param(
         {"content": b"--B\r\nbroken", "headers": {"Content-Type": "multipart/form-data; boundary=B"}},
@@ -229,18 +244,33 @@ async def test_an_upload_that_is_none_is_refused(
 
 
 async def test_a_name_in_any_spelling_is_kept(client: httpx.AsyncClient) -> None:
-    """Accents, paths, nothing: a readable name, never a path."""
+    """Accents, paths, escapes, nothing: a readable name, never a path and never too long."""
     names = {
         'filename="naïve plan.pdf"': "naïve plan.pdf",
         'filename="C:\\\\temp\\\\plan.pdf"': "plan.pdf",
         'filename="../../etc/plan.pdf"': "plan.pdf",
         'filename=""': "document.pdf",
+        'filename="a %22b%22%0D%0A.pdf"': 'a "b".pdf',
+        "filename*=UTF-8''na%C3%AFve%20copy.pdf": "naïve copy.pdf",
+        "filename=\"plain.pdf\"; filename*=UTF-8''other.pdf": "plain.pdf",
+        f'filename="{"x" * 5000}.pdf"': "x" * 196 + ".pdf",
     }
     for number, (given, kept) in enumerate(names.items()):
-        form = make_form(make_pdf([f"page {number}"]), f'name="file"; {given}')
+        form = make_form((make_pdf([f"page {number}"]), f'name="file"; {given}'))
         response = await client.post("/documents", **form)  # type: ignore[arg-type]
         assert response.status_code == 202, given
         assert (await client.get(f"/documents/{response.json()['document_id']}")).json()["filename"] == kept
+
+
+async def test_a_form_may_have_more_around_its_file(client: httpx.AsyncClient) -> None:
+    """A preamble, text fields, and the part that a browser sends for a field in which nothing was chosen."""
+    nothing, file = (b"", 'name="file"; filename=""'), (make_pdf(PAGES), 'name="file"; filename="a.pdf"')
+    form = make_form(nothing, (b"x", 'name="note"'), file, nothing, preamble=b"To whom it may concern:\r\n")
+
+    response = await client.post("/documents", **form)  # type: ignore[arg-type]
+
+    assert response.status_code == 202
+    assert (await client.get("/documents")).json()["documents"][0]["filename"] == "a.pdf"
 
 
 async def test_the_same_text_in_two_documents_is_still_found(client: httpx.AsyncClient) -> None:

@@ -6,12 +6,13 @@ Starlette's own form parser has no limit for files and only calls back when ever
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import IO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from services.gateway.api.disposition import clean_filename, read_disposition
 from services.gateway.domain.received_file import ReceivedFile
 from shared.errors import InvalidRequest, TooLarge, UnprocessableRequest
 from shared.settings import MEGABYTE
@@ -25,9 +26,11 @@ DRAIN_BYTES = 256 * MEGABYTE
 """How much of a body that is too large is still read, so that the client gets to see the answer."""
 MAX_BOUNDARY_BYTES = 70
 """RFC 2046 allows no more."""
-MAX_FILENAME_CHARS = 200
+MAX_PART_HEADER_BYTES = 16 * 1024
+"""The parser's own limit would refuse a form because of a long file name, which we only shorten."""
 
 _HOW = "Send the PDF as multipart form data in the field `file`, e.g. curl -F file=@report.pdf."
+_ONE = "Send one file per request: each is a document of its own."
 
 
 async def receive_file(
@@ -35,7 +38,8 @@ async def receive_file(
 ) -> ReceivedFile:
     """Writes the form's file to `path`.
 
-    Raises UnprocessableRequest (no such field, or no form at all), InvalidRequest (a broken form) and TooLarge.
+    Raises UnprocessableRequest (no such field, several files, or no form at all), InvalidRequest (a broken form) and
+    TooLarge.
     """
     boundary = _read_boundary(headers.get("content-type", ""))
     received = 0
@@ -81,9 +85,12 @@ class _Sink:
         self._size = 0
         self._head = b""
         self._filename: str | None = None
+        self._boundary = boundary
+        self._begun = False
         self._header_name = b""
         self._header_value = b""
         self._disposition = b""
+        self._offered: str | None = None
         self._wanted = False
         self._ended = False
         self.too_large = False
@@ -98,10 +105,14 @@ class _Sink:
                 "on_part_data": self._add_data,
                 "on_end": self._end,
             },
+            max_header_size=MAX_PART_HEADER_BYTES,
         )
 
     def feed(self, data: bytes) -> None:
-        """Parses a piece of the body."""
+        """Parses a piece of the body; the first holds a megabyte, or all."""
+        if not self._begun:
+            self._begun = True
+            data = _skip_preamble(data, self._boundary)
         try:
             self._parser.write(data)
         except FormParserError as error:
@@ -122,6 +133,7 @@ class _Sink:
 
     def _begin_part(self) -> None:
         self._disposition = b""
+        self._offered = None
         self._wanted = False
 
     def _add_header_name(self, data: bytes, start: int, end: int) -> None:
@@ -136,16 +148,24 @@ class _Sink:
         self._header_name = self._header_value = b""
 
     def _end_headers(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        name = options.get(b"name", b"").decode(errors="replace")
-        # Only the first file counts: one document per request.
-        if name == FIELD and self._filename is None and b"filename" in options:
-            self._wanted = True
-            self._filename = clean_filename(options[b"filename"].decode(errors="replace"))
+        field, filename = read_disposition(self._disposition)
+        self._offered = filename if field == FIELD else None
+        if self._offered:
+            self._take()
+
+    def _take(self) -> None:
+        """From here on the bytes of this part are the file."""
+        if self._filename is not None:
+            raise UnprocessableRequest(_ONE, code="several_files")
+        self._filename = clean_filename(self._offered or "")
+        self._wanted = True
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
-        if not self._wanted or self.too_large:
+        if self._offered is None or self.too_large:
             return
+        if not self._wanted:
+            # Without a name it is a file only if it has bytes: browsers send such a part when nothing was chosen.
+            self._take()
         piece = data[start:end]
         self._size += len(piece)
         if self._size > self._max_bytes:
@@ -160,10 +180,9 @@ class _Sink:
         self._ended = True
 
 
-def clean_filename(given: str) -> str:
-    """The last part of a path, printable and not too long; `document.pdf` when nothing is left."""
-    name = PureWindowsPath(PurePosixPath(given).name).name
-    printable = "".join(char for char in name if char.isprintable()).strip()
-    if len(printable) > MAX_FILENAME_CHARS:
-        printable = printable[: MAX_FILENAME_CHARS - 4] + printable[-4:]
-    return printable or "document.pdf"
+def _skip_preamble(data: bytes, boundary: bytes) -> bytes:
+    """The form from its first boundary: what stands before it means nothing (RFC 2046), but our parser minds it."""
+    if data.startswith(b"--" + boundary):
+        return data
+    start = data.find(b"\r\n--" + boundary)
+    return data[start + 2 :] if start >= 0 else data
