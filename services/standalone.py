@@ -44,7 +44,8 @@ def main() -> None:
             from services.standalone_system import open_standalone, read_settings
 
             settings = read_settings(redis_url)
-            serve(create_app(lambda: open_standalone(settings)), settings.gateway, listener, on_listening=_announce)
+            app = create_app(lambda: open_standalone(settings), settings.gateway)
+            serve(app, settings.gateway, listener, on_listening=_announce)
     except (CannotListenError, FolderNotUsableError, RedisDidNotStartError) as error:
         sys.exit(f"pagewire: {error}")
 

@@ -3,6 +3,7 @@
     PagewireError
     ├── InvalidRequest        400   the request can never succeed as it is
     │   └── UnprocessableRequest 422
+    ├── Forbidden             403   a page of another website, or under a foreign name
     ├── NotFound              404   also for what belongs to another tenant
     ├── NotReady              409   it will be, in a moment
     ├── TooLarge              413
@@ -58,6 +59,12 @@ class UnprocessableRequest(InvalidRequest):
     """Well-formed, but a value is out of range or unknown."""
 
     code = "invalid_value"
+
+
+class Forbidden(PagewireError):
+    """The caller may not do this."""
+
+    code = "forbidden"
 
 
 class NotFound(PagewireError):
@@ -132,6 +139,7 @@ class LanguageModelRejected(LanguageModelError):
 STATUS: dict[type[PagewireError], int] = {
     InvalidRequest: 400,
     UnprocessableRequest: 422,
+    Forbidden: 403,
     NotFound: 404,
     NotReady: 409,
     TooLarge: 413,

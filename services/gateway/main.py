@@ -13,12 +13,14 @@ from pathlib import Path
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from services.gateway.adapters.language_models import build_language_models, choose_default_provider
 from services.gateway.adapters.retrieval_client import RetrievalClient
 from services.gateway.api import documents, health, page, questions
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
+from services.gateway.api.foreign_requests import ForeignRequestMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
@@ -79,8 +81,13 @@ def prepare_spool(folder: Path) -> Path:
     return folder
 
 
-def create_app(open_dependencies: OpenGateway) -> FastAPI:
-    """The gateway; what it works with is opened when it starts and closed when it stops."""
+def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None = None) -> FastAPI:
+    """The gateway; what it works with is opened when it starts and closed when it stops.
+
+    Parameters:
+        settings: who may call; without them the defaults, whatever the environment says.
+    """
+    settings = settings or GatewaySettings.model_construct()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -97,6 +104,15 @@ def create_app(open_dependencies: OpenGateway) -> FastAPI:
     )
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(ShutdownMiddleware)
+    app.add_middleware(ForeignRequestMiddleware, hosts=settings.known_hosts, origins=settings.known_origins)
+    if settings.known_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(settings.known_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Content-Type", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     for module in (documents, questions, health, page):
@@ -152,7 +168,7 @@ def main() -> None:
     except CannotListenError as error:
         sys.exit(f"pagewire: {error}")
     with listener:
-        serve(create_app(open_dependencies), settings, listener)
+        serve(create_app(open_dependencies, settings), settings, listener)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Settings of the gateway."""
 
+import re
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.gateway.adapters.language_models import LanguageModelConfig
+from services.gateway.api.foreign_requests import is_loopback, split_netloc
 from shared.settings import MEGABYTE, SharedSettings
 
 
@@ -18,6 +20,20 @@ class GatewaySettings(SharedSettings):
         default="127.0.0.1", description="PAGEWIRE_HOST: address to listen on; without API keys keep it on loopback"
     )
     port: int = Field(default=8000, ge=0, le=65535, description="PAGEWIRE_PORT: port to listen on; 0 picks a free one")
+    allowed_hosts: str | None = Field(
+        default=None,
+        description=(
+            "PAGEWIRE_ALLOWED_HOSTS: names, with commas between, under which browsers may call the gateway besides"
+            " localhost; `*`: any; default: none while it listens on loopback, else any"
+        ),
+    )
+    allowed_origins: str | None = Field(
+        default=None,
+        description=(
+            "PAGEWIRE_ALLOWED_ORIGINS: other origins, with commas between, whose pages may use the gateway, e.g."
+            " http://localhost:3000; `*`: any"
+        ),
+    )
     retrieval_url: str = Field(
         default="http://127.0.0.1:8001",
         description="PAGEWIRE_RETRIEVAL_URL: the retrieval service; standalone has it inside",
@@ -92,6 +108,28 @@ class GatewaySettings(SharedSettings):
             raise ValueError(f"PAGEWIRE_LLM_PROVIDER is {self.llm_provider!r}; choose one of {', '.join(configured)}.")
         raise ValueError(f"PAGEWIRE_LLM_PROVIDER is {self.llm_provider!r}, but its API key is not set.")
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def check_origins(cls, value: str | None) -> str | None:
+        """What browsers send is compared as text, so a path, or a name without its scheme, would match nothing."""
+        for origin in split_list(value):
+            if origin != "*" and not re.fullmatch(r"https?://[^/]+", origin):
+                raise ValueError(f"{origin!r} is not an origin like http://localhost:3000")
+        return value
+
+    @property
+    def known_hosts(self) -> frozenset[str] | None:
+        """Names under which the gateway may be called besides those of the loopback; None: any."""
+        names = {split_netloc(f"//{item}")[0] or item for item in split_list(self.allowed_hosts)}
+        if "*" in names or not (names or is_loopback(self.host)):
+            return None
+        return frozenset(names)
+
+    @property
+    def known_origins(self) -> frozenset[str]:
+        """Other origins whose pages may use the gateway."""
+        return frozenset(split_list(self.allowed_origins))
+
     @property
     def max_upload_bytes(self) -> int:
         """The upload limit in bytes."""
@@ -113,3 +151,8 @@ class GatewaySettings(SharedSettings):
             connect_timeout_s=self.llm_connect_timeout_s,
             max_output_tokens=self.llm_max_output_tokens,
         )
+
+
+def split_list(value: str | None) -> list[str]:
+    """The items of a list with commas, in lower case, without slashes at their ends."""
+    return [item.strip().lower().rstrip("/") for item in (value or "").split(",") if item.strip()]
