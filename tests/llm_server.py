@@ -43,6 +43,7 @@ class Scenario(StrEnum):
     STATUS_404 = "status-404"
     STATUS_422 = "status-422"
     STATUS_429 = "status-429"
+    STATUS_429_NO_CREDIT = "status-429-no-credit"
     STATUS_500 = "status-500"
     STATUS_503 = "status-503"
     STATUS_529 = "status-529"
@@ -89,6 +90,10 @@ class LlmServer:
     tokens: tuple[str, ...] = TOKENS
     delay_s: float = 0.0
     """Seconds before each token, for tests that need an answer to take a while."""
+    script: tuple[bytes, ...] = ()
+    """Events that are sent in place of any scenario, each in a segment of its own."""
+    content_type: str = "text/event-stream"
+    """Of the script; empty: none."""
     requests: list[ReceivedRequest] = field(default_factory=list)
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -216,10 +221,14 @@ class _Answer:
         if self._scenario == Scenario.STALL_BEFORE_HEADERS:
             return await self._stall()
         if self._scenario.startswith("status-"):
-            return await self._send_status(int(self._scenario.removeprefix("status-")))
+            return await self._send_status(int(self._scenario.split("-")[1]))
         if not self._request.body.get("stream"):
             return await self._send_json(200, self._wire.whole(self._server.tokens))
-        self._writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        kind = f"Content-Type: {self._server.content_type}\r\n" if self._server.content_type else ""
+        self._writer.write(f"HTTP/1.1 200 OK\r\n{kind}Transfer-Encoding: chunked\r\n\r\n".encode())
+        if self._server.script:
+            await self._write(*self._server.script)
+            return await self._end()
         await self._write(*self._wire.head(self._scenario))
         return await self._play()
 
@@ -339,7 +348,8 @@ class _Answer:
 
     async def _send_status(self, status: int) -> bool:
         extra = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else {}
-        error = {"message": f"Incorrect API key provided: {SECRET}", "type": "some_error"}
+        kind = "insufficient_quota" if self._scenario == Scenario.STATUS_429_NO_CREDIT else "some_error"
+        error = {"message": f"Incorrect API key provided: {SECRET}", "type": kind, "code": kind}
         return await self._send_json(status, {"type": "error", "error": error}, extra=extra)
 
     async def _send_json(self, status: int, body: object, *, extra: dict[str, str] | None = None) -> bool:

@@ -9,6 +9,7 @@ from services.cli.gateway import NOT_PAGEWIRE, CliError, check_response, connect
 from services.cli.terminal import clean_line, clean_text, say
 from shared.contracts.questions import ErrorEvent, QueryRequest, Source, SourcesEvent
 from shared.sse import Event, read_events
+from shared.surrogates import join_halves
 
 CUT_OFF = {
     "length": "The answer was cut off at the limit of output tokens. Raise PAGEWIRE_LLM_MAX_OUTPUT_TOKENS.",
@@ -61,16 +62,6 @@ def read_token(data: str) -> str:
     if not isinstance(token, str):
         raise CliError(NOT_PAGEWIRE)
     return token
-
-
-def join_halves(text: str) -> tuple[str, str]:
-    """The text with its surrogate pairs joined, and a first half at its end that waits for the next token.
-
-    Some models split one emoji over two tokens, and each of them arrives on its own.
-    """
-    half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
-    whole = text.removesuffix(half)
-    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
 
 
 def describe_stream_error(event: ErrorEvent) -> str:

@@ -7,14 +7,15 @@ without showing it needs a longer idle timeout.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Final, Protocol
 
 from services.gateway.adapters.event_reader import EventReader
-from services.gateway.adapters.llm_errors import INCOMPLETE, UnreadableEvent, build_error, translate_error
+from services.gateway.adapters.llm_errors import INCOMPLETE, NO_STREAM, UnreadableEvent, build_error, translate_error
 from services.gateway.ports import Completion, Generation, TextDelta
 from shared.errors import LanguageModelError
+from shared.surrogates import join_halves
 
 WRITE_TIMEOUT_S: Final = 10.0
 POOL_TIMEOUT_S: Final = 2.0
@@ -25,12 +26,19 @@ KEEPALIVE_S: Final = 30.0
 EXTRA_HEADERS: Final = {"Accept-Encoding": "identity"}
 """Compressed events sit in the compressor's buffer until it is full, and can expand without bound."""
 
+EVENT_STREAM: Final = "text/event-stream"
+
 _TRAILER_S: Final = 2.0  # from the end of the text to the token counts and the end marker
 _DRAIN_S: Final = 0.1  # from the end marker to the end of the body, after which the connection can be used again
 
 
 class HttpResponse(Protocol):
     """What we use of an `httpx` or `httpx2` response."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers, by any spelling of their names."""
+        ...
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""
@@ -92,10 +100,13 @@ async def stream_answer(
     now = asyncio.get_running_loop().time
     deadline = now() + idle_timeout_s
     reader = EventReader()
+    streamed = False
+    half = ""
     try:
         async with AsyncExitStack() as upstream:
             async with asyncio.timeout_at(deadline):
                 response = await upstream.enter_async_context(open_response())
+            streamed = _is_stream(response.http_response)
             chunks = response.http_response.aiter_bytes()
             while True:
                 # Never around a yield: there the timeout would hit whatever our caller is doing.
@@ -104,24 +115,29 @@ async def stream_answer(
                 if chunk is None:
                     break
                 for data in reader.feed(chunk):
+                    streamed = True  # some servers send a stream under another type
                     text = None if decoder.ended else _decode(decoder, data)
                     if text is None:
                         continue
+                    text, half = join_halves(half + text)
                     if text:
                         yield TextDelta(text)
                     deadline = now() + _find_patience(decoder, idle_timeout_s=idle_timeout_s)
     except LanguageModelError:
-        raise
+        # Once the text is whole, a failure costs the token counts and the connection, not the answer.
+        if not decoder.whole:
+            raise
     except Exception as error:
         translated = translate_error(error, provider=provider)
         if translated is None:
             raise
-        # Once the text is whole, a failure costs the token counts and the connection, not the answer.
         if not decoder.whole:
             # A status error quotes what the provider wrote, which can quote keys and prompts: not for the logs.
             raise translated from (None if hasattr(error, "response") else error)
     if not decoder.whole:
-        raise build_error(INCOMPLETE, provider=provider)
+        raise build_error(INCOMPLETE if streamed else NO_STREAM, provider=provider)
+    if half:
+        yield TextDelta("\ufffd")
     yield decoder.complete()
 
 
@@ -134,6 +150,11 @@ async def collect_answer(pieces: AsyncGenerator[TextDelta | Completion, None]) -
                 return Generation(text="".join(texts), completion=piece)
             texts.append(piece.text)
     raise AssertionError("a stream ends with a Completion or raises")
+
+
+def _is_stream(response: HttpResponse) -> bool:
+    """Whether a response says that it is a stream, or says nothing."""
+    return response.headers.get("content-type", EVENT_STREAM).lower().startswith(EVENT_STREAM)
 
 
 def _decode(decoder: AnswerDecoder, data: bytes) -> str | None:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from pydantic_core import from_json
-
+from services.gateway.adapters.event_values import read_counts, read_json
 from services.gateway.adapters.finish_reasons import read_finish_reason
 from services.gateway.adapters.llm_errors import translate_in_band
 from services.gateway.domain.prompt import Prompt
@@ -24,7 +23,7 @@ class ChatCompletionDecoder:
     def __init__(self, provider: str) -> None:
         self._provider = provider
         self._finish_reason: str | None = None
-        self._usage: dict[str, Any] = {}
+        self._usage: dict[str, int] = {}
         self.ended = False
 
     @property
@@ -37,7 +36,7 @@ class ChatCompletionDecoder:
         if data == b"[DONE]":
             self.ended = True
             return ""
-        chunk = from_json(data)
+        chunk = read_json(data)
         if error := chunk.get("error"):
             raise translate_in_band(error, provider=self._provider)
         self._note_usage(chunk)
@@ -64,8 +63,8 @@ class ChatCompletionDecoder:
         if groq:
             if error := groq.get("error"):  # groq's way to say that it stopped early
                 raise translate_in_band(error, provider=self._provider)
-            self._usage = groq.get("usage") or self._usage
-        self._usage = chunk.get("usage") or self._usage
+            self._usage = read_counts(groq.get("usage")) or self._usage
+        self._usage = read_counts(chunk.get("usage")) or self._usage
 
 
 def _read_delta(delta: dict[str, Any]) -> tuple[str, bool]:

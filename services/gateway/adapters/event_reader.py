@@ -1,5 +1,6 @@
 """Splits the bytes of a Server-Sent-Events stream into the data of its events, in bounded memory."""
 
+import codecs
 from collections.abc import Iterator
 
 from services.gateway.adapters.llm_errors import UnreadableEvent
@@ -19,6 +20,7 @@ class EventReader:
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
         self._rest = b""
+        self._at_start = True
         self._data: list[bytes] = []
         self._size = 0
 
@@ -30,6 +32,9 @@ class EventReader:
         """
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
+        if self._at_start and lines:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
         for line in lines:
             if line.startswith(b"data:"):
                 self._size += len(line)

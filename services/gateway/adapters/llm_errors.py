@@ -42,6 +42,10 @@ TIMED_OUT: Final = Outcome(LanguageModelTimeout, "sent nothing for too long; try
 REJECTED: Final = Outcome(LanguageModelRejected, "refuses the call; check its key, model name and limits")
 INTERRUPTED: Final = Outcome(LanguageModelError, "broke off its answer; try again", "llm_interrupted")
 INCOMPLETE: Final = Outcome(LanguageModelError, "ended before its answer was complete; try again", "llm_incomplete")
+NO_STREAM: Final = Outcome(LanguageModelRejected, "did not answer with a stream of events; check its base URL")
+OUT_OF_CREDIT: Final = Outcome(
+    LanguageModelRejected, "has no credit left or has reached its spending limit; check its account"
+)
 BY_STATUS: Final = None
 """Decided by the HTTP status of the exception's response."""
 
@@ -89,16 +93,16 @@ _ANTHROPIC: Final[dict[str, Outcome | None]] = {
     "ClaudeCodeKeyCreatorNotMemberError": REJECTED,
     "ClaudeCodeVersionTooOldError": REJECTED,
     "ContentTooLargeError": REJECTED,
-    "ContractSpendLimitReachedError": REJECTED,  # 429, but waiting a moment does not help
+    "ContractSpendLimitReachedError": OUT_OF_CREDIT,  # 429, but waiting a moment does not help
     "CredentialsError": REJECTED,
-    "EnforcedSpendLimitReachedError": REJECTED,  # the same
+    "EnforcedSpendLimitReachedError": OUT_OF_CREDIT,  # the same
     "IdentityTokenFileError": REJECTED,
     "LinkedOrganizationBillingUnavailableError": REJECTED,
-    "LinkedOrganizationSpendLimitReachedError": REJECTED,
+    "LinkedOrganizationSpendLimitReachedError": OUT_OF_CREDIT,
     "OrganizationOnHoldError": REJECTED,
     "OrganizationTypeNotSupportedError": REJECTED,
     "ParentOrganizationRequiredError": REJECTED,
-    "PaymentRequiredError": REJECTED,
+    "PaymentRequiredError": OUT_OF_CREDIT,
     "PreconditionFailedError": REJECTED,
     "RequestBodyEncodingInvalidError": REJECTED,
     "RequestBodyEncodingUnsupportedError": REJECTED,
@@ -131,6 +135,7 @@ EXCEPTIONS: Final[dict[str, Outcome | None]] = {
 """Outcome per exception, named `package.Class`; a class that is missing has its nearest ancestor's."""
 
 _STATUSES: Final[dict[int, Outcome]] = {
+    402: OUT_OF_CREDIT,
     408: TIMED_OUT,
     409: UNAVAILABLE,
     425: UNAVAILABLE,
@@ -144,10 +149,10 @@ _ERROR_TYPES: Final[dict[str, Outcome]] = {
     "overloaded_error": BUSY,
     "rate_limit_error": BUSY,
     "rate_limit_exceeded": BUSY,
-    "insufficient_quota": BUSY,
+    "insufficient_quota": OUT_OF_CREDIT,
     "timeout_error": TIMED_OUT,
     "authentication_error": REJECTED,
-    "billing_error": REJECTED,
+    "billing_error": OUT_OF_CREDIT,
     "context_length_exceeded": REJECTED,
     "invalid_api_key": REJECTED,
     "invalid_request_error": REJECTED,
@@ -168,6 +173,8 @@ def translate_error(error: Exception, *, provider: str) -> LanguageModelError | 
         name = name_class(cls)
         if name in EXCEPTIONS:
             outcome = EXCEPTIONS[name] or classify_status(getattr(error, "status_code", 0))
+            if outcome is BUSY and _find_outcome(getattr(error, "body", None)) is OUT_OF_CREDIT:
+                outcome = OUT_OF_CREDIT  # OpenAI sends 429 for both, and waiting helps against one of them only
             break
     else:
         return None
@@ -178,7 +185,7 @@ def translate_error(error: Exception, *, provider: str) -> LanguageModelError | 
         outcome,
         provider=provider,
         status=response.status_code,
-        retry_after=read_retry_after(response.headers),
+        retry_after=read_retry_after(response.headers) if outcome.error.retryable else None,
     )
 
 
@@ -188,15 +195,23 @@ def translate_in_band(error: Any, *, provider: str) -> LanguageModelError:
     Parameters:
         error: the JSON value under `error`; every provider has its own shape, so anything is accepted.
     """
+    if outcome := _find_outcome(error):
+        return build_error(outcome, provider=provider)
     if isinstance(error, Mapping):
-        for key in ("type", "code"):
-            value = error.get(key)
-            if isinstance(value, str) and value in _ERROR_TYPES:
-                return build_error(_ERROR_TYPES[value], provider=provider)
         code = error.get("code")
         if isinstance(code, int) and code >= 400:  # vLLM and llama.cpp put the HTTP status here
             return build_error(classify_status(code), provider=provider, status=code)
     return build_error(INTERRUPTED, provider=provider)
+
+
+def _find_outcome(error: Any) -> Outcome | None:
+    """The outcome that the JSON of an error names; None when it names none that we know."""
+    if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
+        error = error["error"]  # some SDKs hand over the whole body
+    if not isinstance(error, Mapping):
+        return None
+    named = [error.get("type"), error.get("code")]
+    return next((_ERROR_TYPES[name] for name in named if isinstance(name, str) and name in _ERROR_TYPES), None)
 
 
 def build_error(

@@ -2,8 +2,7 @@
 
 from typing import Any, Final
 
-from pydantic_core import from_json
-
+from services.gateway.adapters.event_values import read_counts, read_json
 from services.gateway.adapters.finish_reasons import read_finish_reason
 from services.gateway.adapters.llm_errors import translate_in_band
 from services.gateway.ports import Completion
@@ -17,7 +16,7 @@ class MessageDecoder:
     def __init__(self, provider: str) -> None:
         self._provider = provider
         self._stop_reason: str | None = None
-        self._usage: dict[str, Any] = {}
+        self._usage: dict[str, int] = {}
         self.ended = False
 
     @property
@@ -27,7 +26,7 @@ class MessageDecoder:
 
     def decode(self, data: bytes) -> str | None:
         """The text of an event; empty for thinking and for the end; None for pings and all other events."""
-        event = from_json(data)
+        event = read_json(data)
         match event["type"]:
             case "content_block_delta":
                 return _read_delta(event["delta"])
@@ -52,9 +51,9 @@ class MessageDecoder:
             output_tokens=self._usage.get("output_tokens"),
         )
 
-    def _note_usage(self, usage: dict[str, Any] | None) -> None:
+    def _note_usage(self, usage: Any) -> None:
         # Counts are cumulative: a later one replaces an earlier one, and null says nothing.
-        self._usage.update({name: count for name, count in (usage or {}).items() if isinstance(count, int)})
+        self._usage.update(read_counts(usage))
 
 
 def _read_delta(delta: dict[str, Any]) -> str | None:

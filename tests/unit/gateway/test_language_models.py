@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -292,6 +293,7 @@ FAILURES: dict[Scenario, tuple[type[LanguageModelError], str]] = {
     Scenario.STATUS_404: (LanguageModelRejected, "llm_rejected"),
     Scenario.STATUS_422: (LanguageModelRejected, "llm_rejected"),
     Scenario.STATUS_429: (LanguageModelBusy, "llm_busy"),
+    Scenario.STATUS_429_NO_CREDIT: (LanguageModelRejected, "llm_rejected"),
     Scenario.STATUS_500: (LanguageModelUnavailable, "llm_unavailable"),
     Scenario.STATUS_503: (LanguageModelUnavailable, "llm_unavailable"),
     Scenario.STATUS_529: (LanguageModelBusy, "llm_busy"),
@@ -375,6 +377,90 @@ class TestFailures:
         assert [completion.finish_reason for completion in completions] == ["stop"]
 
 
+def make_chunk(text: str = "", finish: str | None = None, **more: object) -> bytes:
+    """A chunk of a chat completion, with all but ASCII escaped."""
+    choices = [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]
+    return f"data: {json.dumps({'choices': choices, **more})}\n\n".encode()
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("provider", ["openai"], indirect=True)
+class TestOddServers:
+    """What compatible servers send beside the protocol costs no text and no answer."""
+
+    @pytest.mark.parametrize(
+        ("usage", "counts"),
+        [
+            ([1], (None, None)),
+            ("many", (None, None)),
+            ({"prompt_tokens": 7, "completion_tokens": 3.5}, (7, None)),
+            ({"prompt_tokens": "7", "completion_tokens": True}, (None, None)),
+            ({"prompt_tokens": 7, "completion_tokens": 3}, (7, 3)),
+        ],
+    )
+    async def test_counts_that_are_none_cost_only_themselves(
+        self, server: LlmServer, build_model: ModelBuilder, usage: object, counts: tuple[int | None, int | None]
+    ) -> None:
+        server.script = (make_chunk("Hello"), make_chunk(finish="stop"), make_chunk(usage=usage), DONE)
+        texts, completions = await read_all(await build_model(Scenario.OK))
+        assert texts == ["Hello"]
+        assert [(end.input_tokens, end.output_tokens) for end in completions] == [counts]
+
+    async def test_an_error_after_the_text_costs_only_the_counts(
+        self, server: LlmServer, build_model: ModelBuilder
+    ) -> None:
+        error = b'data: {"error": {"type": "server_error", "message": "x"}}\n\n'
+        server.script = (make_chunk("Hello"), make_chunk(finish="stop"), error)
+        texts, completions = await read_all(await build_model(Scenario.OK))
+        assert (texts, [end.finish_reason for end in completions]) == (["Hello"], ["stop"])
+
+    async def test_a_character_in_two_tokens_is_one(self, server: LlmServer, build_model: ModelBuilder) -> None:
+        """Each half of the surrogate pair is in JSON of its own; whoever is behind us gets text that has UTF-8."""
+        halves = (make_chunk("a\ud83d"), make_chunk("\ude42b"), make_chunk("c\ud83d"), make_chunk("d\ud83d"))
+        server.script = (*halves, make_chunk(finish="stop"), DONE)
+        texts, _ = await read_all(await build_model(Scenario.OK))
+        assert texts == ["a", "🙂b", "c", "\ufffdd", "\ufffd"]
+
+    @pytest.mark.parametrize("nested", ["[" * 200_000, '{"a":' * 100_000])
+    async def test_json_without_bottom_is_an_error_of_the_provider(
+        self, server: LlmServer, build_model: ModelBuilder, nested: str
+    ) -> None:
+        server.script = (make_chunk("Hello"), f"data: {nested}\n\n".encode())
+        texts, error = await read_failure(await build_model(Scenario.OK))
+        assert (texts, error.error_code) == (["Hello"], "llm_interrupted")
+
+    async def test_a_byte_order_mark_hides_no_token(self, server: LlmServer, build_model: ModelBuilder) -> None:
+        """Also when it comes in a segment of its own."""
+        server.script = (b"\xef\xbb", b"\xbf" + make_chunk("Hello"), make_chunk(finish="stop"), DONE)
+        assert (await read_all(await build_model(Scenario.OK)))[0] == ["Hello"]
+
+    @pytest.mark.parametrize("content_type", ["", "text/plain", "Text/Event-Stream; charset=utf-8"])
+    async def test_a_stream_is_one_under_any_type(
+        self, server: LlmServer, build_model: ModelBuilder, content_type: str
+    ) -> None:
+        server.content_type = content_type
+        assert (await read_all(await build_model(Scenario.OK)))[0] == list(TOKENS)
+
+    @pytest.mark.parametrize(
+        ("content_type", "body"),
+        [
+            ("application/json", b'{"error": {"message": "bad key", "code": "invalid_api_key"}}'),
+            ("application/json", b'{"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}'),
+            ("text/html; charset=utf-8", b"<html>\n\nlog in</html>"),
+        ],
+    )
+    async def test_an_answer_that_is_no_stream_points_to_the_base_url(
+        self, server: LlmServer, build_model: ModelBuilder, content_type: str, body: bytes
+    ) -> None:
+        """To try again would not help."""
+        server.content_type, server.script = content_type, (body,)
+        texts, error = await read_failure(await build_model(Scenario.OK))
+        assert (texts, error.error_code, error.retryable) == ([], "llm_rejected", False)
+        assert "base URL" in error.message
+
+
 class TestDisconnects:
     """Whoever stops reading stops the provider from generating, and billing, at once."""
 
@@ -454,6 +540,9 @@ class TestErrorTable:
         [
             ({"type": "rate_limit_error"}, LanguageModelBusy),
             ({"type": "tokens", "code": "rate_limit_exceeded"}, LanguageModelBusy),
+            ({"type": "insufficient_quota", "code": "insufficient_quota"}, LanguageModelRejected),
+            ({"type": "billing_error"}, LanguageModelRejected),
+            ({"code": 402}, LanguageModelRejected),
             ({"type": "invalid_request_error"}, LanguageModelRejected),
             ({"type": "BadRequestError", "code": 400}, LanguageModelRejected),
             ({"code": 503}, LanguageModelUnavailable),
