@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from shared.allowed_methods import find_allowed_methods
 from shared.contracts.errors import ErrorBody, ErrorDetail
 from shared.errors import PagewireError, find_status
 from shared.request_id import REQUEST_ID_HEADER
@@ -30,6 +31,10 @@ _HTTP_CODES = {
 }
 
 
+_CLOSING = frozenset({500})
+"""Statuses after which the connection is closed, which a client should know: uvicorn closes it after a bug."""
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Registers the handlers; no other code of a service writes an error body."""
     app.exception_handler(PagewireError)(answer_pagewire_error)
@@ -49,29 +54,59 @@ async def answer_pagewire_error(request: Request, error: PagewireError) -> JSONR
 
 
 async def _answer_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+    first, *others = error.errors()
+    if first["type"] == "json_invalid":
+        return _refuse_body(request, f"The body is not JSON (at character {first['loc'][-1] + 1}).")
+    if first["loc"] == ("body",) and not _says_json(request.headers.get("content-type", "")):
+        return _refuse_body(request, "The body is not read as JSON. Send the header Content-Type: application/json.")
     # The offending input itself is left out: it may be a whole question or a key.
     problems = [
         {"field": ".".join(str(part) for part in problem["loc"][1:]) or "body", "problem": problem["msg"]}
-        for problem in error.errors()
+        for problem in (first, *others)
     ]
-    first = problems[0]
-    message = f"{first['field']}: {first['problem']}"
+    message = f"{problems[0]['field']}: {problems[0]['problem']}"
     return _make_response(request, 422, "invalid_value", message, {"problems": problems}, {})
 
 
-async def _answer_http_exception(request: Request, error: HTTPException) -> JSONResponse:
-    code = _HTTP_CODES.get(error.status_code, "http_error")
-    return _make_response(request, error.status_code, code, str(error.detail), None, dict(error.headers or {}))
+def _says_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
-async def _note_departure(request: Request, error: ClientDisconnect) -> Response:
+def _refuse_body(request: Request, message: str) -> JSONResponse:
+    return _make_response(
+        request, 422, "invalid_value", message, {"problems": [{"field": "body", "problem": message}]}, {}
+    )
+
+
+async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
+    code, message, headers = _HTTP_CODES.get(error.status_code, "http_error"), str(error.detail), error.headers or {}
+    match error.status_code:
+        # FastAPI says 400 for whatever it cannot make of a body, and knows more than it says.
+        case 400 if isinstance(error.__cause__, ClientDisconnect):
+            return await _note_departure(request, error)
+        case 400 if isinstance(error.__cause__, UnicodeDecodeError):
+            return _refuse_body(request, "The body is not in UTF-8.")
+        case 400 if isinstance(error.__cause__, RecursionError):
+            return _refuse_body(request, "The body is nested too deeply.")
+        case 404:
+            message = "There is nothing at this address. GET /openapi.json lists the routes."
+        case 405:
+            allowed = ", ".join(find_allowed_methods(request))
+            message, headers = f"This address can be called with {allowed} only.", {"Allow": allowed}
+    return _make_response(request, error.status_code, code, message, None, dict(headers))
+
+
+async def _note_departure(request: Request, error: Exception) -> Response:
     """The client left before it had sent or received everything: nobody is there to read an answer."""
     log.info("client_left")
     return Response(status_code=499)
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected_error", error=type(error).__name__, exc_info=error)
+    # Outside of all middleware, and so of the log context that holds the id elsewhere.
+    request_id = getattr(request.state, "request_id", "")
+    log.error("unexpected_error", error=type(error).__name__, request_id=request_id, exc_info=error)
     message = "Something went wrong on our side; try again, and report the request id if it stays."
     return _make_response(request, 500, "internal_error", message, None, {})
 
@@ -87,5 +122,7 @@ def _make_response(
     request_id = getattr(request.state, "request_id", "")
     # Starlette answers an unexpected exception outside of all middleware: the id's header is set here once more.
     headers = headers | {REQUEST_ID_HEADER: request_id}
+    if status in _CLOSING:
+        headers["Connection"] = "close"
     detail = ErrorDetail(code=code, message=message, details=details, request_id=request_id)
     return JSONResponse(ErrorBody(error=detail).model_dump(exclude_none=True), status, headers=headers)

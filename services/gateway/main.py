@@ -21,6 +21,7 @@ from services.gateway.api import documents, health, page, questions
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.foreign_requests import ForeignRequestMiddleware
+from services.gateway.api.head_requests import HeadRequestMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
@@ -101,7 +102,9 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         description="Answers questions about your PDFs, streamed token by token, with page-exact sources.",
         lifespan=lifespan,
         responses=ERROR_RESPONSES,
+        redirect_slashes=False,  # the redirect would lead to whatever host the caller has named
     )
+    app.add_middleware(HeadRequestMiddleware)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(ShutdownMiddleware)
     app.add_middleware(ForeignRequestMiddleware, hosts=settings.known_hosts, origins=settings.known_origins)

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from shared.contracts.search import MAX_QUESTION_CHARS, MAX_TOP_K, DocumentId
 
@@ -24,16 +25,39 @@ _ToldFinishReason = Annotated[
 ]
 
 
+def _refuse_bool(value: object) -> object:
+    """Python takes true for 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+def _refuse_collection(value: object) -> object:
+    """Ignored, it would let the answer come from documents that the caller did not mean."""
+    if value is not None:
+        raise PydanticCustomError(
+            "no_collections", "There are no collections yet; leave it out, or name documents in document_ids"
+        )
+    return value
+
+
 class QueryRequest(BaseModel):
     """A question about the caller's documents."""
 
     question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
-    top_k: int = Field(default=5, ge=1, le=MAX_TOP_K, description="how many passages the answer may rest on")
+    top_k: Annotated[int, BeforeValidator(_refuse_bool)] = Field(
+        default=5, ge=1, le=MAX_TOP_K, description="how many passages the answer may rest on"
+    )
     document_ids: list[DocumentId] | None = Field(default=None, max_length=1000, description="search only these")
     include: list[Literal["passages"]] = Field(
         default_factory=list, description="`passages`: send the passages before the first token"
     )
-    provider: str | None = Field(default=None, description="one of the configured providers; null: the default")
+    provider: str | None = Field(
+        default=None, max_length=64, description="one of the configured providers; null: the default"
+    )
+    collection: Annotated[None, BeforeValidator(_refuse_collection)] = Field(
+        default=None, description="there are no collections yet; null or left out"
+    )
 
 
 class Source(BaseModel):

@@ -286,6 +286,7 @@ async def test_the_same_text_in_two_documents_is_still_found(client: httpx.Async
 BAD_QUESTIONS = [
     pytest.param({"question": ""}, 422, "invalid_value", id="empty"),
     pytest.param({"question": " \n\t "}, 422, "invalid_value", id="blank"),
+    pytest.param({"question": "\u200b\u0000\u2800 "}, 422, "invalid_value", id="invisible"),
     pytest.param({"question": "x", "pad": "x" * 2_000_000}, 413, "too_large", id="2 MB"),
     pytest.param({"question": "x" * 4001}, 422, "invalid_value", id="too long"),
     pytest.param({"question": "x", "top_k": 0}, 422, "invalid_value", id="top_k 0"),

@@ -1,5 +1,6 @@
 """The web page: one HTML, one CSS and one JavaScript file, nothing from another host."""
 
+import mimetypes
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -32,4 +33,5 @@ async def show_icon() -> None:
 
 def make_static_files() -> StaticFiles:
     """What the page loads, for mounting at /static."""
+    mimetypes.init()  # reads files, which the first request would do on the event loop
     return StaticFiles(directory=STATIC)

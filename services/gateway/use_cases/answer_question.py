@@ -9,7 +9,7 @@ from typing import assert_never
 import structlog
 
 from services.gateway.domain.citations import CitationFilter
-from services.gateway.domain.prompt import build_prompt
+from services.gateway.domain.prompt import build_prompt, strip_invisible
 from services.gateway.ports import Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
@@ -62,9 +62,13 @@ class Run:
 async def begin_run(tenant: str, request: QueryRequest, deps: AnswerDependencies) -> Run:
     """Checks what can be checked before an answer begins, so that it fails with a status and not in a stream.
 
-    Raises UnprocessableRequest (unknown provider), NotFound (unknown document), NotReady (not searchable yet) and
-    InvalidRequest (nothing was uploaded).
+    Raises UnprocessableRequest (nothing to see in the question, unknown provider), NotFound (unknown document),
+    NotReady (not searchable yet) and InvalidRequest (nothing was uploaded).
     """
+    if not strip_invisible(request.question).strip():
+        problem = "It has no visible character"
+        details = {"problems": [{"field": "question", "problem": problem}]}
+        raise UnprocessableRequest(f"question: {problem}.", details=details)
     provider = request.provider or deps.default_provider
     model = deps.models.get(provider)
     if model is None:

@@ -1,38 +1,16 @@
 """Other websites cannot use a gateway through the browser of somebody who reaches it; everybody else can."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
-from services.gateway.api.dependencies import GatewayDependencies
-from services.gateway.main import create_app
 from services.gateway.settings import GatewaySettings
-from tests.http_server import serve_app
+from tests.bare_gateway import open_bare_gateway
 
 
 def configure(**chosen: str) -> GatewaySettings:
     return GatewaySettings.model_construct(**cast("Any", chosen))
-
-
-def open_client(settings: GatewaySettings) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-    """A gateway without any part: what is tested here is decided before a part is asked."""
-
-    @asynccontextmanager
-    async def open_nothing() -> AsyncIterator[GatewayDependencies]:
-        yield cast("GatewayDependencies", None)
-
-    @asynccontextmanager
-    async def open_it() -> AsyncIterator[httpx.AsyncClient]:
-        app = await asyncio.to_thread(create_app, open_nothing, settings)
-        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url) as client:
-            yield client
-
-    return open_it()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +36,7 @@ def open_client(settings: GatewaySettings) -> AbstractAsyncContextManager[httpx.
 )
 async def test_only_known_names_are_answered_on_loopback(chosen: dict[str, str], host: str, known: bool) -> None:
     """A website that has pointed its own name at our address gets nothing, not even by GET."""
-    async with open_client(configure(**chosen)) as client:
+    async with open_bare_gateway(configure(**chosen)) as client:
         response = await client.get("/health/live", headers={"Host": host})
 
     if known:
@@ -89,7 +67,7 @@ async def test_a_change_must_come_from_our_own_pages(origin: str | None, host: s
     """Uploads, deletions and questions; clients that are no browsers send no Origin."""
     settings = configure(allowed_hosts="pages.example", allowed_origins="http://front.example/")
     headers = {"Host": host} | ({} if origin is None else {"Origin": origin})
-    async with open_client(settings) as client:
+    async with open_bare_gateway(settings) as client:
         answers = [
             await client.post("/query", json={}, headers=headers),
             await client.post("/upload?wait=soon", headers=headers),
@@ -109,7 +87,7 @@ async def test_a_change_must_come_from_our_own_pages(origin: str | None, host: s
 async def test_pages_of_an_allowed_origin_may_ask_and_read() -> None:
     """The browser asks first, and is told which methods and headers may be used; refusals can be read as well."""
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Headers": "content-type"}
-    async with open_client(configure(allowed_origins="http://localhost:3000")) as client:
+    async with open_bare_gateway(configure(allowed_origins="http://localhost:3000")) as client:
         for method in ("POST", "DELETE"):
             preflight = await client.options("/query", headers=asked | {"Access-Control-Request-Method": method})
             assert preflight.status_code == 200
@@ -123,7 +101,7 @@ async def test_pages_of_an_allowed_origin_may_ask_and_read() -> None:
 async def test_without_allowed_origins_no_page_may_ask() -> None:
     """The question of a browser whether it may send JSON or delete is not answered with yes."""
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "DELETE"}
-    async with open_client(configure()) as client:
+    async with open_bare_gateway(configure()) as client:
         preflight = await client.options("/documents/doc_1", headers=asked)
 
     assert preflight.status_code == 405

@@ -1,0 +1,26 @@
+"""A gateway without any part behind it, for what is decided before a part is asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import httpx
+
+from services.gateway.api.dependencies import GatewayDependencies
+from services.gateway.main import create_app
+from services.gateway.settings import GatewaySettings
+from tests.http_server import serve_app
+
+
+@asynccontextmanager
+async def open_bare_gateway(settings: GatewaySettings | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway on a real socket."""
+
+    @asynccontextmanager
+    async def open_nothing() -> AsyncIterator[GatewayDependencies]:
+        yield cast("GatewayDependencies", None)
+
+    app = await asyncio.to_thread(create_app, open_nothing, settings)
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url) as client:
+        yield client
