@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
+from services.gateway.http_protocol import HttpProtocol
 from services.gateway.listen import bind_socket
 
 
@@ -27,7 +28,7 @@ class RunningServer:
 @asynccontextmanager
 async def serve_app(app: FastAPI) -> AsyncIterator[RunningServer]:
     """The running app; leaving stops it and waits for its end."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, http="httptools", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, log_config=None, access_log=False, http=HttpProtocol, timeout_graceful_shutdown=5)
     listener = bind_socket("127.0.0.1", 0, unsent_timeout_s=5)
     server = uvicorn.Server(config)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

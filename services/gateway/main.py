@@ -23,6 +23,7 @@ from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.foreign_requests import ForeignRequestMiddleware
 from services.gateway.api.head_requests import HeadRequestMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
+from services.gateway.http_protocol import HttpProtocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
 from services.gateway.settings import GatewaySettings
@@ -145,7 +146,7 @@ def serve(
         app,
         log_config=None,
         access_log=False,
-        http="httptools",
+        http=HttpProtocol,
         loop="auto",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
