@@ -131,6 +131,7 @@ class StreamError(BaseModel):
     message: str
     retryable: bool
     partial: bool = Field(description="whether tokens were sent before the error")
+    retry_after: int | None = Field(default=None, description="seconds to wait, where we know them; else left out")
 
 
 class ErrorEvent(BaseModel):

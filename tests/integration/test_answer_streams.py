@@ -1,6 +1,7 @@
 """`/query/stream` and `/query` over real HTTP, with each provider's real SDK against a server of its wire format."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -319,6 +320,29 @@ async def test_a_server_that_stops_says_so_in_a_whole_answer(
     assert (response.status_code, error["code"]) == (503, "server_shutdown")
     assert error["request_id"] == response.headers["x-request-id"]
     assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_client_that_reads_nothing_is_hung_up_on_quietly(
+    open_client: OpenClient, settings: GatewaySettings, llm: LlmServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs one line in the log, not a stack trace, and the provider is left at once."""
+    settings.send_timeout_s = 0.3
+    llm.script = (b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n' % (b"x" * 8000),) * 1000
+    async with open_client(Scenario.OK) as client:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(slow, (client.base_url.host, client.base_url.port))
+            body = b'{"question": "How much?", "provider": "openai"}'
+            head = b"POST /query/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            await loop.sock_sendall(slow, head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            request = await llm.wait_for_request()
+            await asyncio.wait_for(request.disconnected.wait(), 10)
+
+    logged = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert [line["event"] for line in logged if line["event"] == "client_too_slow"] == ["client_too_slow"]
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
 async def test_passages_come_first_when_asked_for(open_client: OpenClient) -> None:

@@ -9,6 +9,7 @@ from shared.error_handlers import answer_pagewire_error
 from shared.errors import DependencyUnavailable
 
 SHUTDOWN_CODE = "server_shutdown"
+SHUTDOWN_RETRY_AFTER_S = 5
 SHUTDOWN_MESSAGE = "The server is restarting; ask again."
 
 
@@ -33,6 +34,6 @@ class ShutdownMiddleware:
             # Only uvicorn cancels requests, when the grace period is over. The request's task ends here.
             if scope["type"] != "http" or started:
                 raise
-            error = DependencyUnavailable(SHUTDOWN_MESSAGE, code=SHUTDOWN_CODE, retry_after=5)
+            error = DependencyUnavailable(SHUTDOWN_MESSAGE, code=SHUTDOWN_CODE, retry_after=SHUTDOWN_RETRY_AFTER_S)
             response = await answer_pagewire_error(Request(scope), error)
             await response(scope, receive, send)

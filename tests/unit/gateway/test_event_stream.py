@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.gateway.api.event_stream import QUEUE_EVENTS, _encode_events, encode_answer_event
 from services.gateway.use_cases.answer_question import AnswerEvent
 from shared.contracts.questions import QueryTimings, SourcesEvent, TokenEvent, Usage
-from shared.errors import LanguageModelTimeout
+from shared.errors import LanguageModelBusy, LanguageModelTimeout
 from shared.sse import read_events
 
 END = SourcesEvent(
@@ -71,6 +71,13 @@ async def test_an_exception_is_the_one_terminal_event(error: Exception, code: st
     assert "secret" not in events[-1][1]
 
 
+async def test_a_busy_provider_says_when_to_come_back() -> None:
+    """A stream has no Retry-After header any more when its provider refuses."""
+    events = await collect(play([], LanguageModelBusy("busy", retry_after=7)))
+
+    assert json.loads(events[-1][1])["error"]["retry_after"] == 7
+
+
 async def test_an_exception_before_the_first_token_is_not_partial() -> None:
     """A client may then ask another server without repeating itself."""
     events = await collect(play([], LanguageModelTimeout("too slow")))
@@ -91,6 +98,28 @@ async def test_a_shutdown_after_the_answer_adds_nothing() -> None:
 
     names = [event.event for event in read_events([first, *rest])]
     assert names == ["token", "sources"]
+
+
+@pytest.mark.parametrize("tokens", [[], ["a"]])
+async def test_a_shutdown_says_whether_there_were_tokens(tokens: list[str]) -> None:
+    """A client that has shown nothing may ask another server without repeating itself."""
+    stopping = anyio.Event()
+    silent = asyncio.Event()
+
+    async def play_and_stall() -> AsyncGenerator[AnswerEvent, None]:
+        for token in tokens:
+            yield TokenEvent(token=token)
+        silent.set()
+        await asyncio.Event().wait()
+
+    collecting = asyncio.create_task(collect(play_and_stall(), stopping))
+    await silent.wait()
+    stopping.set()
+    *_, (name, data) = await collecting
+
+    error = json.loads(data)["error"]
+    assert (name, error["code"], error["partial"]) == ("error", "server_shutdown", bool(tokens))
+    assert error["retry_after"] > 0
 
 
 async def test_a_shutdown_with_a_full_queue_ends_the_stream_once() -> None:
