@@ -31,8 +31,8 @@ _HTTP_CODES = {
 }
 
 
-_CLOSING = frozenset({500})
-"""Statuses after which the connection is closed, which a client should know: uvicorn closes it after a bug."""
+_CLOSING = frozenset({408, 500})
+"""Statuses after which the connection is closed: a body has stalled in it, or uvicorn closes it because of a bug."""
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -83,6 +83,8 @@ async def _answer_http_exception(request: Request, error: HTTPException) -> Resp
     code, message, headers = _HTTP_CODES.get(error.status_code, "http_error"), str(error.detail), error.headers or {}
     match error.status_code:
         # FastAPI says 400 for whatever it cannot make of a body, and knows more than it says.
+        case 400 if isinstance(error.__cause__, PagewireError):
+            return await answer_pagewire_error(request, error.__cause__)
         case 400 if isinstance(error.__cause__, ClientDisconnect):
             return await _note_departure(request, error)
         case 400 if isinstance(error.__cause__, UnicodeDecodeError):

@@ -5,6 +5,7 @@
     │   └── UnprocessableRequest 422
     ├── Forbidden             403   a page of another website, or under a foreign name
     ├── NotFound              404   also for what belongs to another tenant
+    ├── UploadStalled         408   its client sends no more
     ├── NotReady              409   it will be, in a moment
     ├── TooLarge              413
     ├── UnsupportedFile       415
@@ -71,6 +72,13 @@ class NotFound(PagewireError):
     """There is no such thing, or it belongs to another tenant."""
 
     code = "not_found"
+
+
+class UploadStalled(PagewireError):
+    """The rest of a request's body does not arrive."""
+
+    code = "upload_stalled"
+    retryable = True
 
 
 class NotReady(PagewireError):
@@ -141,6 +149,7 @@ STATUS: dict[type[PagewireError], int] = {
     UnprocessableRequest: 422,
     Forbidden: 403,
     NotFound: 404,
+    UploadStalled: 408,
     NotReady: 409,
     TooLarge: 413,
     UnsupportedFile: 415,

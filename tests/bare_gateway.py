@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import httpx
 
@@ -14,12 +15,16 @@ from tests.http_server import serve_app
 
 
 @asynccontextmanager
-async def open_bare_gateway(settings: GatewaySettings | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the gateway on a real socket."""
+async def open_bare_gateway(
+    settings: GatewaySettings | None = None, *, spool: Path = Path("nowhere")
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway on a real socket; uploads arrive in `spool` and go nowhere from there."""
+    settings = settings or GatewaySettings.model_construct()
 
     @asynccontextmanager
     async def open_nothing() -> AsyncIterator[GatewayDependencies]:
-        yield cast("GatewayDependencies", None)
+        part = cast("Any", None)
+        yield GatewayDependencies(settings=settings, spool=spool, documents=part, answers=part, search=part)
 
     app = await asyncio.to_thread(create_app, open_nothing, settings)
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url) as client:

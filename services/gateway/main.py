@@ -19,6 +19,7 @@ from services.gateway.adapters.language_models import build_language_models, cho
 from services.gateway.adapters.retrieval_client import RetrievalClient
 from services.gateway.api import documents, health, page, questions
 from services.gateway.api.body_limit import BodyLimitMiddleware
+from services.gateway.api.body_timeout import BodyTimeoutMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.foreign_requests import ForeignRequestMiddleware
 from services.gateway.api.head_requests import HeadRequestMiddleware
@@ -87,7 +88,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
     """The gateway; what it works with is opened when it starts and closed when it stops.
 
     Parameters:
-        settings: who may call; without them the defaults, whatever the environment says.
+        settings: who may call, and how slowly; without them the defaults, whatever the environment says.
     """
     settings = settings or GatewaySettings.model_construct()
 
@@ -106,6 +107,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         redirect_slashes=False,  # the redirect would lead to whatever host the caller has named
     )
     app.add_middleware(HeadRequestMiddleware)
+    app.add_middleware(BodyTimeoutMiddleware, idle_timeout_s=settings.body_idle_timeout_s)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(ShutdownMiddleware)
     app.add_middleware(ForeignRequestMiddleware, hosts=settings.known_hosts, origins=settings.known_origins)

@@ -47,6 +47,11 @@ class GatewaySettings(SharedSettings):
     max_upload_wait_s: float = Field(
         default=600, gt=0, description="PAGEWIRE_MAX_UPLOAD_WAIT_S: most seconds that ?wait= may ask for"
     )
+    body_idle_timeout_s: float = Field(
+        default=60,
+        gt=0,
+        description="PAGEWIRE_BODY_IDLE_TIMEOUT_S: seconds that a client may send nothing in the middle of an upload",
+    )
     heartbeat_s: int = Field(
         default=15,
         gt=0,

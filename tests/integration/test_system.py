@@ -229,6 +229,20 @@ async def test_an_upload_that_breaks_off_is_refused(client: httpx.AsyncClient) -
     assert (await client.get("/documents")).json()["total"] == 0
 
 
+async def test_an_upload_of_unknown_length_is_refused_when_it_is_too_large(client: httpx.AsyncClient) -> None:
+    """A client that cannot say the length beforehand gets the same answer, later."""
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'
+        for _ in range(3):
+            yield b"x" * 1024 * 1024
+
+    headers = {"Content-Type": "multipart/form-data; boundary=B"}
+    response = await client.post("/documents", content=drip(), headers=headers)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
+
+
 @pytest.mark.parametrize(("request_parts", "status", "code"), BAD_UPLOADS)
 async def test_an_upload_that_is_none_is_refused(
     client: httpx.AsyncClient, request_parts: dict[str, object], status: int, code: str

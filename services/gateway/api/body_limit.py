@@ -1,21 +1,22 @@
 """Pure-ASGI middleware that bounds the bodies that are read into memory; uploads have a limit of their own."""
 
-from starlette.exceptions import HTTPException
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.error_handlers import answer_pagewire_error
+from shared.errors import TooLarge
 from shared.settings import MEGABYTE
 
 MAX_BODY_BYTES = MEGABYTE
 """A question of 4,000 characters with 1,000 document ids has 60 kB."""
 UPLOAD_PATHS = ("/documents", "/upload")
 
-_TOO_LARGE = HTTPException(
-    413, "The request's body is larger than 1 MB. Send a shorter question or fewer document ids."
-)
+_MESSAGE = "The request's body is larger than 1 MB. Send a shorter question or fewer document ids."
 
 
 class BodyLimitMiddleware:
-    """Ends requests with 413 as soon as more has arrived than any question needs."""
+    """Ends requests with 413: at once when they announce more than any question needs, else as soon as it arrives."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -25,6 +26,10 @@ class BodyLimitMiddleware:
         if scope["type"] != "http" or scope["path"] in UPLOAD_PATHS:
             await self.app(scope, receive, send)
             return
+        if int(Headers(scope=scope).get("content-length", 0)) > MAX_BODY_BYTES:
+            response = await answer_pagewire_error(Request(scope), TooLarge(_MESSAGE))
+            await response(scope, receive, send)
+            return
         received = 0
 
         async def receive_within_limit() -> Message:
@@ -32,7 +37,7 @@ class BodyLimitMiddleware:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES:
-                raise _TOO_LARGE
+                raise TooLarge(_MESSAGE)
             return message
 
         await self.app(scope, receive_within_limit, send)

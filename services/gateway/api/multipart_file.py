@@ -42,6 +42,9 @@ async def receive_file(
     TooLarge.
     """
     boundary = _read_boundary(headers.get("content-type", ""))
+    # Said at once where it can be: curl asks before it sends much.
+    if int(headers.get("content-length", 0)) > max_bytes + OVERHEAD_BYTES:
+        raise _make_too_large(max_bytes)
     received = 0
     pending = bytearray()
     with await asyncio.to_thread(path.open, "wb") as file:
@@ -62,9 +65,12 @@ async def receive_file(
         if not sink.too_large:
             await asyncio.to_thread(sink.finish, bytes(pending))
     if sink.too_large:
-        limit = max_bytes // MEGABYTE
-        raise TooLarge(f"The file is larger than {limit} MB. Split it, or save a smaller copy.")
+        raise _make_too_large(max_bytes)
     return sink.describe(path)
+
+
+def _make_too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"The file is larger than {max_bytes // MEGABYTE} MB. Split it, or save a smaller copy.")
 
 
 def _read_boundary(content_type: str) -> bytes:
