@@ -13,6 +13,7 @@ Keys, `T` a tenant and `D` a document id:
 
 import json
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,7 +75,10 @@ class DocumentRegistry:
         self._redis = redis
 
     async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
-        """Records a document as queued; returns the record and whether it is one that was there already."""
+        """Records a document as queued; returns the record and whether it is one that was there already.
+
+        One that was there stays as it is, also when it has failed: `requeue` has it tried again.
+        """
         fields = {
             "filename": new.filename,
             "title": new.filename,
@@ -90,13 +94,19 @@ class DocumentRegistry:
         member = f"{new.tenant}/{new.document_id}"
         identity = f"{new.sha256}\n{new.filename}"
         reply = await self._run(scripts.CREATE, keys, [new.document_id, identity, _now_ms(), member, *_flatten(fields)])
-        return await self.get(new.tenant, reply[0]), bool(reply[1])
+        document_id, fields = reply
+        return _parse_reply(document_id, fields), document_id != new.document_id
+
+    async def requeue(self, job: DocumentJob) -> DocumentRecord:
+        """Has a failed document tried again, with all its attempts; others stay as they are. Raises NotFound."""
+        keys = [_document_key(job.tenant, job.document_id), PENDING]
+        return _parse_reply(job.document_id, await self._run(scripts.REQUEUE, keys, [_now_ms(), _member(job)]))
 
     async def get(self, tenant: str, document_id: str) -> DocumentRecord:
         """The record. Raises NotFound for unknown, deleted and other tenants' documents."""
         fields = await self._call(self._redis.hgetall(_document_key(tenant, document_id)))
         if not fields or fields["status"] == "deleted":
-            raise NotFound(f"There is no document {document_id!r}; GET /documents lists what there is.")
+            raise _make_missing(document_id)
         return _parse_record(document_id, fields)
 
     async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[DocumentRecord], int]:
@@ -129,8 +139,9 @@ class DocumentRegistry:
             f"pagewire:{tenant}:ready",
             PURGING,
         ]
-        if not await self._run(scripts.DELETE, keys, [document_id, f"{tenant}/{document_id}", _now_ms()]):
-            raise NotFound(f"There is no document {document_id!r}; GET /documents lists what there is.")
+        arguments = [document_id, f"{tenant}/{document_id}", _now_ms(), uuid.uuid4().hex]
+        if not await self._run(scripts.DELETE, keys, arguments):
+            raise _make_missing(document_id)
 
     async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
         """The published version of each of the documents that can be searched; others are left out."""
@@ -270,6 +281,18 @@ def _now_ms() -> int:
 
 def _flatten(fields: dict[str, Any]) -> list[Any]:
     return [part for pair in fields.items() for part in pair]
+
+
+def _make_missing(document_id: str) -> NotFound:
+    return NotFound(f"There is no document {document_id!r}; GET /documents lists what there is.")
+
+
+def _parse_reply(document_id: str, flat: Sequence[str]) -> DocumentRecord:
+    """The record in a script's reply. Raises NotFound when it is gone, or was deleted before the reply came."""
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    if not fields or fields["status"] == "deleted":
+        raise _make_missing(document_id)
+    return _parse_record(document_id, fields)
 
 
 def _parse_record(document_id: str, fields: dict[str, str]) -> DocumentRecord:

@@ -11,7 +11,7 @@ from services.gateway.domain.received_file import ReceivedFile
 from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
-from shared.errors import DependencyUnavailable, InvalidRequest, UnsupportedFile
+from shared.errors import DependencyUnavailable, InvalidRequest, NotFound, UnsupportedFile
 from shared.identifiers import make_document_id
 from shared.queue import INGEST, PURGE, enqueue
 from shared.registry.registry import DocumentRegistry, NewDocument
@@ -43,16 +43,29 @@ async def accept_document(
     new = NewDocument(tenant, make_document_id(), received.filename, received.sha256, received.size_bytes)
     key = make_blob_key(tenant, new.sha256, new.document_id)
     await deps.blobs.put_file(key, received.path)
-    record, duplicate = await deps.registry.create(new)
+    record, duplicate = await _record(new, received, deps)
     if duplicate:
-        if not record.status.final:
-            # It failed and is tried again; perhaps because its bytes were lost, and these are the same.
-            await deps.blobs.put_file(make_blob_key(tenant, record.sha256, record.document_id), received.path)
-        await deps.blobs.delete(key)
+        await deps.blobs.delete(key)  # no record names these bytes
     if not record.status.final:
         await _enqueue_or_leave(INGEST, DocumentJob(tenant=tenant, document_id=record.document_id), deps)
     log.info("document_accepted", document_id=record.document_id, size=new.size_bytes, duplicate=duplicate)
     return record, duplicate
+
+
+async def _record(new: NewDocument, received: ReceivedFile, deps: DocumentDependencies) -> tuple[DocumentRecord, bool]:
+    """Makes the record, or finds the one that is there; one that has failed is tried again with these bytes."""
+    while True:
+        record, duplicate = await deps.registry.create(new)
+        if not duplicate or record.status is not DocumentStatus.FAILED:
+            return record, duplicate
+        # Perhaps it failed because its bytes were lost: they must be there before a worker looks for them.
+        key = make_blob_key(new.tenant, record.sha256, record.document_id)
+        await deps.blobs.put_file(key, received.path)
+        try:
+            return await deps.registry.requeue(DocumentJob(tenant=new.tenant, document_id=record.document_id)), True
+        except NotFound:
+            # Deleted in this moment, and perhaps purged before our bytes came: the upload is a new document then.
+            await deps.blobs.delete(key)
 
 
 def _check_pdf(received: ReceivedFile) -> None:
