@@ -44,10 +44,10 @@ class BlobStore:
         """Stores a file; when the call returns, the bytes survive a power cut."""
         try:
             await obstore.put_async(self._store, key, path)
-        except ObstoreError as error:
+            if self._folder is not None:
+                await asyncio.to_thread(_sync_to_disk, self._folder / key, self._folder)
+        except (ObstoreError, OSError) as error:
             raise DependencyUnavailable("The document store does not take files now; try again.") from error
-        if self._folder is not None:
-            await asyncio.to_thread(_sync_to_disk, self._folder / key, self._folder)
 
     @asynccontextmanager
     async def open_as_file(self, key: str) -> AsyncIterator[Path]:

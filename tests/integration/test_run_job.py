@@ -1,6 +1,7 @@
 """What a worker does with a job on a real Redis, with the real parser, model and index: leases, retries, crashes."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,22 @@ async def test_an_index_that_is_away_is_tried_again(
     index.away = False
 
     assert await run(job, deps, max_attempts=3) is Outcome.DONE
+    assert await get_status(deps, job) is DocumentStatus.READY
+
+
+async def test_a_machine_without_file_descriptors_is_not_the_documents_fault(
+    deps: IngestDependencies, tmp_path: Path
+) -> None:
+    """No child can be started: the document stays unfinished, and is ready once the shortage is over."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        assert await run(job, deps) is Outcome.RETRY
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert await run(job, deps) is Outcome.DONE
     assert await get_status(deps, job) is DocumentStatus.READY
 
 

@@ -1,8 +1,8 @@
 """The process in which one PDF is parsed: `python -m services.ingest.adapters.pdf_child FILE LIMITS`.
 
 It may be killed at any time, by its limits or by its parent, and takes nothing with it. It writes one JSON object a
-line to its standard output: first {"title", "page_count"}, then {"page", "text"} for each page, at last {"done"} or
-{"failure": {code, detail, page}}.
+line to its standard output: first {"started"}, then {"title", "page_count"}, then {"page", "text"} for each page, at
+last {"done"} or {"failure": {code, detail, page}}. A child that dies before {"started"} has not looked into the file.
 """
 
 import json
@@ -26,6 +26,8 @@ _NO_PAGES = "The PDF has no pages. Check that the file is complete and upload it
 
 def main(path: Path, limits: dict[str, int]) -> None:
     """Parses a file under limits: `memory_mb`, `cpu_s` and `max_pages`."""
+    with path.open("rb"):  # where this fails it is not the PDF's fault
+        _write({"started": True})
     # Our own output is bounded by the parent; the limits are set before a single byte of the file is read.
     resource.setrlimit(resource.RLIMIT_AS, (limits["memory_mb"] * MEGABYTE, limits["memory_mb"] * MEGABYTE))
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))

@@ -14,6 +14,7 @@ import structlog
 
 from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
 from shared.contracts.documents import DocumentFailure
+from shared.errors import DependencyUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,11 @@ class ProcessPdfParser:
         self._limits = limits
 
     async def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
-        """Yields the outline, then every page. Raises UnreadablePdfError; the child never outlives the call."""
+        """Yields the outline, then every page; the child never outlives the call.
+
+        Raises UnreadablePdfError when the PDF is at fault, and DependencyUnavailable or OSError when the child could
+        not be started, because the machine has no memory, processes or file descriptors left.
+        """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -72,6 +77,7 @@ async def _read_messages(
     process: asyncio.subprocess.Process, deadline: float
 ) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
     assert process.stdout is not None  # noqa: S101 - asked for with PIPE
+    started = False
     last_page = 0
     received = 0
     while True:
@@ -83,10 +89,16 @@ async def _read_messages(
             raise _make_failure("too_costly", _TOO_COSTLY, last_page + 1) from None
         received += len(line)
         if not line.endswith(b"\n"):
+            if not started:
+                log.warning("pdf_child_did_not_start", status=await process.wait())
+                raise DependencyUnavailable("The PDF reader did not start; it is tried again.")
             raise await _explain_death(process, last_page)
         if received > MAX_TEXT_BYTES:
             raise _make_failure("too_costly", _TOO_COSTLY, last_page + 1)
         message: dict[str, Any] = json.loads(line)
+        if "started" in message:
+            started = True
+            continue
         if "failure" in message:
             raise UnreadablePdfError(DocumentFailure(**message["failure"]))
         if "done" in message:

@@ -84,6 +84,10 @@ async def _ingest(lease: Lease, deps: IngestDependencies) -> Outcome:
     except ServiceError as error:
         log.warning("ingest_interrupted", document_id=lease.job.document_id, code=error.error_code)
         return Outcome.RETRY
+    except OSError as error:
+        # Out of file descriptors, processes, memory or space: the machine's trouble, not the document's.
+        log.warning("ingest_interrupted", document_id=lease.job.document_id, code=type(error).__name__)
+        return Outcome.RETRY
     except Exception as error:
         # A bug of ours on this input: a document must not hang in `parsing` for ever because of it.
         log.exception("ingest_bug", document_id=lease.job.document_id, error=type(error).__name__)

@@ -13,6 +13,7 @@ from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.domain.text import clean_text
 from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
 from shared.contracts.documents import DocumentFailure
+from shared.errors import DependencyUnavailable
 from shared.settings import MEGABYTE
 from tests.conftest import SHARED_DATA, skip_or_fail
 from tests.pdfs import make_pdf, make_pdf_without_pages
@@ -138,6 +139,12 @@ def make_bomb(size: int) -> bytes:
         b"4 0 obj<</Filter/FlateDecode/Length %d>>stream\n" % len(stream)
     )
     return head + stream + b"\nendstream endobj\ntrailer<</Root 1 0 R/Size 5>>\n%%EOF\n"
+
+
+async def test_a_child_that_does_not_get_to_the_file_says_nothing_about_it(tmp_path: Path) -> None:
+    """Here the file was deleted meanwhile; it may also be memory or file descriptors. It is no verdict on the PDF."""
+    with pytest.raises(DependencyUnavailable):
+        _ = [message async for message in ProcessPdfParser(LIMITS).parse(tmp_path / "gone.pdf")]
 
 
 async def test_the_child_gets_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
