@@ -46,8 +46,8 @@ def main() -> None:
     """Prints lost and all cancellations."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with start_private_redis(Path(folder) / "redis", lock.fileno()) as url:
-            print(f"lost {asyncio.run(_count(url))} of {TRIALS} cancellations")
+        with start_private_redis(Path(folder) / "redis", lock.fileno()) as redis:
+            print(f"lost {asyncio.run(_count(redis.url))} of {TRIALS} cancellations")
 
 
 if __name__ == "__main__":

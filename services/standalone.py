@@ -1,17 +1,17 @@
 """Composition root of the whole system in one process: `python -m services.standalone`.
 
-Whatever keeps it from starting (a wrong setting, a port or a data folder in use) is said within a second, before the
-model libraries are imported. Redis is a private child process that ends with this one.
+Whatever keeps it from starting (a wrong setting, a port or a data folder in use) is said within two seconds, before the
+model libraries are imported. Redis is a private child process that ends with this one, and this one with it.
 """
 
 import os
+import signal
 import sys
 
 from services.gateway.listen import CannotListenError, bind_socket
-from services.gateway.settings import GatewaySettings
+from services.standalone_settings import load_standalone_settings
 from shared.folder_lock import FolderNotUsableError, lock_folder
 from shared.private_redis import RedisDidNotStartError, start_private_redis
-from shared.settings import load_settings
 from shared.telemetry import configure_logging
 
 
@@ -28,26 +28,44 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - for the person at the terminal
 
 
+def _exit_on_signals() -> None:
+    """Also while it starts, a signal ends the process by way of all clean-up; `serve` has handlers of its own."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, lambda *_: sys.exit(0))
+
+
 def main() -> None:
     """Entry point."""
+    _exit_on_signals()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    gateway = load_settings(GatewaySettings)
+    settings = load_standalone_settings()
+    gateway = settings.gateway
     configure_logging("standalone", gateway.log_level, gateway.log_format)
+    broken = False
+
+    def stop() -> None:
+        nonlocal broken
+        broken = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
     try:
         with (
             lock_folder(gateway.data_dir) as lock,
             bind_socket(gateway.host, gateway.port, unsent_timeout_s=gateway.send_timeout_s) as listener,
-            start_private_redis(gateway.data_dir / "redis", lock) as redis_url,
+            start_private_redis(gateway.data_dir / "redis", lock) as redis,
         ):
             _say("Pagewire is starting: loading the models takes some seconds.")
             from services.gateway.main import create_app, serve
-            from services.standalone_system import open_standalone, read_settings
+            from services.standalone_system import open_standalone
 
-            settings = read_settings(redis_url)
-            app = create_app(lambda: open_standalone(settings), settings.gateway)
-            serve(app, settings.gateway, listener, on_listening=_announce)
+            private = settings.point_at(redis.url)
+            app = create_app(lambda: open_standalone(private, redis, stop=stop), private.gateway)
+            serve(app, private.gateway, listener, on_listening=_announce)
     except (CannotListenError, FolderNotUsableError, RedisDidNotStartError) as error:
         sys.exit(f"pagewire: {error}")
+    if broken:
+        sys.exit("pagewire: stopped because a part of it broke; the last critical line of the log says which.")
 
 
 if __name__ == "__main__":

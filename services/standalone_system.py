@@ -7,54 +7,33 @@ folder. Importing this module imports the model libraries, which takes seconds.
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import open_gateway
-from services.gateway.settings import GatewaySettings
 from services.ingest.adapters.pdf_process import ProcessPdfParser
-from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.worker import IngestWorker
 from services.retrieval.main import build_reranker
-from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
+from services.standalone_settings import StandaloneSettings
 from shared.blobs import BlobStore
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
+from shared.private_redis import PrivateRedis
 from shared.queue import connect_queue, drop_all_marks
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
-from shared.settings import load_settings
 from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class StandaloneSettings:
-    """The settings of all services, read from the same environment."""
-
-    gateway: GatewaySettings
-    retrieval: RetrievalSettings
-    ingest: IngestSettings
-
-
-def read_settings(redis_url: str) -> StandaloneSettings:
-    """Settings that point every service at the private Redis."""
-    private = {"redis_url": redis_url}
-    return StandaloneSettings(
-        gateway=load_settings(GatewaySettings).model_copy(update=private),
-        retrieval=load_settings(RetrievalSettings).model_copy(update=private),
-        ingest=load_settings(IngestSettings).model_copy(update=private),
-    )
 
 
 class LocalSearch:
@@ -75,10 +54,27 @@ class LocalSearch:
         """Nothing of its own to close."""
 
 
+Stop = Callable[[], None]
+
+
+def stop_process() -> None:
+    """What SIGTERM from outside does."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @asynccontextmanager
-async def open_standalone(settings: StandaloneSettings) -> AsyncIterator[GatewayDependencies]:
-    """Starts everything in the order in which the parts need each other; stops in reverse order."""
+async def open_standalone(
+    settings: StandaloneSettings, redis_server: PrivateRedis | None = None, *, stop: Stop = stop_process
+) -> AsyncIterator[GatewayDependencies]:
+    """Starts everything in the order in which the parts need each other; stops in reverse order.
+
+    Parameters:
+        redis_server: our own one, which is watched; a test may bring another.
+        stop: called when a part broke without which the system would take uploads and questions in vain.
+    """
     async with AsyncExitStack() as stack:
+        if redis_server is not None:
+            await stack.enter_async_context(_run_or_stop(redis_server.wait_until_dead(), "redis_broke", stop))
         embedder = await asyncio.to_thread(
             DenseEmbedder, settings.ingest.embedding_model, threads=settings.ingest.embedding_threads
         )
@@ -113,21 +109,22 @@ async def open_standalone(settings: StandaloneSettings) -> AsyncIterator[Gateway
             options=settings.retrieval.make_search_options(),
         )
         gateway = await stack.enter_async_context(open_gateway(settings.gateway, LocalSearch(search)))
-        await stack.enter_async_context(_run_in_background(IngestWorker(settings.ingest, ingest, queue)))
+        worker = IngestWorker(settings.ingest, ingest, queue)
+        await stack.enter_async_context(_run_or_stop(worker.run(), "worker_broke", stop))
         yield gateway
 
 
 @asynccontextmanager
-async def _run_in_background(worker: IngestWorker) -> AsyncIterator[None]:
-    """A worker that runs until the block ends; if it breaks, the process stops and does not take uploads in vain."""
+async def _run_or_stop(work: Coroutine[Any, Any, None], event: str, stop: Stop) -> AsyncIterator[None]:
+    """Runs a part until the block ends; should it end by itself, however that is, the whole system stops."""
 
-    def stop_if_broken(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("worker_broke", exc_info=task.exception())
-            os.kill(os.getpid(), signal.SIGTERM)
+    def stop_if_ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.critical(event, exc_info=task.exception())
+            stop()
 
-    task = asyncio.create_task(worker.run(), name="ingest-worker")
-    task.add_done_callback(stop_if_broken)
+    task = asyncio.create_task(work, name=event)
+    task.add_done_callback(stop_if_ended)
     try:
         yield
     finally:

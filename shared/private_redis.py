@@ -1,19 +1,22 @@
 """A redis-server of our own: started from a pip-installed binary, with its data in a folder, ended with the process.
 
-A small shell stands between us and the server and reads from a pipe that only we hold. When we end, however that
-happens (a crash, kill -9), the pipe closes and the shell ends the server: none is ever left behind. The folder's lock
-is inherited by the server, so a successor waits until its data is safely on disk.
+A small shell, the guard, stands between us and the server; a part of it reads from a pipe that only we hold. When we
+end, however that happens (a crash, kill -9), the pipe closes and the server is told to end: none is ever left behind.
+When the server ends first, so does the guard, and we see that. The folder's lock is inherited by the server, so a
+successor waits until its data is safely on disk.
 """
 
 import asyncio
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -21,10 +24,23 @@ from redis.exceptions import RedisError
 from shared.redis_client import connect_redis
 
 START_TIMEOUT_S = 30.0
+"""How long a server may take to read its data back."""
 STOP_TIMEOUT_S = 10.0
+WATCH_S = 0.5
 
-# `read` returns when the pipe closes; SIGTERM makes the server write everything out before it goes.
-_GUARD = 'trap "" INT; "$@" & server=$!; read _ignored; kill -TERM "$server" 2>/dev/null; wait "$server"'
+# `read` returns when the pipe closes; SIGTERM makes the server write everything out before it goes. A background job
+# gets no standard input of its own accord, hence descriptor 3. Signals to the whole group are for the server alone.
+_GUARD = """
+trap "" INT HUP TERM
+runtime=$1; shift
+exec 3<&0
+"$@" 3<&- & server=$!
+{ read -r _ignored; kill -TERM "$server"; } <&3 2>/dev/null & reader=$!
+wait "$server"; status=$?
+kill -KILL "$reader"; wait "$reader"
+rm -rf "$runtime"
+exit "$status"
+"""
 
 
 class RedisDidNotStartError(Exception):
@@ -45,9 +61,22 @@ def find_redis_server() -> str:
     return on_path
 
 
+@dataclass(frozen=True)
+class PrivateRedis:
+    """A running server: where it answers, and the guard that ends with it."""
+
+    url: str
+    guard: subprocess.Popen[bytes]
+
+    async def wait_until_dead(self) -> None:
+        """Returns when the server, or the guard that is to end it, is gone."""
+        while self.guard.poll() is None:  # noqa: ASYNC110 - a child's end is no event that every platform tells
+            await asyncio.sleep(WATCH_S)
+
+
 @contextmanager
-def start_private_redis(folder: Path, lock: int) -> Iterator[str]:
-    """Runs a server with its data in `folder`; yields its URL, a socket that only this user can open.
+def start_private_redis(folder: Path, lock: int) -> Iterator[PrivateRedis]:
+    """Runs a server with its data in `folder`, on a socket that only this user can open.
 
     Parameters:
         lock: file descriptor of the data folder's lock, which the server keeps as long as it lives.
@@ -57,7 +86,7 @@ def start_private_redis(folder: Path, lock: int) -> Iterator[str]:
     base = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"  # noqa: S108 - the folder is ours alone
     with tempfile.TemporaryDirectory(prefix="pagewire-redis-", dir=base) as runtime:
         socket = Path(runtime) / "redis.sock"
-        command = ["sh", "-c", _GUARD, "guard", *_make_command(find_redis_server(), folder, socket)]
+        command = ["sh", "-c", _GUARD, "guard", runtime, *_make_command(find_redis_server(), folder, socket)]
         guard = subprocess.Popen(  # noqa: S603 - our own arguments, no shell expansion of any of them
             command,
             stdin=subprocess.PIPE,
@@ -68,15 +97,32 @@ def start_private_redis(folder: Path, lock: int) -> Iterator[str]:
         )
         try:
             _wait_for_answer(f"unix://{socket}", guard, folder)
-            yield f"unix://{socket}?db=0"
+            yield PrivateRedis(f"unix://{socket}?db=0", guard)
         finally:
-            assert guard.stdin is not None  # noqa: S101 - asked for with PIPE
-            guard.stdin.close()
-            try:
-                guard.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(guard.pid, 9)
-                guard.wait()
+            _end(guard)
+
+
+def _end(guard: subprocess.Popen[bytes]) -> None:
+    """Closes the pipe, which ends the server, and waits until it has written its data out."""
+    assert guard.stdin is not None  # noqa: S101 - asked for with PIPE
+    guard.stdin.close()
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    # Not the guard alone: should somebody have killed it, the rest of its group still ends the server.
+    while guard.poll() is None or _group_lives(guard.pid):
+        if time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.killpg(guard.pid, signal.SIGKILL)
+            guard.wait()
+            return
+        time.sleep(0.01)
+
+
+def _group_lives(leader: int) -> bool:
+    try:
+        os.killpg(leader, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _make_command(binary: str, folder: Path, socket: Path) -> list[str]:
@@ -103,7 +149,6 @@ def _wait_for_answer(url: str, guard: subprocess.Popen[bytes], folder: Path) -> 
         if asyncio.run(_answers(url)):
             return
         time.sleep(0.05)
-    guard.kill()
     raise RedisDidNotStartError(f"The private redis-server did not start; see {folder / 'redis.log'}.")
 
 

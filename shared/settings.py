@@ -7,8 +7,9 @@ for its default. A `.env` file in the working folder is read too; real environme
 import sys
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlparse
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEGABYTE = 1024 * 1024
@@ -62,6 +63,15 @@ class SharedSettings(BaseSettings):
         default=None,
         description="PAGEWIRE_BLOB_URL: file:///folder or s3://bucket/prefix; default: `blobs` in the data folder",
     )
+
+    @field_validator("blob_url")
+    @classmethod
+    def check_blob_url(cls, url: str | None) -> str | None:
+        """Wrong ones are to be found before there is an upload."""
+        parsed = urlparse(url or "")
+        if url is None or (parsed.scheme == "s3" and parsed.netloc) or (parsed.scheme == "file" and not parsed.netloc):
+            return url
+        raise ValueError("this is neither file:///folder nor s3://bucket/prefix.")
 
     def resolve_blob_url(self) -> str:
         """The blob store's URL, with its default filled in."""

@@ -49,8 +49,8 @@ def private_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("redis")
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with redis.start_private_redis(folder / "data", lock.fileno()) as url:
-            yield url
+        with redis.start_private_redis(folder / "data", lock.fileno()) as running:
+            yield running.url
 
 
 @pytest.fixture

@@ -29,10 +29,14 @@ class StandaloneProcess:
         self._process.kill()
         self._finish()
 
-    def stop(self) -> int:
-        """SIGTERM; returns the exit status."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """A signal, SIGTERM unless told; returns the exit status."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
+        return self._finish()
+
+    def wait(self) -> int:
+        """Returns the exit status of a system that ends by itself."""
         return self._finish()
 
     def _finish(self) -> int:

@@ -1,6 +1,7 @@
 """Composition root of the gateway: `python -m services.gateway.main`."""
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -134,7 +135,7 @@ def serve(
     *,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT; `on_listening` gets the URL once requests are answered."""
+    """Serves until SIGTERM, SIGINT or SIGHUP; `on_listening` gets the URL once requests are answered."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
 
@@ -156,7 +157,9 @@ def serve(
     # uvicorn raises the signal that stopped it once more when it is done; taken as it comes, that would kill us
     # before the callers' own clean-up has run.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, lambda *_: None)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal was closed, and nohup does not hold us
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     Server(config).run(sockets=[listener])
 
 

@@ -1,11 +1,14 @@
 """The standalone system as a process: killed, restarted, started twice, started wrongly."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -22,17 +25,28 @@ Start = Callable[[Path], StandaloneProcess]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def scratch() -> Iterator[Path]:
+    """An empty folder for temporary files; its name is short, as the names of sockets must be."""
+    with TemporaryDirectory(prefix="pw-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def start(scratch: Path) -> Iterator[Start]:
     """Starts systems, and ends those that a failed test leaves behind."""
     started: list[StandaloneProcess] = []
 
     def start_on(data: Path) -> StandaloneProcess:
-        started.append(StandaloneProcess(data))
+        started.append(StandaloneProcess(data, {"TMPDIR": str(scratch)}))
         return started[-1]
 
     yield start_on
     for process in started:
         process.kill()
+
+
+def list_redis_folders(scratch: Path) -> list[Path]:
+    return list(scratch.glob("pagewire-redis-*"))
 
 
 def upload(process: StandaloneProcess, content: bytes, name: str, wait: int = 0) -> dict[str, Any]:
@@ -129,19 +143,48 @@ def test_killed_right_after_an_upload_nothing_is_lost(start: Start, tmp_path: Pa
     assert process.stop() == 0
 
 
-def test_a_restart_keeps_every_document(start: Start, tmp_path: Path) -> None:
-    """Stopped and started again: the same list, the same answers."""
+@pytest.mark.timeout(300)
+def test_a_restart_keeps_every_document(start: Start, tmp_path: Path, scratch: Path) -> None:
+    """Its terminal is closed (SIGHUP) and it is started again: the same list, the same answers, nothing left behind."""
     process = start(tmp_path)
     upload(process, make_pdf(["The stork builds on chimneys."]), "stork.pdf", wait=60)
     before = httpx.get(f"{process.url}/documents", timeout=10).json()
-    assert process.stop() == 0
+    assert process.stop(signal.SIGHUP) == 0
+    assert list_redis_servers(tmp_path) == []
+    assert list_redis_folders(scratch) == []
 
     process = start(tmp_path)
 
     assert httpx.get(f"{process.url}/documents", timeout=10).json() == before
     question = {"question": "Where does the stork build?"}
     assert "chimneys" in httpx.post(f"{process.url}/query", json=question, timeout=30).json()["answer"]
-    assert process.stop() == 0
+
+    # Without its Redis it could only answer 503 for ever: it ends, says why, and whoever runs it starts it anew.
+    os.kill(list_redis_servers(tmp_path)[0], signal.SIGKILL)
+    assert process.wait() == 1
+    assert "redis_broke" in "".join(process.output)
+    assert list_redis_folders(scratch) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_stop_while_it_starts_leaves_nothing(tmp_path: Path, scratch: Path, number: signal.Signals) -> None:
+    """While the model libraries are imported: the private Redis is ended, and there is no traceback."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.standalone"],
+        cwd=ROOT,
+        env=make_environment(tmp_path, {"TMPDIR": str(scratch)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "is starting" in process.stdout.readline()
+        process.send_signal(number)
+        said = process.stdout.read()
+
+    assert (process.returncode, said) == (0, "")
+    assert list_redis_servers(tmp_path) == []
+    assert list_redis_folders(scratch) == []
 
 
 def run_briefly(data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -177,6 +220,8 @@ def test_a_second_instance_on_the_folder_says_so_and_ends(standalone: Standalone
         ({"PAGEWIRE_PORT": "99999"}, "PAGEWIRE_PORT"),
         ({"PAGEWIRE_MAX_UPLOAD_MB": "much"}, "PAGEWIRE_MAX_UPLOAD_MB"),
         ({"PAGEWIRE_LOG_LEVEL": "loud"}, "PAGEWIRE_LOG_LEVEL"),
+        ({"PAGEWIRE_LEASE_S": "abc"}, "PAGEWIRE_LEASE_S"),
+        ({"PAGEWIRE_BLOB_URL": "foo"}, "PAGEWIRE_BLOB_URL"),
         ({"PAGEWIRE_DATA_DIR": "/dev/null/data"}, "PAGEWIRE_DATA_DIR"),
     ],
 )
@@ -187,6 +232,7 @@ def test_wrong_settings_are_one_clear_line(tmp_path: Path, variables: dict[str, 
     assert ended.returncode == 1
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "starting" not in ended.stdout  # said before the models are loaded
 
 
 def test_a_port_that_is_taken_is_one_clear_line(standalone: StandaloneProcess, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from services.gateway.main import create_app
 from services.gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
-from services.standalone_system import StandaloneSettings, open_standalone
+from services.standalone_settings import StandaloneSettings
+from services.standalone_system import open_standalone
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream
