@@ -5,24 +5,43 @@ from collections.abc import Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from sse_starlette.sse import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import make_event_response
 from services.gateway.use_cases.answer_question import answer_whole, begin_run, stream_answer
-from shared.contracts.questions import QueryRequest, QueryResponse
+from shared.contracts.questions import (
+    ErrorEvent,
+    PassagesEvent,
+    QueryRequest,
+    QueryResponse,
+    SourcesEvent,
+    StreamError,
+    TokenEvent,
+)
 from shared.tasks import end_tasks, run_to_end
 
 router = APIRouter(tags=["questions"])
 
+
+def _list_keys(model: type[BaseModel]) -> str:
+    return ", ".join(f"`{name}`" for name in model.model_fields)
+
+
+# OpenAPI has no way to describe the events of a stream, so this is for people.
+_EVENTS = f"""Server-Sent Events, whose data are JSON objects:
+
+- `passages`, if asked for: {_list_keys(PassagesEvent)}
+- `token`, any number of times: {_list_keys(TokenEvent)}
+- then exactly one of `sources`: {_list_keys(SourcesEvent)}
+- and `error`: {_list_keys(ErrorEvent)} with {_list_keys(StreamError)}
+
+Comments (`: ping`) keep a silent stream open."""
+
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": (
-            "Server-Sent Events: `passages` (if asked for), `token`…, and exactly one last event, `sources` or `error`."
-        ),
-        "content": {"text/event-stream": {}},
-    }
+    200: {"description": _EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
 
 
