@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -60,7 +61,7 @@ def add_files(url: str, paths: Sequence[Path]) -> int:
         try:
             add_file(url, path)
         except CliError as error:
-            complain(f"{path.name}: {error}")
+            complain(f"{path.name or path}: {error}")
             failed += 1
     return failed
 
@@ -85,7 +86,10 @@ def upload(client: httpx.Client, path: Path, progress: Progress, task: TaskID) -
     # A name that is not UTF-8 on disk could not be sent as it is.
     name = os.fsencode(path.name).decode("utf-8", "replace")
     try:
-        progress.update(task, total=path.stat().st_size)
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise CliError("is not a regular file. Copy what comes out of it into one, and add that.")
+        progress.update(task, total=status.st_size)
         with ReportingFile(path, lambda sent: progress.advance(task, sent)) as file:
             response = client.post("/documents", files={"file": (name, file, "application/pdf")})
     except OSError as error:

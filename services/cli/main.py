@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+from pydantic import TypeAdapter, ValidationError
 
 from services.cli.add import add_files
 from services.cli.ask import ask
@@ -15,7 +16,7 @@ from services.cli.gateway import CliError
 from services.cli.list_documents import list_documents
 from services.cli.terminal import complain
 from shared.contracts.questions import QueryRequest
-from shared.contracts.search import MAX_QUESTION_CHARS, MAX_TOP_K
+from shared.contracts.search import MAX_QUESTION_CHARS, MAX_TOP_K, DocumentId
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 EXIT_FAILURE = 1
@@ -35,10 +36,34 @@ def parse_url(value: str) -> str:
 
 def parse_question(value: str) -> str:
     """The question, for argparse."""
-    question = value.strip()
+    question = parse_text(value).strip()
     if not question or len(question) > MAX_QUESTION_CHARS:
         raise argparse.ArgumentTypeError(f"a question has 1 to {MAX_QUESTION_CHARS} characters")
     return question
+
+
+def parse_text(value: str) -> str:
+    """Any text, for argparse; bytes of another encoding than the terminal's cannot be sent."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError("it is not text in the encoding of this terminal") from error
+    return value
+
+
+def parse_document(value: str) -> str:
+    """The id of a document, for argparse."""
+    try:
+        return TypeAdapter(DocumentId).validate_python(parse_text(value))
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError("it is not the id of a document; `pagewire list` shows them") from error
+
+
+def parse_file(value: str) -> Path:
+    """The path of a file, for argparse; an empty one would be the working folder."""
+    if not value:
+        raise argparse.ArgumentTypeError("the name of a file is empty")
+    return Path(value)
 
 
 def parse_top_k(value: str) -> int:
@@ -60,12 +85,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pagewire", description="Ask your PDFs.")
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", parents=[shared], help="upload PDFs and wait until they are ready")
-    add.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    add.add_argument("files", metavar="FILE", nargs="+", type=parse_file)
     question = commands.add_parser("ask", parents=[shared], help="ask a question about the documents")
     question.add_argument("question", metavar="QUESTION", type=parse_question)
     question.add_argument("--top-k", metavar="N", type=parse_top_k, default=5, help="passages to rest on")
     question.add_argument(
-        "--document", metavar="ID", action="append", dest="documents", help="ask only this one; may be repeated"
+        "--document",
+        metavar="ID",
+        type=parse_document,
+        action="append",
+        dest="documents",
+        help="ask only this one; may be repeated",
     )
     commands.add_parser("list", parents=[shared], help="list the documents: id, status, pages, name")
     return parser
@@ -100,5 +130,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output went away (`pagewire ask … | head`): nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return EXIT_FAILURE
+    except OSError as error:
+        drop_output()
+        complain(f"the output cannot be written: {error.strerror}.")
+        return EXIT_FAILURE
+
+
+def drop_output() -> None:
+    """Sends what waits for stdout nowhere, or Python would fail once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -237,14 +237,17 @@ def test_add_goes_on_after_a_file_that_fails(
     paths[1].write_text("not a PDF")
     for path in paths[2:]:
         path.write_bytes(PDF)
+    paths.append(tmp_path / "pipe.pdf")
+    os.mkfifo(paths[-1])  # to read from it would wait for ever
     assert pagewire(["add", *map(str, paths), str(tmp_path), str(pdf)]) == 1
     out, err = capsys.readouterr()
     assert out.startswith(f"{pdf.name}: ready")
-    assert err.splitlines()[:5] == [
+    assert err.splitlines()[:6] == [
         "pagewire: missing.pdf: cannot be read: No such file or directory.",
         "pagewire: text.pdf: This is not a PDF. Choose a PDF file.",
         "pagewire: damaged.pdf: The file is damaged. (page 2)",
         "pagewire: deleted.pdf: the document was deleted while it was being read.",
+        "pagewire: pipe.pdf: is not a regular file. Copy what comes out of it into one, and add that.",
         f"pagewire: {tmp_path.name}: cannot be read: Is a directory.",
     ]
 
@@ -370,6 +373,10 @@ def test_loopback_is_asked_directly(gateway: Gateway, monkeypatch: pytest.Monkey
         ["add"],
         ["ask", "  "],
         ["ask", "x" * 4001],
+        ["ask", "\udcff\udcfe"],
+        ["ask", "x", "--document", ""],
+        ["ask", "x", "--document", "x" * 201],
+        ["add", ""],
         ["ask", "x", "--top-k", "0"],
         ["ask", "x", "--top-k", "many"],
         ["list", "--url", "localhost"],
@@ -381,7 +388,9 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as exit_info:
         pagewire(arguments)
     assert exit_info.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "error:" in err
+    assert "pydantic" not in err
 
 
 def test_tokens_are_printed_as_they_come_and_ctrl_c_stops(gateway: Gateway) -> None:
@@ -438,6 +447,26 @@ def test_reader_that_goes_away_is_no_traceback(gateway: Gateway) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["ask", "What?"]])
+def test_output_that_cannot_be_written_is_one_line(gateway: Gateway, arguments: list[str]) -> None:
+    """A full disk is said, and the exit code says that the result is not there."""
+    gateway.documents = {"d": describe_document("d", "d.pdf")}
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "services.cli", *arguments],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert (result.returncode, result.stderr) == (
+        1,
+        "pagewire: the output cannot be written: No space left on device.\n",
+    )
 
 
 def test_command_needs_no_service() -> None:
