@@ -27,7 +27,10 @@ class IngestSettings(IndexSettings):
     max_attempts: int = Field(
         default=5,
         gt=0,
-        description="PAGEWIRE_MAX_ATTEMPTS: workers that may die on a document, none getting further, before it fails",
+        description=(
+            "PAGEWIRE_MAX_ATTEMPTS: workers that may die on a document, none getting further, before it is processed"
+            " alone; as many again may die of it alone before it fails"
+        ),
     )
     parse_memory_mb: int = Field(
         default=2048, gt=0, description="PAGEWIRE_PARSE_MEMORY_MB: address space of the process that reads one PDF"

@@ -143,6 +143,9 @@ class IngestWorker:
                 await reconcile(self.dependencies.registry, self.queue, lease_ms)
             except ServiceError as error:
                 log.warning("reconcile_skipped", code=error.error_code)
+            except Exception as error:
+                # A bug of ours: without the reconciler lost jobs would stay lost, and nobody would know.
+                log.exception("reconcile_bug", error=type(error).__name__)
             await asyncio.sleep(self.settings.reconcile_interval_s)
 
 

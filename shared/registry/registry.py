@@ -156,6 +156,14 @@ class DocumentRegistry:
 
     # --- for workers -------------------------------------------------------------------------------------
 
+    async def count_attempts(self, job: DocumentJob) -> int:
+        """How many workers have died on a document since it last got further, one that has it now included."""
+        return int(await self._call(self._redis.hget(_document_key(job.tenant, job.document_id), "attempts")) or 0)
+
+    async def is_leased(self, job: DocumentJob) -> bool:
+        """Whether a worker has the document."""
+        return bool(await self._call(self._redis.exists(_lease_key(job))))
+
     async def claim(self, job: DocumentJob, token: str, lease_ms: int) -> Lease | Literal["held", "gone"]:
         """Takes the lease of an unfinished document.
 

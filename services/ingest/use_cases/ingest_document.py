@@ -7,7 +7,7 @@ record checks the lease's epoch, and a version is published in one step after al
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -15,9 +15,11 @@ import structlog
 from services.ingest.domain.chunking import Chunk, Page, chunk_pages, make_header
 from services.ingest.domain.text import clean_text
 from services.ingest.ports import Embedder, PdfOutline, PdfParser, UnreadablePdfError
+from services.ingest.use_cases.work_room import WorkRoom
 from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.embedding.sparse import Bm25Encoder
+from shared.errors import ServiceError
 from shared.identifiers import make_point_id
 from shared.registry.registry import DocumentRegistry, Lease, LeaseLostError, Progress
 from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
@@ -46,6 +48,7 @@ class IngestDependencies:
     embedder: Embedder
     bm25: Bm25Encoder
     index: VectorIndex
+    room: WorkRoom = field(default_factory=WorkRoom)
 
 
 async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
@@ -57,13 +60,25 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
     try:
         warnings = await _make_searchable(lease, deps)
     except UnreadablePdfError as error:
-        await deps.registry.fail(lease, error.failure)
-        log.info("document_failed", document_id=lease.job.document_id, code=error.failure.code)
+        await fail_document(lease, error.failure, deps)
         return
     except LeaseLostError:
         await _clean_up_if_deleted(lease, deps)
         raise
     log.info("document_ready", document_id=lease.job.document_id, warnings=len(warnings))
+
+
+async def fail_document(lease: Lease, failure: DocumentFailure, deps: IngestDependencies) -> None:
+    """Ends a document as failed, and removes the points that it may have. Raises LeaseLostError.
+
+    In this order: once it has failed nobody writes for it, and as long as we have the lease nobody tries it again.
+    """
+    await deps.registry.fail(lease, failure)
+    log.info("document_failed", document_id=lease.job.document_id, code=failure.code)
+    try:
+        await deps.index.delete_document(lease.job.tenant, lease.job.document_id)
+    except ServiceError as error:  # no search shows them; its next try or its purge removes them
+        log.warning("points_left", document_id=lease.job.document_id, code=error.error_code)
 
 
 async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[DocumentWarning]:

@@ -8,6 +8,9 @@ from shared.registry.registry import DocumentRegistry
 
 log = structlog.get_logger(__name__)
 
+PURGE_MS = 60_000
+"""How long arq may believe that a purge runs. It takes far less, and a second one beside it does no harm."""
+
 
 async def reconcile(registry: DocumentRegistry, queue: ArqRedis, lease_ms: int) -> int:
     """One look; returns how many jobs were missing. Harmless to run in every worker at once."""
@@ -18,7 +21,10 @@ async def reconcile(registry: DocumentRegistry, queue: ArqRedis, lease_ms: int) 
         else:
             await shorten_orphan(queue, INGEST, job, lease_ms)
     for job in await registry.find_purgeable():
-        missing += await enqueue(queue, PURGE, job)
+        if await enqueue(queue, PURGE, job):
+            missing += 1
+        else:
+            await shorten_orphan(queue, PURGE, job, PURGE_MS)
     if missing:
         log.info("jobs_requeued", count=missing)
     return missing

@@ -8,7 +8,7 @@ from enum import Enum
 
 import structlog
 
-from services.ingest.use_cases.ingest_document import IngestDependencies, ingest_document
+from services.ingest.use_cases.ingest_document import IngestDependencies, fail_document, ingest_document
 from shared.blobs import make_blob_key
 from shared.contracts.documents import DocumentFailure
 from shared.contracts.jobs import DocumentJob
@@ -21,7 +21,10 @@ log = structlog.get_logger(__name__)
 KeepMark = Callable[[], Awaitable[None]]
 """Tells the queue that the job is still being worked on."""
 
-_CRASHES = "Processing this PDF stopped the worker {attempts} times. Open it in a viewer, save a new copy, upload that."
+_CRASHES = (
+    "Processing this PDF stopped the worker {attempts} times, at last with nothing else at work. Open it in a viewer,"
+    " save a new copy, upload that."
+)
 _BLOB_MISSING = "The file of this document is no longer in the store. Upload it again."
 _BUG = "Processing this PDF failed for a reason that we did not foresee. Save a new copy and upload that."
 
@@ -38,29 +41,33 @@ async def run_ingest_job(
 ) -> Outcome:
     """Ingests a document under a lease; RETRY when it should be tried again later.
 
-    An attempt that ends in any way that we control is given back; only a worker that dies keeps it, so a document
-    that takes down `max_attempts` workers is failed instead of taking down the next.
+    An attempt that ends in any way that we control is given back; only a worker that dies keeps it. Such a death proves
+    nothing: another document may have caused it, or somebody from outside. So a document that has lost `max_attempts`
+    workers is processed alone from then on, and failed only when it has lost as many again that way.
     """
-    lease = await deps.registry.claim(job, uuid.uuid4().hex, int(lease_s * 1000))
-    if lease == "held":
-        return Outcome.RETRY
-    if lease == "gone":
-        return Outcome.DONE
     try:
-        if lease.attempts > max_attempts:
-            detail = _CRASHES.format(attempts=max_attempts)
-            await deps.registry.fail(lease, DocumentFailure(code="crashes_worker", detail=detail))
-            return Outcome.DONE
-        return await _ingest_while_renewing(lease, deps, lease_s, keep_mark)
-    finally:
-        # To the end: also when the worker is told to stop, the next one shall not wait for the lease to run out.
-        await run_to_end(_release(lease, deps))
+        alone = await deps.registry.count_attempts(job) >= max_attempts
+        # Before the claim: a document that only waits loses no attempt when its worker dies.
+        async with deps.room.enter(alone=alone, while_waiting=keep_mark, every_s=lease_s / 3):
+            lease = await deps.registry.claim(job, uuid.uuid4().hex, int(lease_s * 1000))
+            if lease == "held":
+                return Outcome.RETRY
+            if lease == "gone":
+                return Outcome.DONE
+            try:
+                return await _ingest_while_renewing(lease, deps, lease_s, max_attempts, keep_mark)
+            finally:
+                # To the end: also when the worker is stopped, the next one shall not wait for the lease to run out.
+                await run_to_end(_release(lease, deps))
+    except ServiceError as error:
+        log.warning("ingest_interrupted", document_id=job.document_id, code=error.error_code)
+        return Outcome.RETRY
 
 
 async def _ingest_while_renewing(
-    lease: Lease, deps: IngestDependencies, lease_s: float, keep_mark: KeepMark
+    lease: Lease, deps: IngestDependencies, lease_s: float, max_attempts: int, keep_mark: KeepMark
 ) -> Outcome:
-    work = asyncio.create_task(_ingest(lease, deps))
+    work = asyncio.create_task(_ingest(lease, deps, max_attempts))
     renewal = asyncio.create_task(_renew(lease, deps, lease_s, keep_mark))
     try:
         await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,27 +79,34 @@ async def _ingest_while_renewing(
         await run_to_end(end_tasks(work, renewal))
 
 
-async def _ingest(lease: Lease, deps: IngestDependencies) -> Outcome:
+async def _ingest(lease: Lease, deps: IngestDependencies, max_attempts: int) -> Outcome:
+    lost = lease.attempts - 1
     try:
-        await ingest_document(lease, deps)
+        if lost >= 2 * max_attempts:
+            detail = _CRASHES.format(attempts=lost)
+            await fail_document(lease, DocumentFailure(code="crashes_worker", detail=detail), deps)
+            return Outcome.DONE
+        return await _ingest_or_fail(lease, deps)
     except LeaseLostError:
         return Outcome.DONE
+
+
+async def _ingest_or_fail(lease: Lease, deps: IngestDependencies) -> Outcome:
+    try:
+        await ingest_document(lease, deps)
     except NotFound as error:
         if error.error_code == "blob_missing":
-            await deps.registry.fail(lease, DocumentFailure(code="blob_missing", detail=_BLOB_MISSING))
-        return Outcome.DONE
-    except ServiceError as error:
-        log.warning("ingest_interrupted", document_id=lease.job.document_id, code=error.error_code)
-        return Outcome.RETRY
+            await fail_document(lease, DocumentFailure(code="blob_missing", detail=_BLOB_MISSING), deps)
     except OSError as error:
         # Out of file descriptors, processes, memory or space: the machine's trouble, not the document's.
         log.warning("ingest_interrupted", document_id=lease.job.document_id, code=type(error).__name__)
         return Outcome.RETRY
+    except (LeaseLostError, ServiceError):
+        raise
     except Exception as error:
         # A bug of ours on this input: a document must not hang in `parsing` for ever because of it.
         log.exception("ingest_bug", document_id=lease.job.document_id, error=type(error).__name__)
-        await deps.registry.fail(lease, DocumentFailure(code="internal_error", detail=_BUG))
-        return Outcome.DONE
+        await fail_document(lease, DocumentFailure(code="internal_error", detail=_BUG), deps)
     return Outcome.DONE
 
 
@@ -118,12 +132,19 @@ async def _release(lease: Lease, deps: IngestDependencies) -> None:
 
 
 async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
-    """Removes what a deleted document left: points, bytes, record; in this order, so that a crash loses no trace."""
+    """Removes what a deleted document left: points, bytes, record; in this order, so that a crash loses no trace.
+
+    RETRY as long as a worker has the document: it may be writing points in this moment, and without the record nobody
+    would look for them any more.
+    """
     try:
+        leased = await deps.registry.is_leased(job)
         await deps.index.delete_document(job.tenant, job.document_id)
         sha256 = await deps.registry.find_blob_of(job)
         if sha256 is not None:
             await deps.blobs.delete(make_blob_key(job.tenant, sha256, job.document_id))
+        if leased:
+            return Outcome.RETRY
         await deps.registry.forget(job)
     except ServiceError as error:
         log.warning("purge_interrupted", document_id=job.document_id, code=error.error_code)
