@@ -5,10 +5,11 @@ convenience, not the truth: whatever it loses, the reconciler puts back from the
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from arq.connections import ArqRedis
-from arq.constants import default_queue_name, in_progress_key_prefix
+from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
@@ -59,6 +60,21 @@ async def enqueue(queue: ArqRedis, function: str, job: DocumentJob) -> bool:
     except (RedisError, OSError) as error:
         raise DependencyUnavailable("The queue does not answer now; try again.", retry_after=5) from error
     return queued is not None
+
+
+async def find_queued(
+    queue: ArqRedis, function: str, jobs: Sequence[DocumentJob]
+) -> tuple[Sequence[bool], Sequence[bool]]:
+    """Which jobs are in the queue, and which of them arq believes to be running; two commands for all of them."""
+    if not jobs:
+        return [], []
+    ids = [make_job_id(function, job) for job in jobs]
+    try:
+        queued = await queue.mget([job_key_prefix + job_id for job_id in ids])
+        running = await queue.mget([in_progress_key_prefix + job_id for job_id in ids])
+    except (RedisError, OSError) as error:
+        raise DependencyUnavailable("The queue does not answer now; try again.", retry_after=5) from error
+    return [body is not None for body in queued], [mark is not None for mark in running]
 
 
 async def shorten_orphan(queue: ArqRedis, function: str, job: DocumentJob, lease_ms: int) -> None:

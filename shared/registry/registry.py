@@ -217,11 +217,8 @@ class DocumentRegistry:
     async def find_unleased(self) -> Sequence[DocumentJob]:
         """Unfinished documents that no worker has: queued, or orphaned by a worker that died."""
         jobs = [_parse_member(member) for member in await self._call(self._redis.smembers(PENDING))]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                pipe.exists(_lease_key(job))
-            leased = await self._call(pipe.execute()) if jobs else []
-        return [job for job, held in zip(jobs, leased, strict=True) if not held]
+        leases = await self._call(self._redis.mget([_lease_key(job) for job in jobs])) if jobs else []
+        return [job for job, lease in zip(jobs, leases, strict=True) if lease is None]
 
     async def find_purgeable(self) -> Sequence[DocumentJob]:
         """Deleted documents whose points and bytes are still to be removed."""

@@ -317,6 +317,17 @@ async def test_the_reconciler_queues_what_the_queue_lost(
     assert await reconcile(deps.registry, queue, 30_000) == 1
 
 
+async def test_a_look_at_a_full_queue_takes_few_commands(registry: DocumentRegistry, queue: ArqRedis) -> None:
+    """Every worker looks every ten seconds: what it costs must not grow with each document that waits."""
+    for number in range(50):
+        await registry.create(NewDocument("t", make_document_id(), "a.pdf", f"{number}", 1))
+    assert await reconcile(registry, queue, 30_000) == 50
+
+    before = (await queue.info("stats"))["total_commands_processed"]
+    assert await reconcile(registry, queue, 30_000) == 0
+    assert (await queue.info("stats"))["total_commands_processed"] - before < 10
+
+
 async def test_a_purge_whose_worker_died_is_not_left_for_a_day(
     deps: IngestDependencies, queue: ArqRedis, tmp_path: Path
 ) -> None:

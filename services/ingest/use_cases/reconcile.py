@@ -1,9 +1,12 @@
 """Puts back what the queue lost: every unfinished document without a worker gets a job, every deleted one a purge."""
 
+from collections.abc import Sequence
+
 import structlog
 from arq.connections import ArqRedis
 
-from shared.queue import INGEST, PURGE, enqueue, shorten_orphan
+from shared.contracts.jobs import DocumentJob
+from shared.queue import INGEST, PURGE, enqueue, find_queued, shorten_orphan
 from shared.registry.registry import DocumentRegistry
 
 log = structlog.get_logger(__name__)
@@ -11,20 +14,27 @@ log = structlog.get_logger(__name__)
 PURGE_MS = 60_000
 """How long arq may believe that a purge runs. It takes far less, and a second one beside it does no harm."""
 
+BATCH_JOBS = 1000
+"""Jobs per command, so that no command keeps Redis from its other clients."""
+
 
 async def reconcile(registry: DocumentRegistry, queue: ArqRedis, lease_ms: int) -> int:
     """One look; returns how many jobs were missing. Harmless to run in every worker at once."""
-    missing = 0
-    for job in await registry.find_unleased():
-        if await enqueue(queue, INGEST, job):
-            missing += 1
-        else:
-            await shorten_orphan(queue, INGEST, job, lease_ms)
-    for job in await registry.find_purgeable():
-        if await enqueue(queue, PURGE, job):
-            missing += 1
-        else:
-            await shorten_orphan(queue, PURGE, job, PURGE_MS)
+    missing = await _requeue(queue, INGEST, await registry.find_unleased(), lease_ms)
+    missing += await _requeue(queue, PURGE, await registry.find_purgeable(), PURGE_MS)
     if missing:
         log.info("jobs_requeued", count=missing)
+    return missing
+
+
+async def _requeue(queue: ArqRedis, function: str, jobs: Sequence[DocumentJob], mark_ms: int) -> int:
+    """Queues those that are not queued; how many. Nearly all are, so all are asked after in few commands."""
+    missing = 0
+    for first in range(0, len(jobs), BATCH_JOBS):
+        batch = jobs[first : first + BATCH_JOBS]
+        for job, queued, running in zip(batch, *await find_queued(queue, function, batch), strict=True):
+            if not queued:
+                missing += await enqueue(queue, function, job)
+            elif running:
+                await shorten_orphan(queue, function, job, mark_ms)
     return missing
