@@ -9,7 +9,9 @@ import signal
 import sys
 
 from services.gateway.listen import CannotListenError, bind_socket
-from services.standalone_settings import load_standalone_settings
+from services.standalone_settings import StandaloneSettings, load_standalone_settings
+from shared.disk import check_free_space, telling_full_disk
+from shared.errors import DiskFull
 from shared.folder_lock import FolderNotUsableError, lock_folder
 from shared.private_redis import RedisDidNotStartError, start_private_redis
 from shared.telemetry import configure_logging
@@ -35,13 +37,9 @@ def _exit_on_signals() -> None:
             signal.signal(number, lambda *_: sys.exit(0))
 
 
-def main() -> None:
-    """Entry point."""
-    _exit_on_signals()
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    settings = load_standalone_settings()
+def _run(settings: StandaloneSettings, lock: int) -> bool:
+    """Serves until a signal; whether it was ours, because a part broke."""
     gateway = settings.gateway
-    configure_logging("standalone", gateway.log_level, gateway.log_format)
     broken = False
 
     def stop() -> None:
@@ -49,21 +47,38 @@ def main() -> None:
         broken = True
         os.kill(os.getpid(), signal.SIGTERM)
 
-    try:
-        with (
-            lock_folder(gateway.data_dir) as lock,
-            bind_socket(gateway.host, gateway.port, unsent_timeout_s=gateway.send_timeout_s) as listener,
-            start_private_redis(gateway.data_dir / "redis", lock) as redis,
-        ):
-            _say("Pagewire is starting: loading the models takes some seconds.")
-            from services.gateway.main import create_app, serve
-            from services.standalone_system import open_standalone
+    check_free_space(gateway.data_dir, gateway.min_free_disk_bytes)
+    with (
+        bind_socket(gateway.host, gateway.port, unsent_timeout_s=gateway.send_timeout_s) as listener,
+        start_private_redis(gateway.data_dir / "redis", lock) as redis,
+    ):
+        _say("Pagewire is starting: loading the models takes some seconds.")
+        from services.gateway.main import create_app, serve
+        from services.standalone_system import open_standalone
 
-            private = settings.point_at(redis.url)
-            app = create_app(lambda: open_standalone(private, redis, stop=stop), private.gateway)
-            serve(app, private.gateway, listener, on_listening=_announce)
+        private = settings.point_at(redis.url)
+        app = create_app(lambda: open_standalone(private, redis, stop=stop), private.gateway)
+        serve(app, private.gateway, listener, on_listening=_announce)
+    return broken
+
+
+def main() -> None:
+    """Entry point."""
+    _exit_on_signals()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    settings = load_standalone_settings()
+    gateway = settings.gateway
+    configure_logging("standalone", gateway.log_level, gateway.log_format)
+    try:
+        with telling_full_disk(), lock_folder(gateway.data_dir) as lock:
+            broken = _run(settings, lock)
     except (CannotListenError, FolderNotUsableError, RedisDidNotStartError) as error:
         sys.exit(f"pagewire: {error}")
+    except DiskFull:
+        sys.exit(
+            f"pagewire: Less than {gateway.min_free_disk_mb} MB are free on the disk of {gateway.data_dir.absolute()}."
+            " Free some space, or lower PAGEWIRE_MIN_FREE_DISK_MB."
+        )
     if broken:
         sys.exit("pagewire: stopped because a part of it broke; the last critical line of the log says which.")
 

@@ -83,7 +83,11 @@ async def open_standalone(
         stack.push_async_callback(redis.aclose)
         queue = connect_queue(settings.ingest.redis_url, timeout_s=settings.ingest.redis_timeout_s)
         stack.push_async_callback(queue.aclose)
-        index = EdgeIndex(settings.ingest.data_dir / "index", embedder.dimension)
+        index = EdgeIndex(
+            settings.ingest.data_dir / "index",
+            embedder.dimension,
+            min_free_bytes=settings.ingest.min_free_disk_bytes,
+        )
         stack.push_async_callback(index.close)
         await index.prepare()
         registry, bm25 = DocumentRegistry(redis), Bm25Encoder()

@@ -11,6 +11,7 @@
     ├── UnsupportedFile       415
     └── ServiceError          503   ours or an upstream's fault
         ├── DependencyUnavailable   503
+        ├── DiskFull                507
         └── LanguageModelError      502
             ├── LanguageModelUnavailable 503
             ├── LanguageModelBusy        503
@@ -113,6 +114,12 @@ class DependencyUnavailable(ServiceError):
     code = "dependency_unavailable"
 
 
+class DiskFull(ServiceError):
+    """Too little space is left where the data is."""
+
+    code = "disk_full"
+
+
 class LanguageModelError(ServiceError):
     """The language model broke off, refused, or sent what cannot be read."""
 
@@ -154,6 +161,7 @@ STATUS: dict[type[PagewireError], int] = {
     TooLarge: 413,
     UnsupportedFile: 415,
     ServiceError: 503,
+    DiskFull: 507,
     LanguageModelError: 502,
     LanguageModelUnavailable: 503,
     LanguageModelBusy: 503,

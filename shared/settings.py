@@ -50,6 +50,14 @@ class SharedSettings(BaseSettings):
         default=Path("data"),
         description="PAGEWIRE_DATA_DIR: folder of everything that standalone keeps; also where uploads spool",
     )
+    min_free_disk_mb: int = Field(
+        default=256,
+        ge=0,
+        description=(
+            "PAGEWIRE_MIN_FREE_DISK_MB: megabytes that stay free on the data folder's disk; below, uploads get 507,"
+            " standalone's ingests wait, and standalone does not start"
+        ),
+    )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
         description="PAGEWIRE_REDIS_URL: queue and registry; standalone starts its own and ignores this",
@@ -63,6 +71,11 @@ class SharedSettings(BaseSettings):
         default=None,
         description="PAGEWIRE_BLOB_URL: file:///folder or s3://bucket/prefix; default: `blobs` in the data folder",
     )
+
+    @property
+    def min_free_disk_bytes(self) -> int:
+        """The space that stays free, in bytes."""
+        return self.min_free_disk_mb * MEGABYTE
 
     @field_validator("blob_url")
     @classmethod

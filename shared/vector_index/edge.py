@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import qdrant_edge as edge
 
-from shared.errors import DependencyUnavailable
+from shared.disk import check_free_space
+from shared.errors import DependencyUnavailable, ServiceError
 from shared.vector_index.payload import DOCUMENT, GENERATION, KEYWORD_FIELDS, TENANT, dump_payload, load_payload
 from shared.vector_index.port import (
     BM25,
@@ -32,9 +33,15 @@ BATCH_POINTS = 64
 
 
 class EdgeIndex:
-    """A VectorIndex in a folder. Raises DependencyUnavailable when another process has the folder."""
+    """A VectorIndex in a folder. Raises DependencyUnavailable when another process has the folder.
 
-    def __init__(self, folder: Path, dimension: int) -> None:
+    Parameters:
+        min_free_bytes: points are written only while that much of the disk is free. The engine maps its files into
+            memory; on a full disk the kernel would end the whole process.
+    """
+
+    def __init__(self, folder: Path, dimension: int, *, min_free_bytes: int = 0) -> None:
+        self._min_free_bytes = min_free_bytes
         self._folder = folder
         self._dimension = dimension
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qdrant-edge")
@@ -45,7 +52,7 @@ class EdgeIndex:
         await self._run(self._open)
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
-        """Writes points in small batches, so that searches get their turn between them."""
+        """Writes points in small batches, so that searches get their turn between them. Raises DiskFull."""
         for first in range(0, len(points), BATCH_POINTS):
             batch = [
                 edge.Point(
@@ -58,6 +65,7 @@ class EdgeIndex:
                 )
                 for point in points[first : first + BATCH_POINTS]
             ]
+            await self._run(lambda: check_free_space(self._folder, self._min_free_bytes))
             await self._update(edge.UpdateOperation.upsert_points(batch))
         await self._run(lambda: self._get_shard().flush())
 
@@ -126,7 +134,7 @@ class EdgeIndex:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, call)
-        except DependencyUnavailable:
+        except ServiceError:
             raise
         except Exception as error:  # the binding raises bare exceptions of its own choosing
             raise DependencyUnavailable("The vector index failed; try again.", retry_after=5) from error

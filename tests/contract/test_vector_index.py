@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.embedding.sparse import Bm25Encoder
-from shared.errors import DependencyUnavailable
+from shared.errors import DependencyUnavailable, DiskFull
 from shared.identifiers import make_point_id
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
@@ -237,6 +237,24 @@ async def test_edge_survives_reopening(tmp_path: Path) -> None:
 
     assert await second.count("t") == 70
     await second.close()
+
+
+async def test_edge_writes_no_points_on_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    """It says so before the kernel would end the process; what is there can be searched and deleted."""
+    roomy = EdgeIndex(tmp_path, DIMENSION)
+    await roomy.prepare()
+    await roomy.upsert("t", make_points("t", "doc", "v1", 5))
+    await roomy.close()
+    index = EdgeIndex(tmp_path, DIMENSION, min_free_bytes=1 << 62)
+    await index.prepare()
+
+    with pytest.raises(DiskFull):
+        await index.upsert("t", make_points("t", "other", "v1", 5))
+
+    assert list_documents(await index.search("t", make_query())) == {"doc"}
+    await index.delete_document("t", "doc")
+    assert await index.count("t") == 0
+    await index.close()
 
 
 async def test_edge_folder_has_one_owner(edge: VectorIndex, tmp_path: Path) -> None:

@@ -220,6 +220,7 @@ def test_a_second_instance_on_the_folder_says_so_and_ends(standalone: Standalone
         ({"PAGEWIRE_PORT": "99999"}, "PAGEWIRE_PORT"),
         ({"PAGEWIRE_MAX_UPLOAD_MB": "much"}, "PAGEWIRE_MAX_UPLOAD_MB"),
         ({"PAGEWIRE_LOG_LEVEL": "loud"}, "PAGEWIRE_LOG_LEVEL"),
+        ({"PAGEWIRE_MIN_FREE_DISK_MB": "1000000000"}, "PAGEWIRE_MIN_FREE_DISK_MB"),
         ({"PAGEWIRE_LEASE_S": "abc"}, "PAGEWIRE_LEASE_S"),
         ({"PAGEWIRE_BLOB_URL": "foo"}, "PAGEWIRE_BLOB_URL"),
         ({"PAGEWIRE_DATA_DIR": "/dev/null/data"}, "PAGEWIRE_DATA_DIR"),

@@ -16,6 +16,7 @@ from services.gateway.use_cases.accept_document import (
     wait_until_final,
 )
 from shared.contracts.documents import DocumentList, DocumentRecord, UploadAccepted
+from shared.disk import check_free_space, telling_full_disk
 
 router = APIRouter(tags=["documents"])
 
@@ -45,15 +46,18 @@ async def upload(
     wait: Annotated[float, Query(ge=0, description="seconds to wait until the document is ready")] = 0,
 ) -> UploadAccepted:
     """Takes a PDF (form field `file`); 202 means that it is stored and will not be lost."""
-    spool = await asyncio.to_thread(TemporaryDirectory, dir=gateway.spool)
-    try:
-        path = Path(spool.name) / "body"
-        received = await receive_file(request.stream(), request.headers, path, gateway.settings.max_upload_bytes)
-        record, duplicate = await accept_document(tenant, received, gateway.documents)
-    finally:
-        await asyncio.to_thread(spool.cleanup)
+    settings = gateway.settings
+    with telling_full_disk():
+        await asyncio.to_thread(check_free_space, gateway.spool, settings.min_free_disk_bytes)
+        spool = await asyncio.to_thread(TemporaryDirectory, dir=gateway.spool)
+        try:
+            path = Path(spool.name) / "body"
+            received = await receive_file(request.stream(), request.headers, path, settings.max_upload_bytes)
+            record, duplicate = await accept_document(tenant, received, gateway.documents)
+        finally:
+            await asyncio.to_thread(spool.cleanup)
     if wait > 0:
-        seconds = min(wait, gateway.settings.max_upload_wait_s)
+        seconds = min(wait, settings.max_upload_wait_s)
         record = await wait_until_final(tenant, record.document_id, seconds, gateway.documents.registry)
     pages, chunks = count_indexed(record) if wait > 0 else (None, None)
     return UploadAccepted(
