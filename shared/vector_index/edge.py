@@ -114,9 +114,10 @@ class EdgeIndex:
         )
         if (self._folder / "edge_config.json").exists() or (self._folder / "segments").exists():
             self._shard = edge.EdgeShard.load(str(self._folder), config)
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._shard = edge.EdgeShard.create(str(self._folder), config)
+        else:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._shard = edge.EdgeShard.create(str(self._folder), config)
+        # Also where the folder was there: whoever made it may have been killed before this. What is there stays.
         tenant_index = edge.KeywordIndexParams(is_tenant=True)
         self._shard.update(edge.UpdateOperation.create_field_index(TENANT, tenant_index))
         for field in KEYWORD_FIELDS:

@@ -43,17 +43,10 @@ class ServerIndex:
         self._client = AsyncQdrantClient(url=url, api_key=api_key, timeout=timeout_s, check_compatibility=False)
 
     async def prepare(self) -> None:
-        """Makes the collection where it is missing; several services may do so at once."""
-        if await self._call(self._client.collection_exists(self._collection)):
-            return
-        vectors = {DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)}
-        sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
-        try:
-            await self._client.create_collection(self._collection, vectors_config=vectors, sparse_vectors_config=sparse)
-        except (ApiException, httpx.HTTPError, OSError) as error:
-            # Somebody else made it between our question and our call; anything else is a fault.
-            if not await self._call(self._client.collection_exists(self._collection)):
-                raise _make_unavailable() from error
+        """Makes the collection and its payload indexes where they are missing; several services may do so at once."""
+        if not await self._call(self._client.collection_exists(self._collection)):
+            await self._create_collection()
+        # Also where the collection was there: whoever made it may have been killed before this. What is there stays.
         tenant_index = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
         await self._call(
             self._client.create_payload_index(self._collection, TENANT, field_schema=tenant_index, wait=True)
@@ -63,6 +56,16 @@ class ServerIndex:
             await self._call(
                 self._client.create_payload_index(self._collection, field, field_schema=keyword, wait=True)
             )
+
+    async def _create_collection(self) -> None:
+        vectors = {DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)}
+        sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        try:
+            await self._client.create_collection(self._collection, vectors_config=vectors, sparse_vectors_config=sparse)
+        except (ApiException, httpx.HTTPError, OSError) as error:
+            # Somebody else made it between our question and our call; anything else is a fault.
+            if not await self._call(self._client.collection_exists(self._collection)):
+                raise _make_unavailable() from error
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
         """Writes points and waits until they are in the server's write-ahead log and visible."""

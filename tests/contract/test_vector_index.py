@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+import qdrant_edge
 
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable, DiskFull
 from shared.identifiers import make_point_id
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
-from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits, VectorIndex
+from shared.vector_index.port import BM25 as BM25_VECTOR
+from shared.vector_index.port import DENSE, ChunkPayload, IndexPoint, IndexQuery, LegHits, VectorIndex
 from shared.vector_index.server import ServerIndex, connect_server_index
 
 DIMENSION = 8
@@ -61,7 +63,7 @@ async def edge(tmp_path: Path) -> AsyncIterator[VectorIndex]:
 
 
 @pytest.fixture
-async def server(qdrant_url: str) -> AsyncIterator[VectorIndex]:
+async def server(qdrant_url: str) -> AsyncIterator[ServerIndex]:
     settings = IndexSettings(qdrant_url=qdrant_url, collection=f"test-{uuid.uuid4().hex}", qdrant_timeout_s=30)
     index = await connect_server_index(settings, DIMENSION)
     yield index
@@ -207,6 +209,34 @@ async def test_preparing_twice_keeps_the_points(index: VectorIndex) -> None:
 
     assert await index.count("t") == 5
     await index.check()
+
+
+INDEXED = {"tenant", "document_id", "generation"}
+
+
+async def test_edge_makes_up_for_a_preparation_that_was_interrupted(tmp_path: Path) -> None:
+    """The folder is there, the payload indexes are not: the next start makes them."""
+    config = qdrant_edge.EdgeConfig(
+        vectors={DENSE: qdrant_edge.EdgeVectorParams(size=DIMENSION, distance=qdrant_edge.Distance.Cosine)},
+        sparse_vectors={BM25_VECTOR: qdrant_edge.EdgeSparseVectorParams(modifier=qdrant_edge.Modifier.Idf)},
+    )
+    qdrant_edge.EdgeShard.create(str(tmp_path), config).close()
+    index = EdgeIndex(tmp_path, DIMENSION)
+
+    await index.prepare()
+
+    assert set(index._get_shard().info().payload_schema) == INDEXED
+    await index.close()
+
+
+@pytest.mark.docker
+async def test_a_server_gets_the_payload_indexes_that_an_interruption_left_out(server: ServerIndex) -> None:
+    """The collection is there, one of its payload indexes is not: the next service that starts makes it."""
+    await server._client.delete_payload_index(server._collection, "generation", wait=True)
+
+    await server.prepare()
+
+    assert set((await server._client.get_collection(server._collection)).payload_schema) == INDEXED
 
 
 @pytest.mark.docker
