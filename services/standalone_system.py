@@ -101,6 +101,7 @@ async def open_standalone(
             embedder=embedder,
             bm25=bm25,
             index=index,
+            max_chunks=settings.ingest.max_chunks,
         )
         reranker = build_reranker(settings.retrieval)
         stack.push_async_callback(asyncio.to_thread, reranker.close)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from services.ingest.adapters.pdf_process import ParseLimits
+from services.ingest.domain.chunking import MAX_CHUNKS
 from shared.settings import IndexSettings
 
 
@@ -41,6 +42,11 @@ class IngestSettings(IndexSettings):
     parse_wall_s: int = Field(default=600, gt=0, description="PAGEWIRE_PARSE_WALL_S: seconds for one PDF in all")
     max_pages: int = Field(
         default=5000, gt=0, description="PAGEWIRE_MAX_PAGES: pages per PDF; more than the largest annual reports"
+    )
+    max_chunks: int = Field(
+        default=MAX_CHUNKS,
+        gt=0,
+        description="PAGEWIRE_MAX_CHUNKS: passages per PDF, three or four to a full page; each is embedded and stored",
     )
 
     def make_parse_limits(self) -> ParseLimits:

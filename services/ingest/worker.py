@@ -170,6 +170,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
         embedder=embedder,
         bm25=Bm25Encoder(),
         index=index,
+        max_chunks=settings.max_chunks,
     )
     queue = connect_queue(settings.redis_url, timeout_s=settings.redis_timeout_s)
     return IngestWorker(settings, dependencies, queue)

@@ -233,6 +233,21 @@ async def test_a_document_whose_workers_were_killed_from_outside_is_not_failed(
         assert await get_status(deps, job) is DocumentStatus.READY
 
 
+async def test_a_document_of_too_many_chunks_is_failed_with_what_to_do(
+    deps: IngestDependencies, index: FlakyIndex, tmp_path: Path
+) -> None:
+    """Before any of them is embedded."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"] * 4))
+
+    assert await run(job, dataclasses.replace(deps, max_chunks=3)) is Outcome.DONE
+
+    record = await deps.registry.get("t", job.document_id)
+    assert record.failure is not None
+    assert (record.failure.code, record.chunks_total) == ("too_long", 0)
+    assert "more than 3 passages" in record.failure.detail
+    assert await index.count("t") == 0
+
+
 async def test_a_lost_blob_is_a_failure_with_a_reason(deps: IngestDependencies, tmp_path: Path) -> None:
     """Bytes that somebody removed from the store do not make a document hang."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))

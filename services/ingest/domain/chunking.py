@@ -22,10 +22,16 @@ SPECIAL_TOKENS = 2
 """The model's own start and end marks."""
 HEADER_TOKENS = 32
 """Most that the header line may take of the model's window."""
+MAX_CHUNKS = 20_000
+"""Some 5,000 full pages. A small file may hold far more text: every page may draw the same stream."""
 
 _NUMBERED_HEADING = re.compile(r"^(\d+(\.\d+)*\.?|[A-Z]\.|(chapter|section|part|appendix|item)\b)\s*\S", re.IGNORECASE)
 _ENDS_LIKE_PROSE = re.compile(r"[.,;:!?…]['\"”’)\]]*$")
 _HAS_VALUE = re.compile(r"\d.*\d|[€$£%]")
+
+
+class TooManyChunksError(Exception):
+    """The document is longer than is allowed."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,10 @@ class _Line:
     heading: bool
 
 
-def chunk_pages(pages: Sequence[Page], count_tokens: CountTokens, max_tokens: int) -> list[Chunk]:
-    """All chunks of a document, in reading order.
+def chunk_pages(
+    pages: Sequence[Page], count_tokens: CountTokens, max_tokens: int, *, max_chunks: int = MAX_CHUNKS
+) -> list[Chunk]:
+    """All chunks of a document, in reading order. Raises TooManyChunksError on the page that brings too many.
 
     Parameters:
         count_tokens: word pieces of each text, without the model's special ones.
@@ -78,6 +86,8 @@ def chunk_pages(pages: Sequence[Page], count_tokens: CountTokens, max_tokens: in
             start, end = group[0].start, group[-1].end
             chunks.append(Chunk(len(chunks), page.number, start, end, page.text[start:end], own or section))
             section = next((line.text for line in reversed(group) if line.heading), section)
+        if len(chunks) > max_chunks:
+            raise TooManyChunksError
     return chunks
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from services.ingest.domain.chunking import Chunk, Page, chunk_pages, make_header
+from services.ingest.domain.chunking import MAX_CHUNKS, Chunk, Page, TooManyChunksError, chunk_pages, make_header
 from services.ingest.domain.text import clean_text
 from services.ingest.ports import Embedder, PdfOutline, PdfParser, UnreadablePdfError
 from services.ingest.use_cases.work_room import WorkRoom
@@ -37,6 +37,8 @@ _JUNK_TITLES = ("untitled", "(anonymous)", "anonymous", "microsoft ", "powerpoin
 """How titles begin that programs write when nobody gave one."""
 _NO_TEXT = "The PDF has no text, only pictures of it. Run text recognition (OCR) on it and upload the result."
 
+_TOO_LONG = "The PDF has more text than is allowed: more than {limit} passages of a third of a page. Split it."
+
 
 @dataclass(frozen=True)
 class IngestDependencies:
@@ -48,6 +50,7 @@ class IngestDependencies:
     embedder: Embedder
     bm25: Bm25Encoder
     index: VectorIndex
+    max_chunks: int = MAX_CHUNKS
     room: WorkRoom = field(default_factory=WorkRoom)
 
 
@@ -88,7 +91,11 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
     warnings = _find_warnings(pages)
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))
     count, limit = deps.embedder.count_tokens, deps.embedder.max_tokens
-    chunks = await asyncio.to_thread(chunk_pages, pages, count, limit)
+    try:
+        chunks = await asyncio.to_thread(chunk_pages, pages, count, limit, max_chunks=deps.max_chunks)
+    except TooManyChunksError:
+        failure = DocumentFailure(code="too_long", detail=_TOO_LONG.format(limit=deps.max_chunks))
+        raise UnreadablePdfError(failure) from None
     version = f"{record.sha256[:16]}-{PIPELINE}"
     await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
     for first in range(0, len(chunks), EMBED_CHUNKS):

@@ -1,5 +1,6 @@
 """Chunks are verbatim spans of their pages, fit the model's window, and leave nothing out."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from services.ingest.domain.chunking import (
     SPECIAL_TOKENS,
     TARGET_TOKENS,
     Page,
+    TooManyChunksError,
     chunk_pages,
     make_header,
 )
@@ -120,3 +122,19 @@ def test_header_is_bounded(title: str, section: str) -> None:
 
     assert count_words_and_letters([header])[0] <= HEADER_TOKENS
     assert "\n" not in header
+
+
+def test_too_many_chunks_are_told_before_the_rest_is_cut() -> None:
+    """A small file may hold text without end; exactly as many as are allowed are fine."""
+    pages = [Page(number, "words " * 30) for number in range(1, 101)]
+    measured: list[str] = []
+
+    def count_and_note(texts: Sequence[str]) -> list[int]:
+        measured.extend(texts)
+        return count_words_and_letters(texts)
+
+    assert len(chunk_pages(pages, count_and_note, WINDOW, max_chunks=100)) == 100
+    measured.clear()
+    with pytest.raises(TooManyChunksError):
+        chunk_pages(pages, count_and_note, WINDOW, max_chunks=10)
+    assert len(measured) == 11
