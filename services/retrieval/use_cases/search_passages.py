@@ -68,17 +68,18 @@ async def _search_published(tenant: str, query: IndexQuery, deps: SearchDependen
 
     The registry decides, in the moment of the search: a document that was deleted a millisecond ago is gone, and of
     two versions of one exactly one is seen. Their points go later; until then they are excluded by name and the
-    search is repeated, so that they cannot crowd out others.
+    search is repeated, so that they cannot crowd out others. What was excluded before is judged anew each time: it may
+    have been published meanwhile, and its predecessor be the one that is stale now.
     """
     excluded: set[tuple[str, str]] = set()
     for _ in range(MAX_SEARCHES):
         legs = await deps.index.search(tenant, query)
-        found = {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
-        active = await deps.registry.get_active_versions(tenant, sorted({document_id for document_id, _ in found}))
-        stale = {pair for pair in found if active.get(pair[0]) != pair[1]}
-        if not stale:
+        known = excluded | {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
+        active = await deps.registry.get_active_versions(tenant, sorted({document_id for document_id, _ in known}))
+        stale = {pair for pair in known if active.get(pair[0]) != pair[1]}
+        if stale == excluded:
             return legs
-        excluded |= stale
+        excluded = stale
         query = IndexQuery(query.dense, query.sparse, query.limit, query.document_ids, sorted(excluded))
     return LegHits(dense=_drop(legs.dense, excluded), bm25=_drop(legs.bm25, excluded))
 
