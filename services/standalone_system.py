@@ -113,7 +113,9 @@ async def open_standalone(
             reranker=reranker,
             options=settings.retrieval.make_search_options(),
         )
-        gateway = await stack.enter_async_context(open_gateway(settings.gateway, LocalSearch(search)))
+        # The data folder is ours alone: whatever lies in the spool was received by a process that is gone.
+        opened = open_gateway(settings.gateway, LocalSearch(search), abandoned_s=0)
+        gateway = await stack.enter_async_context(opened)
         worker = IngestWorker(settings.ingest, ingest, queue)
         await stack.enter_async_context(_run_or_stop(worker.run(), "worker_broke", stop))
         yield gateway

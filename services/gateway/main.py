@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -50,8 +50,14 @@ OpenGateway = Callable[[], AbstractAsyncContextManager[GatewayDependencies]]
 
 
 @asynccontextmanager
-async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> AsyncIterator[GatewayDependencies]:
-    """All parts of the gateway; closed in reverse order."""
+async def open_gateway(
+    settings: GatewaySettings, search: PassageSearch, *, abandoned_s: float = ABANDONED_S
+) -> AsyncIterator[GatewayDependencies]:
+    """All parts of the gateway; closed in reverse order.
+
+    Parameters:
+        abandoned_s: age of uploads that no gateway receives any more; 0 for one that is alone in its data folder.
+    """
     async with AsyncExitStack() as stack:
         stack.push_async_callback(search.close)
         redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
@@ -68,20 +74,21 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
         log.info("gateway_started", provider=provider, model=models[provider].model)
         yield GatewayDependencies(
             settings=settings,
-            spool=await asyncio.to_thread(prepare_spool, settings.data_dir / "spool"),
+            spool=await asyncio.to_thread(prepare_spool, settings.data_dir / "spool", abandoned_s),
             documents=DocumentDependencies(registry=registry, blobs=blobs, queue=queue),
             answers=AnswerDependencies(registry=registry, search=search, models=models, default_provider=provider),
             search=search,
         )
 
 
-def prepare_spool(folder: Path) -> Path:
+def prepare_spool(folder: Path, abandoned_s: float) -> Path:
     """The folder in which uploads arrive, without what a gateway that was killed has left in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    long_ago = time.time() - ABANDONED_S
+    latest = time.time() - abandoned_s
     for left in folder.iterdir():
-        if left.stat().st_mtime < long_ago:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another gateway was quicker
+            if left.stat().st_mtime <= latest:
+                shutil.rmtree(left, ignore_errors=True)
     return folder
 
 
