@@ -1,12 +1,15 @@
-"""The process in which one PDF is parsed: `python -m services.ingest.adapters.pdf_child FILE LIMITS`.
+"""The process in which one PDF is parsed: `python -m services.ingest.adapters.pdf_child FILE LIMITS PARENT`.
 
 It may be killed at any time, by its limits or by its parent, and takes nothing with it. It writes one JSON object a
 line to its standard output: first {"started"}, then {"title", "page_count"}, then {"page", "text"} for each page, at
 last {"done"} or {"failure": {code, detail, page}}. A child that dies before {"started"} has not looked into the file.
 """
 
+import ctypes
 import json
+import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +20,21 @@ import pypdfium2.raw as pdfium
 
 T = TypeVar("T")
 
+PR_SET_PDEATHSIG = 1
+"""From <sys/prctl.h>."""
 MEGABYTE = 1024 * 1024
 
 _ENCRYPTED = "The PDF is protected with a password. Upload a copy that opens without one."
 _DAMAGED = "The file starts like a PDF but cannot be read. Open it in a viewer, save a new copy and upload that."
 _NO_PAGES = "The PDF has no pages. Check that the file is complete and upload it again."
+
+
+def end_with_parent(parent: int) -> None:
+    """Has the kernel kill us when our parent ends, be it by kill -9; in the midst of a page we would not notice."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended before we asked
+        sys.exit(1)
 
 
 def main(path: Path, limits: dict[str, int]) -> None:
@@ -123,4 +136,5 @@ def _write(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent(int(sys.argv[3]))
     main(Path(sys.argv[1]), json.loads(sys.argv[2]))

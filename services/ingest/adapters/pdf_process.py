@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -55,6 +56,7 @@ class ProcessPdfParser:
             "services.ingest.adapters.pdf_child",
             str(path),
             json.dumps(asdict(self._limits)),
+            str(os.getpid()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -114,8 +116,9 @@ async def _explain_death(process: asyncio.subprocess.Process, last_page: int) ->
     """The failure of a child that ended without saying why: killed by a limit, or crashed."""
     status = await process.wait()
     log.warning("pdf_child_died", status=status, last_page=last_page)
-    # 24 SIGXCPU and 9 SIGKILL: a limit; 1 with an empty last line: Python's MemoryError.
-    limited = status in (-24, -9, 1)
+    # 24 SIGXCPU and 9 SIGKILL: a limit; 1 with an empty last line: Python's MemoryError; 6 SIGABRT: PDFium's, which
+    # ends itself that way when it gets no more memory.
+    limited = status in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT, 1)
     return _make_failure(*(("too_costly", _TOO_COSTLY) if limited else ("damaged", _CRASHED)), last_page + 1)
 
 

@@ -2,13 +2,20 @@
 
 import asyncio
 import json
+import os
+import subprocess
 import sys
+import time
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
+from services.ingest.adapters import pdf_process
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.domain.text import clean_text
 from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
@@ -141,6 +148,55 @@ def make_bomb(size: int) -> bytes:
     return head + stream + b"\nendstream endobj\ntrailer<</Root 1 0 R/Size 5>>\n%%EOF\n"
 
 
+async def test_a_reader_that_gave_up_for_want_of_memory_is_not_called_a_damaged_file() -> None:
+    """PDFium aborts when it gets no more; so does C++ whose allocation fails."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import os; os.abort()", stdout=PIPE)
+
+    assert (await pdf_process._explain_death(process, last_page=3)).failure.code == "too_costly"
+
+
+PARSE = """
+import asyncio, sys
+from pathlib import Path
+from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
+
+async def parse():
+    return [message async for message in ProcessPdfParser(ParseLimits(2048, 30, 600, 1000)).parse(Path(sys.argv[1]))]
+
+asyncio.run(parse())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has ended")
+def test_a_child_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """Also in the midst of its work: here it waits for a pipe in a file's place, which nobody ever writes to."""
+    pipe = tmp_path / "pipe.pdf"
+    os.mkfifo(pipe)
+    with subprocess.Popen([sys.executable, "-c", PARSE, str(pipe)]) as parent:
+        child = wait_for_sleeping_child(parent.pid)
+        parent.kill()
+
+    while Path(f"/proc/{child}").exists():
+        time.sleep(0.01)
+
+
+def wait_for_sleeping_child(parent: int) -> int:
+    """A child that waits for something, and not only for a moment."""
+    asleep = 0
+    while asleep < 20:
+        time.sleep(0.01)
+        states = [status for status in read_states() if f"PPid:\t{parent}\n" in status]
+        asleep = asleep + 1 if states and "State:\tS" in states[0] else 0
+    return int(states[0].split("\nPid:\t")[1].split()[0])
+
+
+def read_states() -> Iterator[str]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):  # it has just ended
+                yield (folder / "status").read_text()
+
+
 async def test_a_child_that_does_not_get_to_the_file_says_nothing_about_it(tmp_path: Path) -> None:
     """Here the file was deleted meanwhile; it may also be memory or file descriptors. It is no verdict on the PDF."""
     with pytest.raises(DependencyUnavailable):
@@ -149,8 +205,6 @@ async def test_a_child_that_does_not_get_to_the_file_says_nothing_about_it(tmp_p
 
 async def test_the_child_gets_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that reads hostile files must not have the provider's key in its environment."""
-    from services.ingest.adapters import pdf_process
-
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
 
     assert "OPENAI_API_KEY" not in pdf_process._make_environment()
