@@ -35,7 +35,7 @@ class BlobStore:
         if parsed.scheme == "file":
             self._folder = Path(unquote(parsed.path))
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(self._folder, mkdir=True)
+            self._store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)  # of empty folders, on delete
         else:
             # Plain HTTP where AWS_ENDPOINT_URL says http://, as stores inside a private network have it.
             self._store = from_url(url, client_options={"timeout": "30s", "connect_timeout": "5s", "allow_http": True})

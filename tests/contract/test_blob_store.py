@@ -96,6 +96,22 @@ async def test_deleting_what_is_not_there_is_fine(store: BlobStore) -> None:
     await store.delete("t/ab/none.pdf")
 
 
+async def test_deleting_leaves_no_empty_folders(tmp_path: Path, file: Path) -> None:
+    """Neither while others are stored below the same ones: every blob that was stored is there."""
+    store = await asyncio.to_thread(BlobStore, tmp_path.joinpath("blobs").as_uri())
+
+    async def come_and_go(name: str) -> None:
+        for _ in range(20):
+            key = make_blob_key("t", "ab" * 32, name)
+            await store.put_file(key, file)
+            assert await read(store, key) == CONTENT
+            await store.delete(key)
+
+    await asyncio.gather(*(come_and_go(f"doc_{number}") for number in range(4)))
+
+    assert await asyncio.to_thread(lambda: list((tmp_path / "blobs").iterdir())) == []
+
+
 async def test_reading_leaves_nothing_behind(
     store: BlobStore, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
