@@ -54,10 +54,11 @@ def _run(settings: StandaloneSettings, lock: int) -> bool:
     ):
         _say("Pagewire is starting: loading the models takes some seconds.")
         from services.gateway.main import create_app, serve
-        from services.standalone_system import open_standalone
+        from services.standalone_system import load_embedder, open_standalone
 
         private = settings.point_at(redis.url)
-        app = create_app(lambda: open_standalone(private, redis, stop=stop), private.gateway)
+        embedder = load_embedder(private.ingest)
+        app = create_app(lambda: open_standalone(private, embedder, redis, stop=stop), private.gateway)
         serve(app, private.gateway, listener, on_listening=_announce)
     return broken
 

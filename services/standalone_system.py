@@ -7,6 +7,7 @@ folder. Importing this module imports the model libraries, which takes seconds.
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ import structlog
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import open_gateway
 from services.ingest.adapters.pdf_process import ProcessPdfParser
+from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.worker import IngestWorker
 from services.retrieval.main import build_reranker
@@ -24,7 +26,7 @@ from services.retrieval.use_cases.search_passages import SearchDependencies, sea
 from services.standalone_settings import StandaloneSettings
 from shared.blobs import BlobStore
 from shared.contracts.search import SearchRequest, SearchResponse
-from shared.embedding.dense import DenseEmbedder
+from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
 from shared.private_redis import PrivateRedis
 from shared.queue import connect_queue, drop_all_marks
@@ -62,23 +64,33 @@ def stop_process() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def load_embedder(settings: IngestSettings) -> DenseEmbedder:
+    """The embedding model; ends the process with one clear line when it cannot be used. Takes seconds."""
+    try:
+        return DenseEmbedder(settings.embedding_model, threads=settings.embedding_threads)
+    except ModelNotUsableError as error:
+        sys.exit(f"pagewire: {error}")
+
+
 @asynccontextmanager
 async def open_standalone(
-    settings: StandaloneSettings, redis_server: PrivateRedis | None = None, *, stop: Stop = stop_process
+    settings: StandaloneSettings,
+    embedder: DenseEmbedder,
+    redis_server: PrivateRedis | None = None,
+    *,
+    stop: Stop = stop_process,
 ) -> AsyncIterator[GatewayDependencies]:
     """Starts everything in the order in which the parts need each other; stops in reverse order.
 
     Parameters:
+        embedder: closed in the end.
         redis_server: our own one, which is watched; a test may bring another.
         stop: called when a part broke without which the system would take uploads and questions in vain.
     """
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, embedder.close)
         if redis_server is not None:
             await stack.enter_async_context(_run_or_stop(redis_server.wait_until_dead(), "redis_broke", stop))
-        embedder = await asyncio.to_thread(
-            DenseEmbedder, settings.ingest.embedding_model, threads=settings.ingest.embedding_threads
-        )
-        stack.push_async_callback(asyncio.to_thread, embedder.close)
         redis = connect_redis(settings.ingest.redis_url, timeout_s=settings.ingest.redis_timeout_s)
         stack.push_async_callback(redis.aclose)
         queue = connect_queue(settings.ingest.redis_url, timeout_s=settings.ingest.redis_timeout_s)

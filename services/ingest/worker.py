@@ -24,7 +24,7 @@ from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from shared.blobs import BlobStore
 from shared.contracts.jobs import DocumentJob
-from shared.embedding.dense import DenseEmbedder
+from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import ServiceError
 from shared.queue import (
@@ -200,7 +200,10 @@ def main() -> None:
     settings = load_settings(IngestSettings)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     configure_logging("ingest", settings.log_level, settings.log_format)
-    asyncio.run(run_worker(settings))
+    try:
+        asyncio.run(run_worker(settings))
+    except ModelNotUsableError as error:
+        sys.exit(f"pagewire: {error}")
 
 
 if __name__ == "__main__":

@@ -38,8 +38,21 @@ def locate_model(name: str) -> str:
     return str(Path(spec.origin).parent / "model")
 
 
+class ModelNotUsableError(Exception):
+    """The embedding model cannot be loaded; the message says which and what to do."""
+
+
+def _make_unusable(model: str, why: str) -> ModelNotUsableError:
+    return ModelNotUsableError(
+        f"The embedding model {model!r} {why}. Choose a sentence-transformers name or folder with"
+        " PAGEWIRE_EMBEDDING_MODEL; a name that is not here yet is fetched from the hub, which must be reachable."
+    )
+
+
 class DenseEmbedder:
     """Turns texts into unit-length vectors. Loading takes seconds: build it off the event loop.
+
+    Raises ModelNotUsableError when there is no such model, or it is no sentence-transformers model.
 
     Parameters:
         model: a sentence-transformers name or folder.
@@ -51,11 +64,14 @@ class DenseEmbedder:
             torch.set_num_threads(threads)
         self.model_name = model
         disable_progress_bar()  # type: ignore[no-untyped-call]  # a line per weight is nothing for a log
-        self._model = SentenceTransformer(locate_model(model))
+        try:
+            self._model = SentenceTransformer(locate_model(model))
+        except Exception as error:  # what it raises depends on what it finds under the name
+            raise _make_unusable(model, f"cannot be loaded ({type(error).__name__})") from error
         self._model.eval()
         dimension = self._model.get_embedding_dimension()
         if dimension is None:
-            raise ValueError(f"the model {model!r} does not say how long its vectors are")
+            raise _make_unusable(model, "does not say how long its vectors are")
         self.dimension = dimension
         self.max_tokens = int(self._model.max_seq_length or 256)
         # Fast tokenizers refuse to be used by two threads at once ("Already borrowed").
