@@ -161,13 +161,18 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    # uvicorn raises the signal that stopped it once more when it is done; taken as it comes, that would kill us
-    # before the callers' own clean-up has run.
+    server = Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # Before uvicorn takes the signals over none must be lost. When it is done it raises the one that stopped it once
+    # more; taken as it comes, that would kill us before the callers' own clean-up has run.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, stop)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal was closed, and nohup does not hold us
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 def main() -> None:
