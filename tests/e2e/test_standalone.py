@@ -241,17 +241,6 @@ def test_wrong_settings_are_one_clear_line(tmp_path: Path, variables: dict[str, 
     assert "starting" not in ended.stdout  # said before the models are loaded
 
 
-def test_a_model_that_there_is_not_is_one_clear_line(tmp_path: Path) -> None:
-    """It names the model and the setting, and ends what was started; the hub is not asked, as it may be away."""
-    ended = run_briefly(tmp_path, PAGEWIRE_EMBEDDING_MODEL="/no/such/model")
-
-    assert ended.returncode == 1
-    assert "'/no/such/model'" in ended.stderr
-    assert "PAGEWIRE_EMBEDDING_MODEL" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert list_redis_servers(tmp_path) == []
-
-
 def test_a_port_that_is_taken_is_one_clear_line(standalone: StandaloneProcess, tmp_path: Path) -> None:
     """It says which address and how to choose another, and leaves no redis-server behind."""
     ended = run_briefly(tmp_path, PAGEWIRE_PORT=standalone.url.rsplit(":", 1)[1])

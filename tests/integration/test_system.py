@@ -386,3 +386,10 @@ async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) 
     for name in ("style.css", "page.js"):
         assert f"/static/{name}" in page.text
         assert (await client.get(f"/static/{name}")).status_code == 200
+
+
+def test_a_model_that_there_is_not_is_one_clear_line() -> None:
+    """It names the model and the setting, and is the process's last word."""
+    with pytest.raises(SystemExit, match=r"'/no/such/model'.* PAGEWIRE_EMBEDDING_MODEL") as caught:
+        load_embedder(IngestSettings(embedding_model="/no/such/model"))
+    assert "\n" not in str(caught.value.code)
