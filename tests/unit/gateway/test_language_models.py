@@ -56,10 +56,10 @@ MODELS: dict[str, type[AnyModel]] = {
     "anthropic": AnthropicModel,
     "groq": GroqModel,
 }
-SHORT_IDLE_S = 0.3
+SHORT_IDLE_S = 1.0
 """For the scenarios that stall; all others end long before the long one."""
 LONG_IDLE_S = 20.0
-LEEWAY_S = 5.0
+LEEWAY_S = 20.0
 """How much later than promised a timeout may come on a busy machine."""
 
 

@@ -135,7 +135,7 @@ def test_long_odd_text_takes_no_time(text: str) -> None:
     """No pattern backtracks."""
     started = time.perf_counter()
     split_units(text)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 20
 
 
 def test_labels_are_joined_with_the_values_below_them() -> None:
