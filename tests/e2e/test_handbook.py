@@ -1,7 +1,5 @@
 """The quality that the project promises, by its own evals, over HTTP, on the standalone system."""
 
-import pytest
-
 from evals.handbook import main
 from tests.conftest import SHARED_DATA, skip_or_fail
 
@@ -14,7 +12,6 @@ def test_the_handbooks_questions_are_answered_from_the_right_pages(standalone_ur
     assert main(["--url", standalone_url]) == 0
 
 
-@pytest.mark.parametrize("which", ["development", "held-out"])
-def test_made_up_handbooks_of_other_fields_are_answered_too(standalone_url: str, which: str) -> None:
-    """Seven handbooks of our own making, so that no rule can live off knowing one PDF."""
-    assert main(["--url", standalone_url, "--made", which]) == 0
+def test_made_up_handbooks_of_other_fields_are_answered_too(standalone_url: str) -> None:
+    """Those on which no threshold was chosen, so that no rule can live off knowing one PDF; the evals ask all 24."""
+    assert main(["--url", standalone_url, "--made", "held-out"]) == 0
