@@ -104,8 +104,16 @@ def weigh_units(inquiry: Inquiry, passages: Sequence[Passage], units: Sequence[t
         score += _rate_form(inquiry, unit, fits) + _LABEL_BONUS * table.is_labelled(position)
         candidates.append(
             Candidate(
-                *(number, position, unit, matches, table.own[position], table.context[position]),
-                *(closeness, support, score, fits),
+                passage=number,
+                position=position,
+                unit=unit,
+                matches=matches,
+                own=table.own[position],
+                context=table.context[position],
+                closeness=closeness,
+                support=support,
+                score=score,
+                fits=fits,
             )
         )
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.position))

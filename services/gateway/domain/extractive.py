@@ -20,9 +20,9 @@ MIN_SUPPORT_UNFIT = 0.65
 MIN_CLOSENESS = 0.2
 """The share that the unit and the lines right above it must cover themselves."""
 
-_FIT_DEPTH = 8
+_FIT_DEPTH = 8  # how far down the ranking a better suited candidate is looked for
 _MAX_LINES = 3
-_SHORTEST_TIMELINE = 3
+_SHORTEST_TIMELINE = 3  # entries; fewer dated lines are no list
 _DATED = re.compile(r"\W*(?:[^\W\d_]+\.? )?(?:1[5-9]|20|21)\d\d\b")
 _MAX_LIST_LINES = 12
 

@@ -31,7 +31,8 @@ class Term:
         key: names the thing or property that is asked for; without it an answer is about something else.
         acronym: the word as written when it is an acronym, or empty.
         kind: only says what kind of answer is expected (`price`, `phone number`).
-        loose: often put otherwise by a text that answers.
+        loose: often put otherwise by a text that answers (`become`, `large`).
+        named: capitalised within the question, so likely part of a name.
     """
 
     stem: str
@@ -51,7 +52,7 @@ class Inquiry:
         several: whether the answer is likely a list.
         explain: whether a sentence answers better than a row of a table.
         procedure: whether it asks what happens or what to do, which seldom takes a single sentence.
-    history: whether it asks what happened over the years.
+        history: whether it asks what happened over the years.
         sides: the terms of each thing that is compared; empty if nothing is.
         years: first and last year that a listed item may be of, or None.
     """

@@ -33,10 +33,13 @@ def clean_text(raw: str) -> str:
 
 
 def _rejoin_words(text: str) -> str:
-    parted = [match["before"].islower() and match["after"].islower() for match in _HYPHEN_AT_LINE_END.finditer(text)]
-    hyphenated = sum(parted) >= _HYPHENATED_PAGE
+    hyphenated = sum(map(_parts_small_letters, _HYPHEN_AT_LINE_END.finditer(text))) >= _HYPHENATED_PAGE
 
     def rejoin(match: re.Match[str]) -> str:
-        return "" if hyphenated and match["before"].islower() and match["after"].islower() else "-"
+        return "" if hyphenated and _parts_small_letters(match) else "-"
 
     return _HYPHEN_AT_LINE_END.sub(rejoin, text).replace("\ufffe", "")
+
+
+def _parts_small_letters(match: re.Match[str]) -> bool:
+    return match["before"].islower() and match["after"].islower()
