@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.gateway.adapters.language_models import LanguageModelConfig
-from services.gateway.api.foreign_requests import is_loopback, split_netloc
+from services.gateway.domain.origins import is_loopback, split_netloc
 from shared.settings import MEGABYTE, SharedSettings
 
 

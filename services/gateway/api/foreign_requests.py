@@ -5,14 +5,13 @@ that it shows. Such a page gives itself away: by the Host header where it has po
 (DNS rebinding), and by the Origin header of what it sends. Clients that are no browsers send no Origin.
 """
 
-import ipaddress
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.gateway.domain.origins import is_loopback, split_netloc
 from shared.error_handlers import answer_pagewire_error
 from shared.errors import Forbidden
 
@@ -59,16 +58,6 @@ class ForeignRequestMiddleware:
         return Forbidden(message, code="foreign_origin")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_known(host: str, names: Collection[str]) -> bool:
     name, _ = split_netloc(f"//{host}")
     return is_loopback(name) or name in names
@@ -79,12 +68,3 @@ def _is_same(origin: str, host: str) -> bool:
     name, port = split_netloc(origin)
     own_name, own_port = split_netloc(f"//{host}")
     return bool(name) and (name, port or default) == (own_name, own_port or default)
-
-
-def split_netloc(url: str) -> tuple[str, int | None]:
-    """Name in lower case and port of a URL; an empty name for one that is none, such as the origin `null`."""
-    try:
-        parts = urlsplit(url)
-        return (parts.hostname or "").removesuffix("."), parts.port
-    except ValueError:
-        return "", None
