@@ -16,8 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from services.gateway.adapters.language_models import build_language_models, choose_default_provider
-from services.gateway.adapters.retrieval_client import RetrievalClient
+from services.gateway.answers.answer_question import AnswerDependencies
 from services.gateway.api import documents, health, page, questions
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.body_timeout import BodyTimeoutMiddleware
@@ -25,12 +24,13 @@ from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.foreign_requests import ForeignRequestMiddleware
 from services.gateway.api.head_requests import HeadRequestMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
+from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.http_protocol import HttpProtocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
+from services.gateway.providers.language_models import build_language_models, choose_default_provider
+from services.gateway.retrieval_client import RetrievalClient
 from services.gateway.settings import GatewaySettings
-from services.gateway.use_cases.accept_document import DocumentDependencies
-from services.gateway.use_cases.answer_question import AnswerDependencies
 from shared.blobs import BlobStore
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.queue import connect_queue

@@ -2,11 +2,33 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from services.gateway.domain.prompt import Prompt
 from shared.contracts.questions import FinishReason
-from shared.contracts.search import SearchRequest, SearchResponse
+from shared.contracts.search import Passage, SearchRequest, SearchResponse
+
+
+@dataclass(frozen=True)
+class Message:
+    """A turn of what a language model reads."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a language model is asked.
+
+    Attributes:
+        messages: for real models; the first is the system's, the last the user's.
+        question, passages: what the last message asks, unrendered, for the extractive provider. Passage number n, as
+            cited in [n], is passages[n - 1].
+    """
+
+    messages: tuple[Message, ...]
+    question: str
+    passages: tuple[Passage, ...]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.gateway.adapters.language_models import LanguageModelConfig
-from services.gateway.domain.origins import is_loopback, split_netloc
+from services.gateway.origins import is_loopback, split_netloc
+from services.gateway.providers.language_models import LanguageModelConfig
 from shared.settings import MEGABYTE, SharedSettings
 
 

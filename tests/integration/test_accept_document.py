@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.domain.received_file import ReceivedFile
-from services.gateway.use_cases.accept_document import DocumentDependencies, accept_document, delete_document
+from services.gateway.documents.accept_document import DocumentDependencies, accept_document, delete_document
+from services.gateway.documents.received_file import ReceivedFile
 from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob

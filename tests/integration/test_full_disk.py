@@ -5,8 +5,8 @@ from pathlib import Path
 
 import httpx
 
-from services.gateway.adapters.retrieval_client import RetrievalClient
 from services.gateway.main import create_app, open_gateway
+from services.gateway.retrieval_client import RetrievalClient
 from services.gateway.settings import GatewaySettings
 from tests.http_server import serve_app
 from tests.pdfs import make_pdf

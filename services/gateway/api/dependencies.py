@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.gateway.answers.answer_question import AnswerDependencies
+from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.ports import PassageSearch
 from services.gateway.settings import GatewaySettings
-from services.gateway.use_cases.accept_document import DocumentDependencies
-from services.gateway.use_cases.answer_question import AnswerDependencies
 
 DEFAULT_TENANT = "default"
 """Everybody, as long as there are no API keys; the server then listens on loopback only."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.multipart_file import receive_file
-from services.gateway.use_cases.accept_document import (
+from services.gateway.documents.accept_document import (
     accept_document,
     count_indexed,
     delete_document,

@@ -16,9 +16,9 @@ from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
+from services.gateway.answers.answer_question import AnswerEvent
 from services.gateway.api.shutdown import SHUTDOWN_CODE, SHUTDOWN_MESSAGE, SHUTDOWN_RETRY_AFTER_S
 from services.gateway.http_protocol import HANG_UP
-from services.gateway.use_cases.answer_question import AnswerEvent
 from shared.contracts.questions import ErrorEvent, PassagesEvent, SourcesEvent, StreamError, TokenEvent
 from shared.errors import PagewireError
 from shared.tasks import end_tasks

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway.domain.origins import is_loopback, split_netloc
+from services.gateway.origins import is_loopback, split_netloc
 from shared.error_handlers import answer_pagewire_error
 from shared.errors import Forbidden
 

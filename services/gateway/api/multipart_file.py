@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from services.gateway.api.disposition import clean_filename, read_disposition
-from services.gateway.domain.received_file import ReceivedFile
+from services.gateway.documents.received_file import ReceivedFile
 from shared.errors import InvalidRequest, TooLarge, UnprocessableRequest
 from shared.settings import MEGABYTE
 

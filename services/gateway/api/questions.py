@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from sse_starlette.sse import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
+from services.gateway.answers.answer_question import answer_whole, begin_run, stream_answer
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import make_event_response
-from services.gateway.use_cases.answer_question import answer_whole, begin_run, stream_answer
 from shared.contracts.questions import (
     ErrorEvent,
     PassagesEvent,

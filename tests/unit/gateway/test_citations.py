@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.gateway.domain.citations import MAX_MARKER_CHARS, CitationFilter, remove_markers
+from services.gateway.answers.citations import MAX_MARKER_CHARS, CitationFilter, remove_markers
 
 MARKER = re.compile(r"\[[ \t]*[+-]?\d[\d,;+\-– \t]*\]", re.ASCII)
 LIST = re.compile(r"\[[ \t]*[0-9]+(?:[ \t]*[,;][ \t]*[0-9]+)*[ \t]*\]")

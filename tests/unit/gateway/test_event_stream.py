@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.gateway.answers.answer_question import AnswerEvent
 from services.gateway.api.event_stream import QUEUE_EVENTS, _encode_events, encode_answer_event
-from services.gateway.use_cases.answer_question import AnswerEvent
 from shared.contracts.questions import QueryTimings, SourcesEvent, TokenEvent, Usage
 from shared.errors import LanguageModelBusy, LanguageModelTimeout
 from shared.sse import read_events

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.gateway.adapters.extractive_model import ExtractiveModel
-from services.gateway.domain.citations import CitationFilter, remove_markers
-from services.gateway.domain.extractive import answer_extractively
-from services.gateway.domain.prompt import build_prompt, strip_invisible
+from services.gateway.answers.citations import CitationFilter, remove_markers
+from services.gateway.answers.prompt import build_prompt, strip_invisible
+from services.gateway.extractive.extractive import answer_extractively
+from services.gateway.extractive.extractive_model import ExtractiveModel
 from services.gateway.ports import Completion, LanguageModel, TextDelta
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.contracts.search import Passage, StageScores
@@ -284,7 +284,7 @@ async def test_the_model_streams_words_and_one_completion() -> None:
         threads.append(threading.current_thread())
         return answer_extractively(question, passages)
 
-    with patch("services.gateway.adapters.extractive_model.answer_extractively", answer):
+    with patch("services.gateway.extractive.extractive_model.answer_extractively", answer):
         events = [event async for event in model.stream(prompt)]
         whole = await model.generate(prompt)
     *deltas, last = events

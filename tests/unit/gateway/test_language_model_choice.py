@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from services.gateway.adapters.language_models import (
+from services.gateway.providers.language_models import (
     LanguageModelConfig,
     build_language_models,
     choose_default_provider,

@@ -18,14 +18,13 @@ import httpx2
 import openai
 import pytest
 
-from services.gateway.adapters import llm_errors
-from services.gateway.adapters.anthropic_model import AnthropicModel
-from services.gateway.adapters.event_reader import EventReader
-from services.gateway.adapters.groq_model import GroqModel
-from services.gateway.adapters.llm_errors import EXCEPTIONS, UnreadableEvent, read_retry_after, translate_error
-from services.gateway.adapters.openai_model import OpenAIModel
-from services.gateway.domain.prompt import Prompt
-from services.gateway.ports import Completion, LanguageModel, TextDelta
+from services.gateway.ports import Completion, LanguageModel, Message, Prompt, TextDelta
+from services.gateway.providers import llm_errors
+from services.gateway.providers.anthropic_model import AnthropicModel
+from services.gateway.providers.event_reader import EventReader
+from services.gateway.providers.groq_model import GroqModel
+from services.gateway.providers.llm_errors import EXCEPTIONS, UnreadableEvent, read_retry_after, translate_error
+from services.gateway.providers.openai_model import OpenAIModel
 from shared.errors import (
     LanguageModelBusy,
     LanguageModelError,
@@ -46,9 +45,9 @@ from tests.llm_server import (
     run_llm_server,
 )
 
-PROMPT = Prompt(
-    system="Answer from the passages.", user="[1] Net sales …\n\nHow much?", question="How much?", passages=()
-)
+SYSTEM = Message("system", "Answer from the passages.")
+USER = Message("user", "[1] Net sales …\n\nHow much?")
+PROMPT = Prompt((SYSTEM, USER), question="How much?", passages=())
 KEY = "sk-our-own-key"
 AnyModel = OpenAIModel | AnthropicModel | GroqModel
 MODELS: dict[str, type[AnyModel]] = {
@@ -251,15 +250,15 @@ class TestRequests:
         assert request.provider == provider
         assert KEY in (request.headers.get("x-api-key") or request.headers["authorization"])
         assert request.headers["accept-encoding"] == "identity"
-        user = {"role": "user", "content": PROMPT.user}
+        user = {"role": "user", "content": USER.text}
         expected = {
             "openai": {
-                "messages": [{"role": "system", "content": PROMPT.system}, user],
+                "messages": [{"role": "system", "content": SYSTEM.text}, user],
                 "max_tokens": 300,
                 "stream_options": {"include_usage": True},
             },
-            "groq": {"messages": [{"role": "system", "content": PROMPT.system}, user], "max_completion_tokens": 300},
-            "anthropic": {"messages": [user], "system": PROMPT.system, "max_tokens": 300},
+            "groq": {"messages": [{"role": "system", "content": SYSTEM.text}, user], "max_completion_tokens": 300},
+            "anthropic": {"messages": [user], "system": SYSTEM.text, "max_tokens": 300},
         }
         assert request.body == {"model": "ok", "stream": True, **expected[provider]}
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.domain.lines import Kind
-from services.gateway.domain.sentences import split_sentences
-from services.gateway.domain.units import MAX_UNIT_CHARS, split_units
+from services.gateway.extractive.lines import Kind
+from services.gateway.extractive.sentences import split_sentences
+from services.gateway.extractive.units import MAX_UNIT_CHARS, split_units
 
 PRICES = """2. Pricing and support
 We offer three plans. All of them include the device, an introduction for your staff and access to our

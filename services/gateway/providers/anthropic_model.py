@@ -7,10 +7,9 @@ from typing import Final
 import anthropic
 import httpx2
 
-from services.gateway.adapters import answer_stream
-from services.gateway.adapters.message_stream import MessageDecoder
-from services.gateway.domain.prompt import Prompt
-from services.gateway.ports import Completion, Generation, TextDelta
+from services.gateway.ports import Completion, Generation, Prompt, TextDelta
+from services.gateway.providers import answer_stream
+from services.gateway.providers.message_stream import MessageDecoder
 
 DEFAULT_BASE_URL: Final = "https://api.anthropic.com"
 
@@ -74,8 +73,8 @@ class AnthropicModel:
             self._create,
             model=self._model,
             max_tokens=self._max_output_tokens,
-            system=prompt.system,
-            messages=[{"role": "user", "content": prompt.user}],
+            system="\n\n".join(message.text for message in prompt.messages if message.role == "system"),
+            messages=[{"role": m.role, "content": m.text} for m in prompt.messages if m.role != "system"],
             stream=True,
             extra_headers=answer_stream.EXTRA_HEADERS,
         )

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from services.gateway.domain.lines import measure_width
-from services.gateway.domain.prompt import strip_invisible
-from services.gateway.domain.units import Unit, split_units
+from services.gateway.answers.prompt import strip_invisible
+from services.gateway.extractive.lines import measure_width
+from services.gateway.extractive.units import Unit, split_units
 from shared.contracts.search import Passage
 
 MAX_UNITS = 1_500

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 
-from services.gateway.domain.citations import remove_markers
-from services.gateway.domain.evidence import Candidate, weigh_units
-from services.gateway.domain.inquiry import Expected, Inquiry, find_years, read_question
-from services.gateway.domain.lines import Kind
-from services.gateway.domain.reading import read_passages
-from services.gateway.domain.words import stems
+from services.gateway.answers.citations import remove_markers
+from services.gateway.extractive.evidence import Candidate, weigh_units
+from services.gateway.extractive.inquiry import Expected, Inquiry, find_years, read_question
+from services.gateway.extractive.lines import Kind
+from services.gateway.extractive.reading import read_passages
+from services.gateway.extractive.words import stems
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.contracts.search import Passage
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.gateway.domain.vocabulary import MONTHS, STOP_WORDS
-from services.gateway.domain.words import fold, stem
+from services.gateway.extractive.vocabulary import MONTHS, STOP_WORDS
+from services.gateway.extractive.words import fold, stem
 
 _JOINED = re.compile(
     r"\b(?P<kind>[^\W\d_a-z][^\W\d_]*|version|release|model|form|code|error|message)[ -]"

@@ -4,9 +4,8 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
-from services.gateway.domain.extractive import answer_extractively
-from services.gateway.domain.prompt import Prompt
-from services.gateway.ports import Completion, Generation, TextDelta
+from services.gateway.extractive.extractive import answer_extractively
+from services.gateway.ports import Completion, Generation, Prompt, TextDelta
 
 _WORD = re.compile(r"\s*\S+")
 

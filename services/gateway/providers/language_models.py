@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from services.gateway.adapters.extractive_model import ExtractiveModel
+from services.gateway.extractive.extractive_model import ExtractiveModel
 from services.gateway.ports import LanguageModel
 
 EXTRACTIVE: Final = "extractive"
@@ -50,19 +50,19 @@ def build_language_models(config: LanguageModelConfig) -> dict[str, LanguageMode
     }
     openai_key = _read_key(config.openai_api_key) or (_NO_KEY if config.openai_base_url else None)
     if openai_key:
-        from services.gateway.adapters.openai_model import OpenAIModel
+        from services.gateway.providers.openai_model import OpenAIModel
 
         models["openai"] = OpenAIModel(
             api_key=openai_key, model=config.openai_model, base_url=config.openai_base_url, **limits
         )
     if anthropic_key := _read_key(config.anthropic_api_key):
-        from services.gateway.adapters.anthropic_model import AnthropicModel
+        from services.gateway.providers.anthropic_model import AnthropicModel
 
         models["anthropic"] = AnthropicModel(
             api_key=anthropic_key, model=config.anthropic_model, base_url=config.anthropic_base_url, **limits
         )
     if groq_key := _read_key(config.groq_api_key):
-        from services.gateway.adapters.groq_model import GroqModel
+        from services.gateway.providers.groq_model import GroqModel
 
         models["groq"] = GroqModel(api_key=groq_key, model=config.groq_model, base_url=config.groq_base_url, **limits)
     models[EXTRACTIVE] = ExtractiveModel()

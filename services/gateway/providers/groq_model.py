@@ -7,10 +7,9 @@ from typing import Any, Final
 import groq
 import httpx
 
-from services.gateway.adapters import answer_stream
-from services.gateway.adapters.chat_completion_stream import ChatCompletionDecoder, build_messages
-from services.gateway.domain.prompt import Prompt
-from services.gateway.ports import Completion, Generation, TextDelta
+from services.gateway.ports import Completion, Generation, Prompt, TextDelta
+from services.gateway.providers import answer_stream
+from services.gateway.providers.chat_completion_stream import ChatCompletionDecoder, build_messages
 
 DEFAULT_BASE_URL: Final = "https://api.groq.com"
 

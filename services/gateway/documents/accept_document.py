@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 from arq.connections import ArqRedis
 
-from services.gateway.domain.received_file import ReceivedFile
+from services.gateway.documents.received_file import ReceivedFile
 from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob

@@ -3,8 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from services.gateway.ports import Message, Prompt
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.contracts.search import Passage
 
@@ -29,26 +29,13 @@ _INVISIBLE = re.compile(
 _DROPPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """What a language model is asked.
-
-    `system` and `user` are the rendered texts for real models; `question` and `passages` are the same
-    content unrendered, for the extractive provider. Passage number n (as cited in [n]) is passages[n - 1].
-    """
-
-    system: str
-    user: str
-    question: str
-    passages: tuple[Passage, ...]
-
-
 def build_prompt(question: str, passages: Sequence[Passage]) -> Prompt:
     """The prompt that asks `question` about `passages`; passage n is cited as [n]."""
     blocks = [_render_passage(n, passage) for n, passage in enumerate(passages, start=1)]
     body = "\n\n".join(blocks) or "(no passages were found)"
     user = f"<passages>\n{body}\n</passages>\n\n<question>\n{fence_text(question)}\n</question>"
-    return Prompt(system=SYSTEM_RULES, user=user, question=question, passages=tuple(passages))
+    messages = (Message("system", SYSTEM_RULES), Message("user", user))
+    return Prompt(messages, question=question, passages=tuple(passages))
 
 
 def fence_text(text: str) -> str:

@@ -7,10 +7,9 @@ from typing import Any, Final
 import httpx2
 import openai
 
-from services.gateway.adapters import answer_stream
-from services.gateway.adapters.chat_completion_stream import ChatCompletionDecoder, build_messages
-from services.gateway.domain.prompt import Prompt
-from services.gateway.ports import Completion, Generation, TextDelta
+from services.gateway.ports import Completion, Generation, Prompt, TextDelta
+from services.gateway.providers import answer_stream
+from services.gateway.providers.chat_completion_stream import ChatCompletionDecoder, build_messages
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 _OPENAI_HOST: Final = "api.openai.com"

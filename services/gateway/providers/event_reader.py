@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterator
 
-from services.gateway.adapters.llm_errors import UnreadableEvent
+from services.gateway.providers.llm_errors import UnreadableEvent
 
 MAX_EVENT_BYTES = 1024 * 1024
 """The largest event of a provider is some 100 kB (a whole answer in one piece); more is a fault or an attack."""

@@ -7,9 +7,9 @@ text in a unit is a verbatim span of the passage, but for white space.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.gateway.domain.headings import LOOK_AHEAD, heads_table, mark_headings
-from services.gateway.domain.lines import BULLET, Kind, Line, asks, read_lines
-from services.gateway.domain.sentences import split_sentences
+from services.gateway.extractive.headings import LOOK_AHEAD, heads_table, mark_headings
+from services.gateway.extractive.lines import BULLET, Kind, Line, asks, read_lines
+from services.gateway.extractive.sentences import split_sentences
 
 MAX_PASSAGE_CHARS = 20_000
 """Longer passages are cut: they are no chunks of ours, and answering must stay fast."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from services.gateway.adapters.llm_errors import INTERRUPTED, build_error
+from services.gateway.providers.llm_errors import INTERRUPTED, build_error
 from shared.contracts.questions import FinishReason
 
 _MEANINGS: Final[dict[str, FinishReason]] = {

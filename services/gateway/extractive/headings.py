@@ -3,7 +3,7 @@
 import re
 from itertools import islice, takewhile
 
-from services.gateway.domain.lines import TERMINAL, Kind, Line, count_figures
+from services.gateway.extractive.lines import TERMINAL, Kind, Line, count_figures
 
 LOOK_AHEAD = 12
 _LONGEST_TABLE = 60

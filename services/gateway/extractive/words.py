@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from services.gateway.domain.vocabulary import (
+from services.gateway.extractive.vocabulary import (
     ENDINGS,
     IRREGULAR,
     MINOR_WORDS,

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from services.gateway.adapters.event_values import read_counts, read_json
-from services.gateway.adapters.finish_reasons import read_finish_reason
-from services.gateway.adapters.llm_errors import translate_in_band
-from services.gateway.domain.prompt import Prompt
-from services.gateway.ports import Completion
+from services.gateway.ports import Completion, Prompt
+from services.gateway.providers.event_values import read_counts, read_json
+from services.gateway.providers.finish_reasons import read_finish_reason
+from services.gateway.providers.llm_errors import translate_in_band
 
 
 def build_messages(prompt: Prompt) -> list[dict[str, str]]:
     """The messages of a chat completion."""
-    return [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+    return [{"role": message.role, "content": message.text} for message in prompt.messages]
 
 
 class ChatCompletionDecoder:

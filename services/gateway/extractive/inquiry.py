@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from services.gateway.domain.vocabulary import FRAME_WORDS, KIND_WORDS, LOOSE_WORDS, STOP_WORDS, VAGUE_WORDS
-from services.gateway.domain.words import find_acronyms, fold, split_words, stem
+from services.gateway.extractive.vocabulary import FRAME_WORDS, KIND_WORDS, LOOSE_WORDS, STOP_WORDS, VAGUE_WORDS
+from services.gateway.extractive.words import find_acronyms, fold, split_words, stem
 
 MAX_TERMS = 40
 """A question has few terms that matter; a pasted page of text must not make answering slow."""

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Final, Protocol
 
-from services.gateway.adapters.event_reader import EventReader
-from services.gateway.adapters.llm_errors import INCOMPLETE, NO_STREAM, UnreadableEvent, build_error, translate_error
 from services.gateway.ports import Completion, Generation, TextDelta
+from services.gateway.providers.event_reader import EventReader
+from services.gateway.providers.llm_errors import INCOMPLETE, NO_STREAM, UnreadableEvent, build_error, translate_error
 from shared.errors import LanguageModelError
 from shared.surrogates import join_halves
 

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from services.gateway.adapters.event_values import read_counts, read_json
-from services.gateway.adapters.finish_reasons import read_finish_reason
-from services.gateway.adapters.llm_errors import translate_in_band
 from services.gateway.ports import Completion
+from services.gateway.providers.event_values import read_counts, read_json
+from services.gateway.providers.finish_reasons import read_finish_reason
+from services.gateway.providers.llm_errors import translate_in_band
 
 _INPUT_COUNTS: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 

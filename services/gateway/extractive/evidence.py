@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from rank_bm25 import BM25Okapi
 
-from services.gateway.domain.inquiry import Expected, Inquiry, Term, holds
-from services.gateway.domain.lines import Kind
-from services.gateway.domain.naming import Name, find_names, is_unknown, speaks_of_another
-from services.gateway.domain.units import MAX_PASSAGE_CHARS, Unit
-from services.gateway.domain.words import (
+from services.gateway.extractive.inquiry import Expected, Inquiry, Term, holds
+from services.gateway.extractive.lines import Kind
+from services.gateway.extractive.naming import Name, find_names, is_unknown, speaks_of_another
+from services.gateway.extractive.units import MAX_PASSAGE_CHARS, Unit
+from services.gateway.extractive.words import (
     PHRASES,
     SYNONYMS,
     abbreviate,

@@ -8,8 +8,8 @@ from typing import assert_never
 
 import structlog
 
-from services.gateway.domain.citations import CitationFilter
-from services.gateway.domain.prompt import build_prompt, strip_invisible
+from services.gateway.answers.citations import CitationFilter
+from services.gateway.answers.prompt import build_prompt, strip_invisible
 from services.gateway.ports import Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
