@@ -3,6 +3,7 @@
 Keys, `T` a tenant and `D` a document id:
 
     pagewire:T:document:D   hash    the record
+    pagewire:T:document:D:events  stream  its progress, for those who watch it: see scripts.py
     pagewire:T:documents    zset    ids by time of creation
     pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
     pagewire:T:ready        set     ids that can be searched
@@ -90,6 +91,7 @@ class DocumentRegistry:
             f"pagewire:{new.tenant}:identities",
             f"pagewire:{new.tenant}:documents",
             PENDING,
+            make_events_key(new.tenant, new.document_id),
         ]
         member = f"{new.tenant}/{new.document_id}"
         identity = f"{new.sha256}\n{new.filename}"
@@ -99,15 +101,24 @@ class DocumentRegistry:
 
     async def requeue(self, job: DocumentJob) -> DocumentRecord:
         """Has a failed document tried again, with all its attempts; others stay as they are. Raises NotFound."""
-        keys = [_document_key(job.tenant, job.document_id), PENDING]
+        keys = [_document_key(job.tenant, job.document_id), PENDING, make_events_key(job.tenant, job.document_id)]
         return _parse_reply(job.document_id, await self._run(scripts.REQUEUE, keys, [_now_ms(), _member(job)]))
 
     async def get(self, tenant: str, document_id: str) -> DocumentRecord:
         """The record. Raises NotFound for unknown, deleted and other tenants' documents."""
+        return (await self.get_with_event_number(tenant, document_id))[0]
+
+    async def get_with_event_number(self, tenant: str, document_id: str) -> tuple[DocumentRecord, int]:
+        """Return the record and the number of its last event, as of one moment. Raise NotFound as `get` does.
+
+        The number of a final record is that of its `ready` or `failed`, also when its stream has expired; it is 0
+        where the record is older than streams are.
+        """
+        _check_id(document_id)
         fields = await self._call(self._redis.hgetall(_document_key(tenant, document_id)))
         if not fields or fields["status"] == "deleted":
             raise _make_missing(document_id)
-        return _parse_record(document_id, fields)
+        return _parse_record(document_id, fields), int(fields.get("event_number", 0))
 
     async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[DocumentRecord], int]:
         """Records newest first, and how many there are in all."""
@@ -131,6 +142,7 @@ class DocumentRegistry:
 
     async def delete(self, tenant: str, document_id: str) -> None:
         """Takes a document out of lists and answers at once; its points and bytes go later, by a purge."""
+        _check_id(document_id)
         keys = [
             _document_key(tenant, document_id),
             f"pagewire:{tenant}:identities",
@@ -138,13 +150,22 @@ class DocumentRegistry:
             PENDING,
             f"pagewire:{tenant}:ready",
             PURGING,
+            make_events_key(tenant, document_id),
         ]
-        arguments = [document_id, f"{tenant}/{document_id}", _now_ms(), uuid.uuid4().hex]
+        failure = DocumentFailure(code="deleted", detail="The document was deleted before it was ready.")
+        arguments = [
+            document_id,
+            f"{tenant}/{document_id}",
+            _now_ms(),
+            uuid.uuid4().hex,
+            failure.model_dump_json(),
+        ]
         if not await self._run(scripts.DELETE, keys, arguments):
             raise _make_missing(document_id)
 
     async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
         """The published version of each of the documents that can be searched; others are left out."""
+        document_ids = [document_id for document_id in document_ids if ":" not in document_id]
         if not document_ids:
             return {}
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -186,10 +207,11 @@ class DocumentRegistry:
         await self._run(scripts.RELEASE, keys, [lease.token])
 
     async def update(self, lease: Lease, progress: Progress) -> None:
-        """Writes progress. Raises LeaseLostError when the lease is no longer ours."""
+        """Writes progress; what is known and higher stays. Raises LeaseLostError when the lease is no longer ours."""
         values = {name: value for name, value in vars(progress).items() if value is not None}
-        key = _document_key(lease.job.tenant, lease.job.document_id)
-        if not await self._run(scripts.UPDATE, [key], [lease.epoch, _now_ms(), *_flatten(values)]):
+        tenant, document_id = lease.job.tenant, lease.job.document_id
+        keys = [_document_key(tenant, document_id), make_events_key(tenant, document_id)]
+        if not await self._run(scripts.UPDATE, keys, [lease.epoch, _now_ms(), *_flatten(values)]):
             raise LeaseLostError(lease.job.document_id)
 
     async def publish(self, lease: Lease, version: str, warnings: Sequence[DocumentWarning]) -> None:
@@ -203,7 +225,12 @@ class DocumentRegistry:
 
     async def _finish(self, lease: Lease, status: str, fields: dict[str, Any]) -> None:
         job = lease.job
-        keys = [_document_key(job.tenant, job.document_id), PENDING, f"pagewire:{job.tenant}:ready"]
+        keys = [
+            _document_key(job.tenant, job.document_id),
+            PENDING,
+            f"pagewire:{job.tenant}:ready",
+            make_events_key(job.tenant, job.document_id),
+        ]
         arguments = [lease.epoch, _now_ms(), _member(job), job.document_id, status, *_flatten(fields)]
         if not await self._run(scripts.FINISH, keys, arguments):
             raise LeaseLostError(job.document_id)
@@ -237,7 +264,8 @@ class DocumentRegistry:
     async def forget(self, job: DocumentJob) -> None:
         """Removes what is left of a purged document's record."""
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(_document_key(job.tenant, job.document_id), _lease_key(job))
+            events = make_events_key(job.tenant, job.document_id)
+            pipe.delete(_document_key(job.tenant, job.document_id), _lease_key(job), events)
             pipe.srem(PURGING, _member(job))
             await self._call(pipe.execute())
 
@@ -267,6 +295,11 @@ def _document_key(tenant: str, document_id: str) -> str:
     return f"pagewire:{tenant}:document:{document_id}"
 
 
+def make_events_key(tenant: str, document_id: str) -> str:
+    """Where the stream of a document's events lies."""
+    return f"pagewire:{tenant}:document:{document_id}:events"
+
+
 def _lease_key(job: DocumentJob) -> str:
     return f"pagewire:{job.tenant}:lease:{job.document_id}"
 
@@ -286,6 +319,12 @@ def _now_ms() -> int:
 
 def _flatten(fields: dict[str, Any]) -> list[Any]:
     return [part for pair in fields.items() for part in pair]
+
+
+def _check_id(document_id: str) -> None:
+    """Raise NotFound for what would name another key of a document than its record."""
+    if ":" in document_id:
+        raise _make_missing(document_id)
 
 
 def _make_missing(document_id: str) -> NotFound:

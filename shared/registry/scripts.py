@@ -5,11 +5,46 @@ cannot write over what its successor does.
 
 Each may run twice for one call: when Redis is slow the client sends it again, though the first may have been run. The
 second time must change nothing and answer the same.
+
+What changes for those who watch a document is also written, in the same step, to its stream of events: an entry has the
+event's number as its id (`N-0`) and a field `events` with a JSON array of `[number, name, data]`; the last one also a
+field `end`. Numbers begin at 1 and go on after a requeue. Whoever reads them sees progress that only rises, then
+exactly one `ready` or `failed`, and nothing after it until a requeue begins the stream anew.
 """
 
-# KEYS: document, identities, documents, pending   ARGV: id, identity, now_ms, member, field, value, …
+EVENTS_TTL_MS = 10 * 60 * 1000
+"""How long a stream can be read after its end."""
+EVENTS_MAX_LENGTH = 10_000
+"""Entries of a stream, about: far more than the steps of the longest document."""
+
+_EMIT = (
+    f"local EVENTS_TTL_MS, EVENTS_MAX_LENGTH = {EVENTS_TTL_MS}, {EVENTS_MAX_LENGTH}\n"
+    + """
+local function emit(document, events, name, status, extra)
+  local counts = redis.call('HMGET', document, 'pages_total', 'pages_done', 'chunks_total', 'chunks_done')
+  local number = string.format('%d', redis.call('HINCRBY', document, 'event_number', 1))
+  local entry = string.format(
+    '[[%s,"%s",{"status":"%s","pages_total":%d,"pages_done":%d,"chunks_total":%d,"chunks_done":%d%s}]]', number, name,
+    status, counts[1] or 0, counts[2] or 0, counts[3] or 0, counts[4] or 0, extra or '')
+  if name == 'progress' then
+    redis.call('XADD', events, 'MAXLEN', '~', EVENTS_MAX_LENGTH, number .. '-0', 'events', entry)
+  else
+    redis.call('XADD', events, number .. '-0', 'events', entry, 'end', '1')
+    redis.call('PEXPIRE', events, EVENTS_TTL_MS)
+  end
+end
+"""
+)
+
+_RANKS = """
+local RANKS = {queued = 0, parsing = 1, embedding = 2}  -- of a document that is not finished; a status only rises
+"""
+
+# KEYS: document, identities, documents, pending, events   ARGV: id, identity, now_ms, member, field, value, …
 # Returns {id, record as field, value, …}; the id is another's when the same upload was there already.
-CREATE = """
+CREATE = (
+    _EMIT
+    + """
 local existing = redis.call('HGET', KEYS[2], ARGV[2])
 if existing and existing ~= ARGV[1] then
   local key = string.sub(KEYS[1], 1, -(#ARGV[1] + 1)) .. existing
@@ -22,24 +57,31 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[1])
   redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[4])
+  emit(KEYS[1], KEYS[5], 'progress', 'queued')
 end
 return {ARGV[1], redis.call('HGETALL', KEYS[1])}
 """
+)
 
-# KEYS: document, pending   ARGV: now_ms, member
+# KEYS: document, pending, events   ARGV: now_ms, member
 # Puts a failed document back to `queued`; returns its record, empty when it is gone. The epoch rises, so that whoever
 # failed it cannot do so once more.
-REQUEUE = """
+REQUEUE = (
+    _EMIT
+    + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status or status == 'deleted' then return {} end
 if status == 'failed' then
   redis.call('HSET', KEYS[1], 'status', 'queued', 'failure', '', 'attempts', 0, 'updated_at', ARGV[1],
-             'pages_done', 0, 'chunks_done', 0)
+             'pages_total', 0, 'pages_done', 0, 'chunks_total', 0, 'chunks_done', 0)
   redis.call('HINCRBY', KEYS[1], 'epoch', 1)
   redis.call('SADD', KEYS[2], ARGV[2])
+  redis.call('DEL', KEYS[3])
+  emit(KEYS[1], KEYS[3], 'progress', 'queued')
 end
 return redis.call('HGETALL', KEYS[1])
 """
+)
 
 # KEYS: document, lease, pending   ARGV: token, lease_ms, now_ms, member
 # Returns {'claimed', epoch, attempts}, {'held'} or {'gone'}.
@@ -70,34 +112,69 @@ if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HINCRBY', KEYS[2], 'attem
 return 1
 """
 
-# KEYS: document   ARGV: epoch, now_ms, field, value, …
-# What is done only grows, also when another worker takes over and begins anew. Where it grows beyond what any attempt
-# reached, the attempts count anew: such a document does not kill its workers, somebody else does.
-UPDATE = """
+# KEYS: document, events   ARGV: epoch, now_ms, field, value, …
+# Status and counts only rise, also when another worker takes over and begins anew. Where what is done grows beyond what
+# any attempt reached, the attempts count anew: such a document does not kill its workers, somebody else does.
+UPDATE = (
+    _EMIT
+    + _RANKS
+    + """
 local status = redis.call('HGET', KEYS[1], 'status')
-if not status or status == 'deleted' or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+if not RANKS[status] or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[2])
+local changed = false
 for i = 3, #ARGV, 2 do
-  local counts = ARGV[i] == 'pages_done' or ARGV[i] == 'chunks_done'
-  local grown = counts and tonumber(ARGV[i + 1]) > tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0')
-  if grown then redis.call('HSET', KEYS[1], 'attempts', 1) end
-  if grown or not counts then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+  local field, value = ARGV[i], ARGV[i + 1]
+  if field == 'title' then
+    redis.call('HSET', KEYS[1], field, value)
+  elseif field == 'status' then
+    if RANKS[value] > RANKS[status] then status, changed = value, true end
+  elseif tonumber(value) > tonumber(redis.call('HGET', KEYS[1], field) or '0') then
+    redis.call('HSET', KEYS[1], field, value)
+    if field == 'pages_done' or field == 'chunks_done' then redis.call('HSET', KEYS[1], 'attempts', 1) end
+    changed = true
+  end
+end
+if changed then
+  redis.call('HSET', KEYS[1], 'status', status)
+  emit(KEYS[1], KEYS[2], 'progress', status)
 end
 return 1
 """
+)
 
-# KEYS: document, pending, ready   ARGV: epoch, now_ms, member, id, 'ready'|'failed', field, value, …
-FINISH = """
+# KEYS: document, pending, ready, events   ARGV: epoch, now_ms, member, id, 'ready'|'failed', field, value, …
+FINISH = (
+    _EMIT
+    + _RANKS
+    + """
 local status = redis.call('HGET', KEYS[1], 'status')
-if not status or status == 'deleted' or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+if not status or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+if not RANKS[status] then  -- final already: this call has run before, or it is a stale one
+  if status ~= ARGV[5] then return 0 end
+  for i = 6, #ARGV, 2 do
+    if redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1] then return 0 end
+  end
+  return 1
+end
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[5], unpack(ARGV, 6))
 redis.call('SREM', KEYS[2], ARGV[3])
-if ARGV[5] == 'ready' then redis.call('SADD', KEYS[3], ARGV[4]) end
+if ARGV[5] == 'ready' then
+  redis.call('SADD', KEYS[3], ARGV[4])
+  emit(KEYS[1], KEYS[4], 'ready', 'ready', ',"warnings":' .. redis.call('HGET', KEYS[1], 'warnings'))
+else
+  emit(KEYS[1], KEYS[4], 'failed', 'failed', ',"failure":' .. redis.call('HGET', KEYS[1], 'failure'))
+end
 return 1
 """
+)
 
-# KEYS: document, identities, documents, pending, ready, purging   ARGV: id, member, now_ms, token of this call
-DELETE = """
+# KEYS: document, identities, documents, pending, ready, purging, events
+# ARGV: id, member, now_ms, token of this call, the failure that those who watch an unfinished document are told
+DELETE = (
+    _EMIT
+    + _RANKS
+    + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return 0 end
 if status == 'deleted' then return redis.call('HGET', KEYS[1], 'deleted_by') == ARGV[4] and 1 or 0 end
@@ -108,5 +185,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[4], ARGV[2])
 redis.call('SREM', KEYS[5], ARGV[1])
 redis.call('SADD', KEYS[6], ARGV[2])
+if RANKS[status] then emit(KEYS[1], KEYS[7], 'failed', 'failed', ',"failure":' .. ARGV[5]) end
 return 1
 """
+)

@@ -1,6 +1,7 @@
 """The registry on a real Redis: identities, leases, fencing, deletion."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -11,7 +12,15 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, NotFound
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress
+from shared.registry import scripts
+from shared.registry.registry import (
+    DocumentRegistry,
+    Lease,
+    LeaseLostError,
+    NewDocument,
+    Progress,
+    make_events_key,
+)
 
 FAILURE = DocumentFailure(code="damaged", detail="Save a new copy.")
 
@@ -35,8 +44,8 @@ def make_new(sha256: str = "aa", filename: str = "a.pdf", tenant: str = "t") -> 
     return NewDocument(tenant, make_document_id(), filename, sha256, size_bytes=10)
 
 
-async def claim(registry: DocumentRegistry, new: NewDocument, token: str = "w1", lease_ms: int = 30_000) -> Lease:
-    lease = await registry.claim(DocumentJob(tenant=new.tenant, document_id=new.document_id), token, lease_ms)
+async def claim(registry: DocumentRegistry, new: NewDocument, token: str = "w1") -> Lease:
+    lease = await registry.claim(DocumentJob(tenant=new.tenant, document_id=new.document_id), token, 30_000)
     assert isinstance(lease, Lease)
     return lease
 
@@ -119,28 +128,26 @@ async def test_one_worker_at_a_time(registry: DocumentRegistry) -> None:
 
     assert await registry.claim(job, "w2", 30_000) == "held"
     await registry.release(first)
-    second = await claim(registry, new, "w2", lease_ms=1)
+    second = await claim(registry, new, "w2")
 
     assert second.epoch == first.epoch + 1
     assert second.attempts == 1
-    third = await poll_claim(registry, job)
+    third = await take_over(registry, new, second)
     assert third.attempts == 2
 
 
-async def poll_claim(registry: DocumentRegistry, job: DocumentJob) -> Lease:
-    """Claims as soon as Redis has let the old lease go."""
-    while True:
-        lease = await registry.claim(job, "w3", 30_000)
-        if isinstance(lease, Lease):
-            return lease
+async def take_over(registry: DocumentRegistry, new: NewDocument, lease: Lease) -> Lease:
+    """Claims the document of a worker that has died, when its lease has run out."""
+    assert await registry._redis.pexpire(f"pagewire:{lease.job.tenant}:lease:{lease.job.document_id}", 0)
+    return await claim(registry, new, "w3")
 
 
 async def test_a_worker_that_lost_its_lease_writes_nothing(registry: DocumentRegistry) -> None:
     """Progress, publication and failure of an older epoch are refused: the successor's word stands."""
     new = make_new()
     await registry.create(new)
-    stale = await claim(registry, new, lease_ms=1)
-    successor = await poll_claim(registry, stale.job)
+    stale = await claim(registry, new)
+    successor = await take_over(registry, new, stale)
 
     with pytest.raises(LeaseLostError):
         await registry.update(stale, Progress(DocumentStatus.PARSING, pages_done=1))
@@ -178,9 +185,9 @@ async def test_progress_never_goes_back(registry: DocumentRegistry) -> None:
     """A worker that takes over begins anew, but what is done only grows; only a new try starts from nothing."""
     new = make_new()
     await registry.create(new)
-    first = await claim(registry, new, lease_ms=1)
+    first = await claim(registry, new)
     await registry.update(first, Progress(DocumentStatus.PARSING, pages_total=50, pages_done=40))
-    second = await poll_claim(registry, first.job)
+    second = await take_over(registry, new, first)
 
     await registry.update(second, Progress(DocumentStatus.PARSING, pages_done=10))
     assert (await registry.get("t", new.document_id)).pages_done == 40
@@ -189,6 +196,143 @@ async def test_progress_never_goes_back(registry: DocumentRegistry) -> None:
 
     await registry.fail(second, FAILURE)
     assert (await registry.requeue(second.job)).pages_done == 0
+
+
+async def read_events(registry: DocumentRegistry, new: NewDocument) -> list[tuple[int, str, dict[str, Any]]]:
+    """The stream's events, each entry of which must be named by its number; only the last may say that it is it."""
+    entries = await registry._redis.xrange(make_events_key(new.tenant, new.document_id))
+    events = []
+    for position, (entry_id, fields) in enumerate(entries, start=1):
+        [[number, name, data]] = json.loads(fields.pop("events"))
+        assert entry_id == f"{number}-0"
+        assert fields == ({} if name == "progress" else {"end": "1"})
+        assert name == "progress" or position == len(entries)
+        events.append((number, name, data))
+    return events
+
+
+def make_data(status: str, *counts: int, **rest: Any) -> dict[str, Any]:
+    names = ("pages_total", "pages_done", "chunks_total", "chunks_done")
+    return {"status": status, **dict(zip(names, counts or (0, 0, 0, 0), strict=True)), **rest}
+
+
+async def test_events_tell_each_change_once(registry: DocumentRegistry) -> None:
+    """From `queued` to `ready`, numbered from 1; what changes nothing, or only the title, is no event."""
+    new = make_new()
+    await registry.create(new)
+    await registry.create(make_new())
+    lease = await claim(registry, new)
+    await registry.update(lease, Progress(DocumentStatus.PARSING))
+    await registry.update(lease, Progress(DocumentStatus.PARSING, title="A title"))
+    await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=2, pages_done=2))
+    await registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=3))
+    await registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_done=3))
+    warning = DocumentWarning(code="pages_without_text", detail="100 % “scans”: run OCR.", pages=[2])
+    await registry.publish(lease, "v1", [warning])
+    await registry.release(lease)
+
+    assert await read_events(registry, new) == [
+        (1, "progress", make_data("queued")),
+        (2, "progress", make_data("parsing")),
+        (3, "progress", make_data("parsing", 2, 2, 0, 0)),
+        (4, "progress", make_data("embedding", 2, 2, 3, 0)),
+        (5, "progress", make_data("embedding", 2, 2, 3, 3)),
+        (6, "ready", make_data("ready", 2, 2, 3, 3, warnings=[warning.model_dump()])),
+    ]
+    record, number = await registry.get_with_event_number("t", new.document_id)
+    assert (record.status, number) == (DocumentStatus.READY, 6)
+
+
+async def test_nothing_comes_after_the_last_event(registry: DocumentRegistry) -> None:
+    """Neither a late report nor another verdict of the same worker; and the stream goes ten minutes later."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    key = make_events_key("t", new.document_id)
+    assert await registry._redis.pttl(key) == -1
+    await registry.publish(lease, "v1", [])
+
+    with pytest.raises(LeaseLostError):
+        await registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=7))
+    with pytest.raises(LeaseLostError):
+        await registry.fail(lease, FAILURE)
+    with pytest.raises(LeaseLostError):
+        await registry.publish(lease, "v2", [])
+    await registry.requeue(lease.job)
+    await registry.delete("t", new.document_id)
+
+    assert await read_events(registry, new) == [
+        (1, "progress", make_data("queued")),
+        (2, "ready", make_data("ready", warnings=[])),
+    ]
+    assert 0 < await registry._redis.pttl(key) <= scripts.EVENTS_TTL_MS
+
+
+async def test_a_takeover_never_tells_of_less(registry: DocumentRegistry) -> None:
+    """A worker that parses anew what was being embedded is silent until it gets further than the first one."""
+    new = make_new()
+    await registry.create(new)
+    first = await claim(registry, new)
+    await registry.update(first, Progress(DocumentStatus.PARSING, pages_total=9, pages_done=9))
+    await registry.update(first, Progress(DocumentStatus.EMBEDDING, chunks_total=30, chunks_done=10))
+    second = await take_over(registry, new, first)
+    before = await read_events(registry, new)
+
+    await registry.update(second, Progress(DocumentStatus.PARSING, pages_total=9, pages_done=4))
+    await registry.update(second, Progress(DocumentStatus.EMBEDDING, chunks_total=29, chunks_done=10))
+    assert await read_events(registry, new) == before
+    record = await registry.get("t", new.document_id)
+    assert (record.status, record.pages_done, record.chunks_total) == (DocumentStatus.EMBEDDING, 9, 30)
+
+    await registry.update(second, Progress(DocumentStatus.EMBEDDING, chunks_done=30))
+    assert (await read_events(registry, new))[len(before) :] == [
+        (len(before) + 1, "progress", make_data("embedding", 9, 9, 30, 30))
+    ]
+
+
+async def test_a_new_try_begins_the_events_anew_with_higher_numbers(registry: DocumentRegistry) -> None:
+    """Who has seen the failure and asks for what came after it gets the new try, from its beginning."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=9, pages_done=4))
+    await registry.fail(lease, FAILURE)
+    assert (await read_events(registry, new))[-1] == (
+        3,
+        "failed",
+        make_data("failed", 9, 4, 0, 0, failure=FAILURE.model_dump()),
+    )
+
+    await registry.requeue(lease.job)
+
+    assert await read_events(registry, new) == [(4, "progress", make_data("queued"))]
+    assert await registry._redis.pttl(make_events_key("t", new.document_id)) == -1
+
+
+async def test_who_watches_a_document_that_is_deleted_is_told(registry: DocumentRegistry) -> None:
+    """An unfinished one ends as failed with the code `deleted`; when it is purged its stream is gone."""
+    new = make_new()
+    await registry.create(new)
+    await registry.delete("t", new.document_id)
+
+    number, name, data = (await read_events(registry, new))[-1]
+    assert (number, name, data["failure"]["code"]) == (2, "failed", "deleted")
+    DocumentFailure.model_validate(data["failure"])
+    await registry.forget(DocumentJob(tenant="t", document_id=new.document_id))
+    assert await read_events(registry, new) == []
+
+
+async def test_the_stream_of_a_document_is_no_document(registry: DocumentRegistry) -> None:
+    """An id that would name another key than a record's is not found, like any unknown one."""
+    new = make_new()
+    await registry.create(new)
+    strange = f"{new.document_id}:events"
+
+    with pytest.raises(NotFound):
+        await registry.get("t", strange)
+    with pytest.raises(NotFound):
+        await registry.delete("t", strange)
+    assert await registry.get_active_versions("t", [strange]) == {}
 
 
 async def test_a_deleted_document_is_gone_at_once(registry: DocumentRegistry) -> None:
