@@ -49,8 +49,23 @@ async def answer_pagewire_error(request: Request, error: PagewireError) -> JSONR
     status = find_status(error)
     if status >= 500:
         log.error("request_failed", code=error.error_code, status=status, cause=type(error.__cause__).__name__)
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-    return _make_response(request, status, error.error_code, error.message, error.details, headers)
+    return make_error_response(
+        request, status, error.error_code, error.message, error.details, retry_after=error.retry_after
+    )
+
+
+def make_error_response(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    details: dict[str, Any] | None,
+    *,
+    retry_after: int | None = None,
+) -> JSONResponse:
+    """Return the one error body; `retry_after` is in seconds."""
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    return _make_response(request, status, code, message, details, headers)
 
 
 async def _answer_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -14,6 +14,16 @@ from services.gateway.settings import GatewaySettings
 from tests.http_server import serve_app
 
 
+class _Nothing:
+    """Stands for each part; it has nothing to stop when the gateway does."""
+
+    def stop_following(self) -> None:
+        return
+
+    async def shut_down(self) -> None:
+        return
+
+
 @asynccontextmanager
 async def open_bare_gateway(
     settings: GatewaySettings | None = None, *, spool: Path = Path("nowhere")
@@ -23,8 +33,9 @@ async def open_bare_gateway(
 
     @asynccontextmanager
     async def open_nothing() -> AsyncIterator[GatewayDependencies]:
-        part = cast("Any", None)
-        yield GatewayDependencies(settings=settings, spool=spool, documents=part, answers=part, search=part)
+        part = cast("Any", _Nothing())
+        parts = dict.fromkeys(("documents", "answers", "runs", "run_log", "document_log", "tail", "search"), part)
+        yield GatewayDependencies(settings=settings, spool=spool, **parts)
 
     app = await asyncio.to_thread(create_app, open_nothing, settings)
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url) as client:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from services.gateway.http_protocol import HttpProtocol
 from services.gateway.listen import bind_socket
+from services.gateway.server import GatewayServer
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,14 @@ async def serve_app(app: FastAPI) -> AsyncIterator[RunningServer]:
     """The running app; leaving stops it and waits for its end."""
     config = uvicorn.Config(app, log_config=None, access_log=False, http=HttpProtocol, timeout_graceful_shutdown=5)
     listener = bind_socket("127.0.0.1", 0, unsent_timeout_s=5)
-    server = uvicorn.Server(config)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     started = asyncio.Event()
-    startup = server.startup
 
-    async def startup_and_tell(sockets: object = None) -> None:
-        await startup(sockets)  # type: ignore[arg-type]
-        started.set()
+    async def stop_streams() -> None:
+        if hasattr(app.state, "stop_streams"):
+            await app.state.stop_streams()
 
-    server.startup = startup_and_tell  # type: ignore[method-assign]
+    server = GatewayServer(config, on_started=started.set, on_stopping=stop_streams)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     task = asyncio.create_task(server.serve(sockets=[listener]))
     waiter = asyncio.create_task(started.wait())
     await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from services.gateway.answers.answer_question import AnswerDependencies
-from services.gateway.api import documents, health, page, questions
+from services.gateway.api import documents, health, page, questions, runs
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.body_timeout import BodyTimeoutMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
@@ -30,9 +30,16 @@ from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
 from services.gateway.providers.language_models import build_language_models, choose_default_provider
 from services.gateway.retrieval_client import RetrievalClient
+from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
+from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
 from shared.blobs import BlobStore
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
+from shared.event_log.codecs import DOCUMENT_EVENTS, RUN_EVENTS
+from shared.event_log.memory_log import MemoryEventLog
+from shared.event_log.redis_log import RedisEventLog
+from shared.event_log.redis_reader import RedisEventReader
+from shared.event_log.tail import StreamTail
 from shared.queue import connect_queue
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
@@ -69,6 +76,17 @@ async def open_gateway(
         for model in models.values():
             stack.push_async_callback(model.close)
         registry = DocumentRegistry(redis)
+        tail = StreamTail(redis)
+        stack.push_async_callback(tail.close)
+        run_log = RedisEventLog(redis, RUN_EVENTS, tail, lost=make_lost_failure())
+        stack.push_async_callback(run_log.close)
+        supervisor = RunSupervisor(
+            MemoryEventLog(),
+            run_log,
+            deadline_s=settings.run_deadline_s,
+            max_characters=settings.max_answer_characters,
+        )
+        stack.push_async_callback(supervisor.shut_down)
         blobs = await asyncio.to_thread(BlobStore, settings.resolve_blob_url())
         provider = choose_default_provider(models, settings.llm_provider)
         log.info("gateway_started", provider=provider, model=models[provider].model)
@@ -77,6 +95,10 @@ async def open_gateway(
             spool=await asyncio.to_thread(prepare_spool, settings.data_dir / "spool", abandoned_s),
             documents=DocumentDependencies(registry=registry, blobs=blobs, queue=queue),
             answers=AnswerDependencies(registry=registry, search=search, models=models, default_provider=provider),
+            runs=supervisor,
+            run_log=run_log,
+            document_log=RedisEventReader(redis, DOCUMENT_EVENTS, tail),
+            tail=tail,
             search=search,
         )
 
@@ -103,7 +125,12 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_dependencies() as gateway:
-            app.state.gateway = gateway
+
+            async def stop_streams() -> None:
+                gateway.tail.stop_following()
+                await gateway.runs.shut_down()
+
+            app.state.gateway, app.state.stop_streams = gateway, stop_streams
             yield
 
     app = FastAPI(
@@ -124,12 +151,12 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
             CORSMiddleware,
             allow_origins=sorted(settings.known_origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            allow_headers=["Content-Type", "Last-Event-ID", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "X-Run-Id", "Retry-After"],
         )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
-    for module in (documents, questions, health, page):
+    for module in (documents, questions, runs, health, page):
         app.include_router(module.router)
     app.mount("/static", page.make_static_files())
     return app
@@ -146,12 +173,6 @@ def serve(
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-            await super().startup(sockets)  # type: ignore[arg-type]
-            if self.started and on_listening is not None:
-                on_listening(url)
-
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -161,7 +182,11 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    server = Server(config)
+    server = GatewayServer(
+        config,
+        on_started=lambda: on_listening(url) if on_listening is not None else None,
+        on_stopping=lambda: app.state.stop_streams(),
+    )
 
     def stop(*_: object) -> None:
         server.should_exit = True

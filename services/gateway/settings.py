@@ -64,6 +64,20 @@ class GatewaySettings(SharedSettings):
         default=10, gt=0, description="PAGEWIRE_SHUTDOWN_GRACE_S: seconds that open requests have when the server stops"
     )
 
+    run_deadline_s: float = Field(
+        default=300,
+        gt=0,
+        description="PAGEWIRE_RUN_DEADLINE_S: seconds that an answer may take in all; some models never end",
+    )
+    max_answer_characters: int = Field(
+        default=200_000,
+        gt=0,
+        description=(
+            "PAGEWIRE_MAX_ANSWER_CHARACTERS: length at which an answer is cut off; ten times what"
+            " PAGEWIRE_LLM_MAX_OUTPUT_TOKENS allows, for providers that do not keep to that"
+        ),
+    )
+
     llm_provider: str | None = Field(
         default=None,
         description=(

@@ -11,15 +11,17 @@ NOT_FOUND_ANSWER = "I couldn't find that in the documents."
 """What every provider says when the passages do not hold the answer."""
 
 
-FinishReason = Literal["stop", "length", "filtered", "other"]
-"""How an answer ended: by itself; at the limit of output tokens; by the provider's filter; in another way."""
+FinishReason = Literal["stop", "length", "filtered", "stopped", "other"]
+"""How an answer ended: by itself; at the limit of output tokens; by the provider's filter; by a request to stop; in
+another way."""
 
 _ToldFinishReason = Annotated[
     FinishReason,
     Field(
         description=(
             "`stop`: the answer is complete; `length`: cut off at the limit of output tokens; `filtered`: cut off by"
-            " the provider's filter; `other`: ended for another reason, perhaps before it was complete"
+            " the provider's filter; `stopped`: cut off by DELETE /runs/{run_id}; `other`: ended for another reason,"
+            " perhaps before it was complete"
         )
     ),
 ]
@@ -49,8 +51,17 @@ class QueryRequest(BaseModel):
         default=5, ge=1, le=MAX_TOP_K, description="how many passages the answer may rest on"
     )
     document_ids: list[DocumentId] | None = Field(default=None, max_length=1000, description="search only these")
-    include: list[Literal["passages"]] = Field(
-        default_factory=list, description="`passages`: send the passages before the first token"
+    include: list[Literal["run", "passages"]] = Field(
+        default_factory=list,
+        max_length=16,
+        description="`passages`: send the passages before the first token; `run`: send the run's id before all else",
+    )
+    on_disconnect: Literal["cancel", "continue"] = Field(
+        default="cancel",
+        description=(
+            "what becomes of the answer when the client leaves: `cancel` ends it; `continue` lets it go on, to be read"
+            " with GET /runs/{run_id}/events until ten minutes after its end"
+        ),
     )
     provider: str | None = Field(
         default=None, max_length=64, description="one of the configured providers; null: the default"
@@ -83,9 +94,9 @@ class Usage(BaseModel):
 
 
 class QueryTimings(BaseModel):
-    """Milliseconds from the arrival of the question; `rerank` is null when reranking is off."""
+    """Milliseconds from the arrival of the question; null for what has not happened (reranking is off, a stop came)."""
 
-    retrieval: float
+    retrieval: float | None
     rerank: float | None
     first_token: float | None
     total: float
@@ -100,6 +111,13 @@ class QueryResponse(BaseModel):
     run_id: str
     usage: Usage
     timings_ms: QueryTimings
+
+
+class RunStartedEvent(BaseModel):
+    """`event: run`, before all others, when asked for."""
+
+    run_id: str
+    resumable: bool = Field(description="whether GET /runs/{run_id}/events can go on where this stream breaks off")
 
 
 class TokenEvent(BaseModel):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
@@ -14,23 +14,18 @@ from services.gateway.ports import Completion, LanguageModel, PassageSearch, Tex
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
     NOT_FOUND_ANSWER,
-    PassagesEvent,
+    FinishReason,
     QueryRequest,
-    QueryResponse,
     QueryTimings,
     Source,
-    SourcesEvent,
-    TokenEvent,
     Usage,
 )
+from shared.contracts.runs import Delta, Finished, PassagesFound
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
-from shared.identifiers import make_run_id
 from shared.registry.registry import DocumentRegistry
 
 log = structlog.get_logger(__name__)
-
-AnswerEvent = PassagesEvent | TokenEvent | SourcesEvent
 
 
 @dataclass(frozen=True)
@@ -43,24 +38,8 @@ class AnswerDependencies:
     default_provider: str
 
 
-@dataclass
-class Run:
-    """One question on its way to its answer."""
-
-    tenant: str
-    request: QueryRequest
-    model: LanguageModel
-    run_id: str = field(default_factory=make_run_id)
-    started: float = field(default_factory=time.perf_counter)
-    first_token_ms: float | None = None
-
-    def elapsed_ms(self) -> float:
-        """Milliseconds since the question arrived."""
-        return round((time.perf_counter() - self.started) * 1000, 2)
-
-
-async def begin_run(tenant: str, request: QueryRequest, deps: AnswerDependencies) -> Run:
-    """Checks what can be checked before an answer begins, so that it fails with a status and not in a stream.
+async def prepare_answer(tenant: str, request: QueryRequest, deps: AnswerDependencies) -> "Answer":
+    """Check what can be checked before a run begins, so that it fails with a status and not in a stream.
 
     Raises UnprocessableRequest (nothing to see in the question, unknown provider), NotFound (unknown document),
     NotReady (not searchable yet) and InvalidRequest (nothing was uploaded).
@@ -77,14 +56,14 @@ async def begin_run(tenant: str, request: QueryRequest, deps: AnswerDependencies
         raise UnprocessableRequest(message, code="unknown_provider", details={"providers": names})
     if request.document_ids is not None:
         await _check_documents(tenant, request.document_ids, deps.registry)
-        return Run(tenant, request, model)
+        return Answer(tenant, request, model, deps.search)
     total, ready = await deps.registry.count(tenant)
     if total == 0:
         raise InvalidRequest("There is no document yet. Upload a PDF with POST /documents first.", code="no_documents")
     if ready == 0:
         message = "No document is ready yet. GET /documents shows how far they are."
         raise NotReady(message, code="documents_not_ready", retry_after=2)
-    return Run(tenant, request, model)
+    return Answer(tenant, request, model, deps.search)
 
 
 async def _check_documents(tenant: str, document_ids: Sequence[str], registry: DocumentRegistry) -> None:
@@ -101,111 +80,112 @@ async def _check_documents(tenant: str, document_ids: Sequence[str], registry: D
             raise NotReady(message, code="document_not_ready", retry_after=2)
 
 
-async def answer_whole(run: Run, deps: AnswerDependencies) -> QueryResponse:
-    """The answer in one piece."""
-    found = await _find_passages(run, deps)
-    citations = CitationFilter(len(found.passages))
-    completion = Completion(finish_reason="stop")
-    text = NOT_FOUND_ANSWER
-    if found.passages:
-        generation = await run.model.generate(build_prompt(run.request.question, found.passages))
-        text, completion = generation.text, generation.completion
-    answer = (citations.feed(text) + citations.finish()).strip()
-    if not answer:
-        raise _make_empty_error(run, completion)
-    end = _make_end(run, found, citations, completion)
-    return QueryResponse(
-        answer=answer,
-        finish_reason=end.finish_reason,
-        sources=end.sources,
-        run_id=run.run_id,
-        usage=end.usage,
-        timings_ms=end.timings_ms,
-    )
+class Answer:
+    """One question on its way to its answer.
 
-
-async def stream_answer(run: Run, deps: AnswerDependencies) -> AsyncGenerator[AnswerEvent, None]:
-    """The answer as it comes; the last event is SourcesEvent. Raises PagewireError instead of it when it cannot end.
-
-    Closing this generator closes the connection to the provider.
+    Parameters:
+        model: what answers, where there are passages to answer from.
     """
-    found = await _find_passages(run, deps)
-    if "passages" in run.request.include:
-        yield PassagesEvent(passages=_make_sources(found.passages, set()))
-    citations = CitationFilter(len(found.passages))
-    completion = Completion(finish_reason="stop")
-    if not found.passages:
-        run.first_token_ms = run.elapsed_ms()
-        yield TokenEvent(token=NOT_FOUND_ANSWER)
-    else:
-        prompt = build_prompt(run.request.question, found.passages)
+
+    def __init__(self, tenant: str, request: QueryRequest, model: LanguageModel, search: PassageSearch) -> None:
+        self.request = request
+        self._tenant = tenant
+        self._model = model
+        self._search = search
+        self._started = time.perf_counter()
+        self._first_token_ms: float | None = None
+        self._found: SearchResponse | None = None
+        self._citations = CitationFilter(0)
+        self._completion = Completion(finish_reason="stop")
+
+    async def produce(self) -> AsyncGenerator[PassagesFound | Delta | Finished, None]:
+        """Yield the events of the run, the last of which is Finished. Raise PagewireError when it cannot come.
+
+        Closing this generator closes the connection to the provider.
+        """
+        found = self._found = await self._find_passages()
+        yield PassagesFound(passages=_make_sources(found.passages, set()))
+        self._citations = CitationFilter(len(found.passages))
+        if not found.passages:
+            self._note_first_token()
+            yield Delta(NOT_FOUND_ANSWER)
+            yield self.finish()
+            return
         empty = True
-        async with aclosing(run.model.stream(prompt)) as pieces:
+        async with aclosing(self._model.stream(build_prompt(self.request.question, found.passages))) as pieces:
             async for piece in pieces:
                 match piece:
                     case TextDelta(text=text):
-                        run.first_token_ms = run.first_token_ms or run.elapsed_ms()
-                        if checked := citations.feed(text):
+                        self._note_first_token()
+                        if checked := self._citations.feed(text):
                             empty = empty and not checked.strip()
-                            yield TokenEvent(token=checked)
+                            yield Delta(checked)
                     case Completion():
-                        completion = piece
+                        self._completion = piece
                     case _:
                         assert_never(piece)
-        if rest := citations.finish():
+        if rest := self._citations.finish():
             empty = empty and not rest.strip()
-            yield TokenEvent(token=rest)
+            yield Delta(rest)
         if empty:
-            raise _make_empty_error(run, completion)
-    yield _make_end(run, found, citations, completion)
+            raise self._make_empty_error()
+        yield self.finish()
 
+    def finish(self, finish_reason: FinishReason | None = None) -> Finished:
+        """Return the end of the run: sources, usage and timings up to now.
 
-async def _find_passages(run: Run, deps: AnswerDependencies) -> SearchResponse:
-    request = run.request
-    search = SearchRequest(
-        tenant=run.tenant,
-        query=request.question,
-        top_k=request.top_k,
-        filter=SearchFilter(document_ids=request.document_ids),
-    )
-    return await deps.search.search(search)
+        Parameters:
+            finish_reason: why it ends here; None: as the model said.
+        """
+        usage = Usage(
+            provider=self._model.provider,
+            model=self._model.model,
+            input_tokens=self._completion.input_tokens,
+            output_tokens=self._completion.output_tokens,
+        )
+        found = self._found
+        timings = QueryTimings(
+            retrieval=found.timings_ms.total if found else None,
+            rerank=found.timings_ms.rerank if found else None,
+            first_token=self._first_token_ms,
+            total=self._elapsed_ms(),
+        )
+        finish = finish_reason or self._completion.finish_reason
+        log.info("question_answered", provider=usage.provider, total_ms=timings.total, finish_reason=finish)
+        sources = _make_sources(found.passages if found else (), self._citations.cited)
+        return Finished(sources=sources, finish_reason=finish, usage=usage, timings_ms=timings)
 
+    async def _find_passages(self) -> SearchResponse:
+        search = SearchRequest(
+            tenant=self._tenant,
+            query=self.request.question,
+            top_k=self.request.top_k,
+            filter=SearchFilter(document_ids=self.request.document_ids),
+        )
+        return await self._search.search(search)
 
-def _make_empty_error(run: Run, completion: Completion) -> LanguageModelError:
-    """For an answer without any text, which must not pass for one."""
-    whose = f"The language model ({run.model.provider})"
-    match completion.finish_reason:
-        case "length":
-            # Models that think can spend all of it on thinking.
-            message = (
-                f"{whose} used up its output tokens before it wrote anything; raise PAGEWIRE_LLM_MAX_OUTPUT_TOKENS."
-            )
-        case "filtered":
-            message = f"{whose} refuses to answer this; ask in another way."
-        case _:
-            message = f"{whose} wrote nothing; ask again."
-    return LanguageModelError(message, code="llm_empty", details={"provider": run.model.provider})
+    def _note_first_token(self) -> None:
+        if self._first_token_ms is None:
+            self._first_token_ms = self._elapsed_ms()
 
+    def _elapsed_ms(self) -> float:
+        """Return milliseconds since the question arrived."""
+        return round((time.perf_counter() - self._started) * 1000, 2)
 
-def _make_end(run: Run, found: SearchResponse, citations: CitationFilter, completion: Completion) -> SourcesEvent:
-    usage = Usage(
-        provider=run.model.provider,
-        model=run.model.model,
-        input_tokens=completion.input_tokens,
-        output_tokens=completion.output_tokens,
-    )
-    timings = QueryTimings(
-        retrieval=found.timings_ms.total,
-        rerank=found.timings_ms.rerank,
-        first_token=run.first_token_ms,
-        total=run.elapsed_ms(),
-    )
-    sources = _make_sources(found.passages, citations.cited)
-    finish = completion.finish_reason
-    log.info(
-        "question_answered", run_id=run.run_id, provider=usage.provider, total_ms=timings.total, finish_reason=finish
-    )
-    return SourcesEvent(sources=sources, run_id=run.run_id, finish_reason=finish, usage=usage, timings_ms=timings)
+    def _make_empty_error(self) -> LanguageModelError:
+        """Return the error for an answer without any text, which must not pass for one."""
+        whose = f"The language model ({self._model.provider})"
+        match self._completion.finish_reason:
+            case "length":
+                # Models that think can spend all of it on thinking.
+                message = (
+                    f"{whose} used up its output tokens before it wrote anything; raise PAGEWIRE_LLM_MAX_OUTPUT_TOKENS."
+                )
+            case "filtered":
+                message = f"{whose} refuses to answer this; ask in another way."
+            case _:
+                message = f"{whose} wrote nothing; ask again."
+        return LanguageModelError(message, code="llm_empty", details={"provider": self._model.provider})
 
 
 def _make_sources(passages: Sequence[Passage], cited: set[int]) -> list[Source]:

@@ -9,7 +9,13 @@ from fastapi import Depends, Request
 from services.gateway.answers.answer_question import AnswerDependencies
 from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.ports import PassageSearch
+from services.gateway.runs.supervisor import RunSupervisor
 from services.gateway.settings import GatewaySettings
+from shared.contracts.document_events import DocumentEvent
+from shared.contracts.runs import RunEvent
+from shared.event_log.port import EventLog
+from shared.event_log.redis_reader import RedisEventReader
+from shared.event_log.tail import StreamTail
 
 DEFAULT_TENANT = "default"
 """Everybody, as long as there are no API keys; the server then listens on loopback only."""
@@ -17,12 +23,23 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True)
 class GatewayDependencies:
-    """All parts of the gateway; `spool` is the folder in which uploads arrive."""
+    """All parts of the gateway.
+
+    Attributes:
+        spool: the folder in which uploads arrive.
+        run_log: where runs are that outlive their client.
+        document_log: the progress of documents, written by the workers.
+        tail: what follows those that are written elsewhere.
+    """
 
     settings: GatewaySettings
     spool: Path
     documents: DocumentDependencies
     answers: AnswerDependencies
+    runs: RunSupervisor
+    run_log: EventLog[RunEvent]
+    document_log: RedisEventReader[DocumentEvent]
+    tail: StreamTail
     search: PassageSearch
 
 

@@ -6,15 +6,20 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from sse_starlette.sse import EventSourceResponse
 
 from services.gateway.api.dependencies import Gateway, Tenant
+from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
 from services.gateway.api.multipart_file import receive_file
+from services.gateway.api.while_connected import run_while_connected
 from services.gateway.documents.accept_document import (
     accept_document,
     count_indexed,
     delete_document,
-    wait_until_final,
 )
+from services.gateway.documents.follow_document import follow_document, wait_until_final
+from services.gateway.runs.dialects import native
+from shared.contracts.document_events import DocumentProgress
 from shared.contracts.documents import DocumentList, DocumentRecord, UploadAccepted
 from shared.disk import check_free_space, telling_full_disk
 
@@ -35,6 +40,18 @@ _FORM: dict[str, Any] = {
     }
 }
 """For OpenAPI only: the body is read by our own parser, which streams it to disk."""
+
+
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": (
+            "Server-Sent Events: `progress`, any number of times, then `ready` or `failed`; data are JSON objects with "
+            + ", ".join(f"`{name}`" for name in DocumentProgress.model_fields)
+        ),
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "Nothing more will come: the document is ready or has failed, and that has arrived."},
+}
 
 
 @router.post("/documents", status_code=202, openapi_extra=_FORM, response_model_exclude_none=True)
@@ -58,7 +75,9 @@ async def upload(
             await asyncio.to_thread(spool.cleanup)
     if wait > 0:
         seconds = min(wait, settings.max_upload_wait_s)
-        record = await wait_until_final(tenant, record.document_id, seconds, gateway.documents.registry)
+        registry, events = gateway.documents.registry, gateway.document_log
+        waiting = wait_until_final(tenant, record.document_id, seconds, registry, events)
+        record = await run_while_connected(request, waiting)
     pages, chunks = count_indexed(record) if wait > 0 else (None, None)
     return UploadAccepted(
         document_id=record.document_id,
@@ -87,6 +106,18 @@ async def list_documents(
 async def get_document(document_id: str, gateway: Gateway, tenant: Tenant) -> DocumentRecord:
     """One document: its status, progress, warnings and, if it failed, why."""
     return await gateway.documents.registry.get(tenant, document_id)
+
+
+@router.get("/documents/{document_id}/events", response_class=EventSourceResponse, responses=_EVENTS)
+async def read_progress(
+    document_id: str, gateway: Gateway, tenant: Tenant, last_event_id: LastEventId = None
+) -> Response:
+    """Tells how far a document is, as it gets further, until it is ready or has failed."""
+    registry, events = gateway.documents.registry, gateway.document_log
+    batches = await follow_document(tenant, document_id, last_event_id or 0, registry, events)
+    if batches is None:
+        return Response(status_code=204)
+    return LogResponse(encode_log(batches, native.encode_progress, lambda event: event.is_final), gateway.settings)
 
 
 @router.delete("/documents/{document_id}", status_code=204)

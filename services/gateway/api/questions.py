@@ -1,29 +1,35 @@
 """Routes of questions."""
 
-import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sse_starlette.sse import EventSourceResponse
-from starlette.requests import ClientDisconnect
 
-from services.gateway.answers.answer_question import answer_whole, begin_run, stream_answer
-from services.gateway.api.dependencies import Gateway, Tenant
-from services.gateway.api.event_stream import make_event_response
+from services.gateway.answers.answer_question import prepare_answer
+from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
+from services.gateway.api.event_stream import LogResponse, encode_log
+from services.gateway.api.while_connected import run_while_connected
+from services.gateway.runs.collect import collect_answer
+from services.gateway.runs.dialects import native
+from services.gateway.runs.supervisor import Run
 from shared.contracts.questions import (
     ErrorEvent,
     PassagesEvent,
     QueryRequest,
     QueryResponse,
+    RunStartedEvent,
     SourcesEvent,
     StreamError,
     TokenEvent,
 )
-from shared.tasks import end_tasks, run_to_end
+from shared.contracts.runs import Failed, ends_run
+from shared.error_handlers import make_error_response
 
 router = APIRouter(tags=["questions"])
+
+RUN_ID_HEADER = "X-Run-Id"
 
 
 def _list_keys(model: type[BaseModel]) -> str:
@@ -31,8 +37,9 @@ def _list_keys(model: type[BaseModel]) -> str:
 
 
 # OpenAPI has no way to describe the events of a stream, so this is for people.
-_EVENTS = f"""Server-Sent Events, whose data are JSON objects:
+_EVENTS = f"""Server-Sent Events, whose data are JSON objects and whose ids are their numbers in the run:
 
+- `run`, if asked for: {_list_keys(RunStartedEvent)}
 - `passages`, if asked for: {_list_keys(PassagesEvent)}
 - `token`, any number of times: {_list_keys(TokenEvent)}
 - then exactly one of `sources`: {_list_keys(SourcesEvent)}
@@ -40,41 +47,47 @@ _EVENTS = f"""Server-Sent Events, whose data are JSON objects:
 
 Comments (`: ping`) keep a silent stream open."""
 
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": _EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": _EVENTS,
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
+    }
 }
 
 
-@router.post("/query")
-async def query(request: Request, body: QueryRequest, gateway: Gateway, tenant: Tenant) -> QueryResponse:
+@router.post("/query", response_model=QueryResponse)
+async def query(request: Request, body: QueryRequest, gateway: Gateway, tenant: Tenant) -> Response:
     """Answers a question from the documents, with the sources that the answer rests on."""
-    run = await begin_run(tenant, body, gateway.answers)
-    return await _answer_while_connected(request, answer_whole(run, gateway.answers))
-
-
-async def _answer_while_connected(request: Request, work: Coroutine[Any, Any, QueryResponse]) -> QueryResponse:
-    """The work's result; a client that leaves ends it, and with it the call to the provider."""
-    answer = asyncio.create_task(work)
-    departure = asyncio.create_task(_wait_for_departure(request))
+    run = await _start_run(body, gateway, tenant)
     try:
-        await asyncio.wait({answer, departure}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        raise ClientDisconnect
+        end = await run_while_connected(request, collect_answer(run))
     finally:
-        await run_to_end(end_tasks(answer, departure))
+        await gateway.runs.leave(run)
+    if isinstance(end, Failed):
+        response = make_error_response(
+            request, end.status, end.error.code, end.error.message, end.details, retry_after=end.error.retry_after
+        )
+    else:
+        response = JSONResponse(end.model_dump(mode="json"))
+    response.headers[RUN_ID_HEADER] = run.run_id
+    return response
 
 
-async def _wait_for_departure(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-@router.post("/query/stream", response_class=EventSourceResponse, responses=_STREAM)
-async def query_stream(body: QueryRequest, gateway: Gateway, tenant: Tenant) -> EventSourceResponse:
+@router.post("/query/stream", response_class=EventSourceResponse, responses=STREAM_RESPONSES)
+async def query_stream(body: QueryRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
     """Answers a question token by token and ends with the sources."""
-    run = await begin_run(tenant, body, gateway.answers)
-    settings = gateway.settings
-    return make_event_response(
-        stream_answer(run, gateway.answers), heartbeat_s=settings.heartbeat_s, send_timeout_s=settings.send_timeout_s
+    run = await _start_run(body, gateway, tenant)
+    return LogResponse(
+        encode_log(
+            run.log.read(run.stream), lambda batch: native.encode_batch(batch, run.run_id, body.include), ends_run
+        ),
+        gateway.settings,
+        headers={RUN_ID_HEADER: run.run_id},
+        on_end=lambda: gateway.runs.leave(run),
     )
+
+
+async def _start_run(body: QueryRequest, gateway: GatewayDependencies, tenant: str) -> Run:
+    answer = await prepare_answer(tenant, body, gateway.answers)
+    return await gateway.runs.start(tenant, answer, ends_with_client=body.on_disconnect == "cancel")

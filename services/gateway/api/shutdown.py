@@ -5,12 +5,8 @@ import asyncio
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.runs.supervisor import make_shutdown_error
 from shared.error_handlers import answer_pagewire_error
-from shared.errors import DependencyUnavailable
-
-SHUTDOWN_CODE = "server_shutdown"
-SHUTDOWN_RETRY_AFTER_S = 5
-SHUTDOWN_MESSAGE = "The server is restarting; ask again."
 
 
 class ShutdownMiddleware:
@@ -34,6 +30,5 @@ class ShutdownMiddleware:
             # Only uvicorn cancels requests, when the grace period is over. The request's task ends here.
             if scope["type"] != "http" or started:
                 raise
-            error = DependencyUnavailable(SHUTDOWN_MESSAGE, code=SHUTDOWN_CODE, retry_after=SHUTDOWN_RETRY_AFTER_S)
-            response = await answer_pagewire_error(Request(scope), error)
+            response = await answer_pagewire_error(Request(scope), make_shutdown_error())
             await response(scope, receive, send)

@@ -1,7 +1,5 @@
 """Takes an upload: from the moment that its answer leaves, the document is never lost."""
 
-import asyncio
-import time
 from dataclasses import dataclass
 
 import structlog
@@ -17,9 +15,6 @@ from shared.queue import INGEST, PURGE, enqueue
 from shared.registry.registry import DocumentRegistry, NewDocument
 
 log = structlog.get_logger(__name__)
-
-POLL_S = 0.1
-"""How often a waiting upload looks at its record."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +77,6 @@ async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDepen
         await enqueue(deps.queue, function, job)
     except DependencyUnavailable:
         log.warning("enqueue_left_to_reconciler", document_id=job.document_id, function=function)
-
-
-async def wait_until_final(tenant: str, document_id: str, seconds: float, registry: DocumentRegistry) -> DocumentRecord:
-    """The record as soon as it is ready or failed, or as it is when the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        record = await registry.get(tenant, document_id)
-        if record.status.final or time.monotonic() >= deadline:
-            return record
-        await asyncio.sleep(POLL_S)
 
 
 async def delete_document(tenant: str, document_id: str, deps: DocumentDependencies) -> None:

@@ -1,0 +1,63 @@
+"""Follows a document on its way to `ready` or `failed`."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from shared.contracts.document_events import DocumentEvent, describe_record
+from shared.contracts.documents import DocumentRecord
+from shared.event_log.port import EventBatch, EventReader, StreamId
+from shared.registry.registry import DocumentRegistry
+from shared.tasks import end_tasks, run_to_end
+
+
+async def follow_document(
+    tenant: str, document_id: str, after: int, registry: DocumentRegistry, events: EventReader[DocumentEvent]
+) -> AsyncGenerator[EventBatch[DocumentEvent], None] | None:
+    """Return the document's events with numbers above `after`; None when there will be none.
+
+    A document that ended long ago has no stream any more: its record says the last event. Raise NotFound for an
+    unknown document.
+    """
+    record, last = await registry.get_with_event_number(tenant, document_id)
+    stream = name_document(tenant, document_id)
+    if record.status.final:
+        if 0 < last <= after:
+            return None
+        if await events.find(stream) is None:
+            return _repeat(EventBatch(max(last, 1), [describe_record(record)]))
+    return events.read(stream, after=after)
+
+
+async def wait_until_final(
+    tenant: str,
+    document_id: str,
+    seconds: float,
+    registry: DocumentRegistry,
+    events: EventReader[DocumentEvent],
+) -> DocumentRecord:
+    """Return the record as soon as it is ready or failed, or as it is when the time is over."""
+    record = await registry.get(tenant, document_id)
+    if record.status.final:
+        return record
+    following = asyncio.create_task(_read_to_end(events.read(name_document(tenant, document_id))))
+    try:
+        await asyncio.wait({following}, timeout=seconds)
+    finally:
+        await run_to_end(end_tasks(following))
+    return await registry.get(tenant, document_id)
+
+
+def name_document(tenant: str, document_id: str) -> StreamId:
+    """Return the name of a document's stream."""
+    return StreamId(tenant, "document", document_id)
+
+
+async def _read_to_end(batches: AsyncGenerator[EventBatch[DocumentEvent], None]) -> None:
+    async with aclosing(batches):
+        async for _ in batches:
+            pass
+
+
+async def _repeat(batch: EventBatch[DocumentEvent]) -> AsyncGenerator[EventBatch[DocumentEvent], None]:
+    yield batch

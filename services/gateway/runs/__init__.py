@@ -1,0 +1,1 @@
+"""Runs: who owns the task that answers a question, and how its events become bytes."""

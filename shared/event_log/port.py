@@ -1,0 +1,104 @@
+"""The port of the event log, and the values that cross it.
+
+A stream is a run or a document's ingest. Its writer numbers the events from 1; the number is what a client names in
+`Last-Event-ID`. Exactly one terminal event ends a stream, and nothing comes after it.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True)
+class StreamId:
+    """Name a stream: `kind` is `run` or `document`. Another tenant's stream has another name, so it is not there."""
+
+    tenant: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch(Generic[E]):
+    """Events with consecutive numbers, the first of which is `first`; never empty.
+
+    A batch is what can be sent in one piece: under load the events of many tokens are.
+    """
+
+    first: int
+    events: Sequence[E]
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last event."""
+        return self.first + len(self.events) - 1
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """How far a stream is: the number of its last event (0: none yet), and whether that is the terminal one."""
+
+    last: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class EventCodec(Generic[E]):
+    """How a log that leaves the process writes events: as a name and a JSON value."""
+
+    encode: Callable[[E], tuple[str, Any]]
+    decode: Callable[[str, Any], E]
+    is_terminal: Callable[[E], bool]
+
+
+class EventReader(Protocol[E]):
+    """Read streams."""
+
+    async def find(self, stream: StreamId) -> StreamState | None:
+        """Return how far a stream is; None for one that is unknown or was forgotten."""
+        ...
+
+    def read(self, stream: StreamId, *, after: int = 0) -> AsyncGenerator[EventBatch[E], None]:
+        """Yield the events with numbers above `after` as they come; return after the terminal one.
+
+        Return without a terminal event when the log is closed meanwhile: then the rest can be read elsewhere.
+        """
+        ...
+
+
+class EventLog(EventReader[E], Protocol[E]):
+    """Keep streams of events, each with one writer and any number of readers."""
+
+    async def begin(self, stream: StreamId) -> bool:
+        """Open a stream for writing; return whether it can be read elsewhere and later."""
+        ...
+
+    async def append(self, stream: StreamId, event: E) -> None:
+        """Add an event that is not the last. Wait while a reader that must not be overtaken is behind."""
+        ...
+
+    def end(self, stream: StreamId, event: E) -> None:
+        """Add the terminal event. Do nothing when the stream has ended or is unknown."""
+        ...
+
+    def discard(self, stream: StreamId) -> None:
+        """Forget a stream that nobody will read again."""
+        ...
+
+
+class SharedEventLog(EventLog[E], Protocol[E]):
+    """A log that all replicas share.
+
+    Attributes:
+        on_stop: called with a stream written here whose end somebody has asked for, perhaps in another process.
+        on_lost: called with a stream written here that others have ended, because this process was silent too long.
+    """
+
+    on_stop: Callable[[StreamId], None]
+    on_lost: Callable[[StreamId], None]
+
+    async def request_stop(self, stream: StreamId) -> None:
+        """Ask the process that writes a stream to end it."""
+        ...

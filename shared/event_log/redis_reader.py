@@ -1,0 +1,105 @@
+"""Reads event streams from Redis, wherever they are written."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Any, Final, Generic, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.errors import DependencyUnavailable
+from shared.event_log import scripts
+from shared.event_log.port import E, EventBatch, EventCodec, StreamId, StreamState
+from shared.event_log.stream_keys import load_batch, make_stream_keys
+from shared.event_log.tail import StreamTail
+
+READS_AT_ONCE: Final = 16
+"""Commands of readers at once: each takes a connection, and many readers wake together."""
+READ_ENTRIES: Final = 500
+"""Entries per command."""
+CHECK_S: Final = 1.0
+"""How often the reader of a silent run asks whether its writer lives."""
+
+
+class RedisEventReader(Generic[E]):
+    """Find and follow streams. Raise DependencyUnavailable when Redis does not answer.
+
+    Parameters:
+        tail: tells when a stream has grown; shared by all readers of the process.
+        lost: the terminal event for a stream whose writer has died. None: its writers take over from each other (the
+            ingest of documents), and nobody is ever taken for dead.
+        kept_ms: how long a stream that was ended that way can still be read.
+    """
+
+    def __init__(
+        self, redis: Redis, codec: EventCodec[E], tail: StreamTail, *, lost: E | None = None, kept_ms: int = 0
+    ) -> None:
+        self._redis = redis
+        self._codec = codec
+        self._tail = tail
+        self._lost = codec.encode(lost) if lost is not None else None
+        self._kept_ms = kept_ms
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def find(self, stream: StreamId) -> StreamState | None:
+        """Return how far a stream is; None when there is none, or none any more."""
+        keys = make_stream_keys(stream)
+        newest = await self._call(self._redis.xrevrange(keys.events, count=1))
+        batch = load_batch(newest, self._codec, after=0)
+        if batch is not None:
+            return StreamState(batch.last, self._codec.is_terminal(batch.events[-1]))
+        begun = await self._call(self._redis.exists(keys.alive))  # its first events are on their way
+        return StreamState(0, ended=False) if begun else None
+
+    async def read(self, stream: StreamId, *, after: int = 0) -> AsyncGenerator[EventBatch[E], None]:
+        """Yield events as they come; return after the terminal one, or when the tail is closed."""
+        keys = make_stream_keys(stream)
+        seen = f"{after}-0"  # an entry that begins at or before `after` and ends behind it has a greater id
+        with self._tail.follow(keys.events, seen) as grown:
+            while not self._tail.closed:
+                grown.clear()
+                entries = await self._call(self._redis.xrange(keys.events, f"({seen}", "+", READ_ENTRIES))
+                if entries:
+                    seen = entries[-1][0]
+                    if (batch := load_batch(entries, self._codec, after=after)) is not None:
+                        after = batch.last
+                        yield batch
+                        if self._codec.is_terminal(batch.events[-1]):
+                            return
+                elif not await _wait(grown, CHECK_S) and self._lost is not None:
+                    await self._end_if_lost(stream)
+
+    async def request_stop(self, stream: StreamId, kept_ms: int) -> None:
+        """Ask the writer of a stream to end it; do nothing when it has ended or was never there."""
+        keys = make_stream_keys(stream)
+        await self._call(self._redis.eval(scripts.STOP, 2, keys.events, keys.stop, str(kept_ms)))
+
+    async def _end_if_lost(self, stream: StreamId) -> None:
+        """End a stream whose writer shows no life any more."""
+        keys = make_stream_keys(stream)
+        if self._lost is None or await self._call(self._redis.exists(keys.alive)):
+            return
+        name, data = self._lost
+        ended = self._redis.eval(
+            scripts.END_LOST, 2, keys.events, keys.alive, name, json.dumps(data), str(self._kept_ms)
+        )
+        await self._call(ended)
+
+    async def _call(self, command: Any) -> Any:
+        async with self._reading:
+            try:
+                return await cast("Awaitable[Any]", command)
+            except (RedisError, OSError) as error:
+                message = "The events cannot be read now; try again in a few seconds."
+                raise DependencyUnavailable(message, retry_after=5) from error
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Return whether the event came in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,245 @@
+"""A run has exactly one terminal event, whatever happens and whenever; its task ends with what it belongs to."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+import pytest
+
+from services.gateway.runs.collect import collect_answer
+from services.gateway.runs.supervisor import Run, RunSupervisor
+from shared.contracts.questions import FinishReason, QueryResponse, QueryTimings, Usage
+from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
+from shared.errors import LanguageModelBusy, LanguageModelTimeout
+from shared.event_log.memory_log import MemoryEventLog
+from shared.event_log.port import StreamId
+
+Produced = PassagesFound | Delta | Finished
+
+
+class PlayedAnswer:
+    """Yields these texts, then ends well, raises, or stalls."""
+
+    def __init__(self, texts: Sequence[str] = (), *, error: Exception | None = None, stalls: bool = False) -> None:
+        self._texts = texts
+        self._error = error
+        self._stalls = stalls
+        self.stalled = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def produce(self) -> AsyncGenerator[Produced, None]:
+        try:
+            for text in self._texts:
+                yield Delta(text)
+            if self._error is not None:
+                raise self._error
+            if self._stalls:
+                self.stalled.set()
+                await asyncio.Event().wait()
+            yield self.finish()
+        finally:
+            self.closed.set()
+
+    def finish(self, finish_reason: FinishReason | None = None) -> Finished:
+        timings = QueryTimings(retrieval=1, rerank=None, first_token=1, total=1)
+        usage = Usage(provider="p", model="m")
+        return Finished(sources=[], finish_reason=finish_reason or "stop", usage=usage, timings_ms=timings)
+
+
+class SharedMemoryLog(MemoryEventLog[RunEvent]):
+    """A log that keeps runs whose client has left, as the one on Redis does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_stop: Callable[[StreamId], None] = print
+        self.on_lost: Callable[[StreamId], None] = print
+        self.asked_to_stop: list[StreamId] = []
+
+    def discard(self, stream: StreamId) -> None:
+        pass
+
+    async def request_stop(self, stream: StreamId) -> None:
+        self.asked_to_stop.append(stream)
+
+
+@pytest.fixture
+def durable() -> SharedMemoryLog:
+    return SharedMemoryLog()
+
+
+@pytest.fixture
+def supervisor(durable: SharedMemoryLog) -> RunSupervisor:
+    return RunSupervisor(MemoryEventLog(), durable, deadline_s=60, max_characters=1000)
+
+
+async def start(supervisor: RunSupervisor, answer: PlayedAnswer, *, ends_with_client: bool = True) -> Run:
+    return await supervisor.start("default", answer, ends_with_client=ends_with_client)
+
+
+async def read(run: Run) -> list[RunEvent]:
+    """All events of a run."""
+    async with aclosing(run.log.read(run.stream)) as batches:
+        return [event async for batch in batches for event in batch.events]
+
+
+def get_error(events: list[RunEvent]) -> tuple[str, bool]:
+    """Code and `partial` of the last event, which must be the only terminal one."""
+    assert [event for event in events[:-1] if isinstance(event, Finished | Failed)] == []
+    assert isinstance(events[-1], Failed)
+    return events[-1].error.code, events[-1].error.partial
+
+
+async def test_a_run_is_started_deltas_finished(supervisor: RunSupervisor) -> None:
+    """And nothing of it is left when its client has everything."""
+    run = await start(supervisor, PlayedAnswer(["a", "b"]))
+    events = await read(run)
+    await supervisor.leave(run)
+
+    started = Started(run_id=run.run_id, resumable=False)
+    assert events == [started, Delta("a"), Delta("b"), PlayedAnswer().finish()]
+    assert supervisor.count == 0
+    assert await run.log.find(run.stream) is None
+
+
+@pytest.mark.parametrize("texts", [[], ["a", "b"]])
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [(LanguageModelTimeout("slow"), "llm_timeout", 504), (ZeroDivisionError("secret"), "internal_error", 500)],
+)
+async def test_an_exception_is_the_one_terminal_event(
+    supervisor: RunSupervisor, texts: list[str], error: Exception, code: str, status: int
+) -> None:
+    """After what came before it, with `partial`, and without what the exception says."""
+    events = await read(await start(supervisor, PlayedAnswer(texts, error=error)))
+
+    assert get_error(events) == (code, bool(texts))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].status == status
+    assert "secret" not in events[-1].model_dump_json()
+
+
+async def test_a_busy_provider_says_when_to_come_back(supervisor: RunSupervisor) -> None:
+    """A stream has no Retry-After header any more when its provider refuses."""
+    *_, end = await read(await start(supervisor, PlayedAnswer(error=LanguageModelBusy("busy", retry_after=7))))
+
+    assert isinstance(end, Failed)
+    assert end.error.retry_after == 7
+
+
+async def test_a_client_that_leaves_ends_its_run(supervisor: RunSupervisor) -> None:
+    """Also while it is silent: its generator is closed, and with it the connection to the provider."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start(supervisor, answer)
+    await answer.stalled.wait()
+    await supervisor.leave(run)
+
+    assert answer.closed.is_set()
+    assert supervisor.count == 0
+
+
+async def test_a_client_that_leaves_before_it_read_anything_ends_its_run(supervisor: RunSupervisor) -> None:
+    """Though the run waits for room that nobody makes."""
+    answer = PlayedAnswer(["a"] * 1000)
+    run = await start(supervisor, answer)
+    await supervisor.leave(run)
+
+    assert supervisor.count == 0
+
+
+async def test_a_run_that_continues_outlives_its_client(supervisor: RunSupervisor) -> None:
+    """It goes on to its end, and can be read."""
+    run = await start(supervisor, PlayedAnswer(["a"] * 100), ends_with_client=False)
+    await supervisor.leave(run)
+
+    assert len(await read(run)) == 102
+
+
+async def test_a_stopped_run_ends_with_what_there_is(supervisor: RunSupervisor) -> None:
+    """A stop is no error: text and sources up to now are the answer."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start(supervisor, answer)
+    await answer.stalled.wait()
+
+    assert await supervisor.stop("default", run.run_id)
+    assert (await read(run))[1:] == [Delta("a"), answer.finish("stopped")]
+
+
+async def test_a_run_elsewhere_is_asked_to_stop(supervisor: RunSupervisor, durable: SharedMemoryLog) -> None:
+    """By the log that both share; another tenant's is not there, nor one that nobody knows."""
+    stream = StreamId("default", "run", "run_elsewhere")
+    await durable.begin(stream)
+
+    assert await supervisor.stop("default", "run_elsewhere")
+    assert durable.asked_to_stop == [stream]
+    assert not await supervisor.stop("other", "run_elsewhere")
+    assert not await supervisor.stop("default", "run_unknown")
+
+
+async def test_a_stop_from_elsewhere_ends_the_run(supervisor: RunSupervisor, durable: SharedMemoryLog) -> None:
+    """The log tells the supervisor."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start(supervisor, answer, ends_with_client=False)
+    await answer.stalled.wait()
+    durable.on_stop(run.stream)
+    durable.on_stop(run.stream)
+
+    assert (await read(run))[-1] == answer.finish("stopped")
+
+
+async def test_a_run_that_was_taken_for_dead_stops(supervisor: RunSupervisor, durable: SharedMemoryLog) -> None:
+    """Readers elsewhere have been told that it is lost; so are the ones here."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start(supervisor, answer, ends_with_client=False)
+    await answer.stalled.wait()
+    durable.on_lost(run.stream)
+
+    assert get_error(await read(run)) == ("run_lost", True)
+
+
+@pytest.mark.parametrize("texts", [[], ["a"]])
+async def test_a_shutdown_ends_all_runs(supervisor: RunSupervisor, texts: list[str]) -> None:
+    """A retryable error says so, and whether there were tokens: without any, a client may simply ask again."""
+    answers = [PlayedAnswer(texts, stalls=True) for _ in range(3)]
+    runs = [await start(supervisor, answer, ends_with_client=n > 0) for n, answer in enumerate(answers)]
+    for answer in answers:
+        await answer.stalled.wait()
+    await supervisor.shut_down()
+
+    for run in runs:
+        assert get_error(await read(run)) == ("server_shutdown", bool(texts))
+
+
+async def test_a_shutdown_after_the_end_adds_nothing(supervisor: RunSupervisor) -> None:
+    """The last events wait for a slow client: `finished` stays the only terminal event."""
+    run = await start(supervisor, PlayedAnswer(["a"]))
+    assert run.task is not None
+    await run.task
+    await supervisor.shut_down()
+
+    assert isinstance((await read(run))[-1], Finished)
+
+
+async def test_an_endless_answer_is_cut_off_at_its_length(supervisor: RunSupervisor) -> None:
+    """Memory and money are bounded whatever a provider sends."""
+    events = await read(await start(supervisor, PlayedAnswer(["x" * 300] * 1000)))
+
+    assert get_error(events) == ("answer_too_long", True)
+    assert sum(len(event.text) for event in events if isinstance(event, Delta)) <= 1000
+
+
+async def test_a_run_ends_at_its_deadline(durable: SharedMemoryLog) -> None:
+    """One that neither ends nor fails fails then."""
+    supervisor = RunSupervisor(MemoryEventLog(), durable, deadline_s=0.05, max_characters=1000)
+
+    assert get_error(await read(await start(supervisor, PlayedAnswer(stalls=True)))) == ("run_timeout", False)
+
+
+async def test_a_collected_run_is_its_text_or_its_failure(supervisor: RunSupervisor) -> None:
+    """`/query` is the same run: the joined deltas, or the error."""
+    answer = await collect_answer(await start(supervisor, PlayedAnswer([" a", "b "])))
+    failed = await collect_answer(await start(supervisor, PlayedAnswer(["a"], error=LanguageModelTimeout("slow"))))
+
+    assert isinstance(answer, QueryResponse)
+    assert answer.answer == "ab"
+    assert isinstance(failed, Failed)
+    assert failed.status == 504
