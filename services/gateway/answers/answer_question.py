@@ -105,11 +105,16 @@ async def answer_whole(run: Run, deps: AnswerDependencies) -> QueryResponse:
     """The answer in one piece."""
     found = await _find_passages(run, deps)
     citations = CitationFilter(len(found.passages))
-    completion = Completion(finish_reason="stop")
+    completion = Completion("stop", run.model.provider, run.model.model)
     text = NOT_FOUND_ANSWER
     if found.passages:
-        generation = await run.model.generate(build_prompt(run.request.question, found.passages))
-        text, completion = generation.text, generation.completion
+        text = ""
+        async with aclosing(run.model.stream(build_prompt(run.request.question, found.passages))) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    completion = piece
+                else:
+                    text += piece.text
     answer = (citations.feed(text) + citations.finish()).strip()
     if not answer:
         raise _make_empty_error(run, completion)
@@ -133,7 +138,7 @@ async def stream_answer(run: Run, deps: AnswerDependencies) -> AsyncGenerator[An
     if "passages" in run.request.include:
         yield PassagesEvent(passages=_make_sources(found.passages, set()))
     citations = CitationFilter(len(found.passages))
-    completion = Completion(finish_reason="stop")
+    completion = Completion("stop", run.model.provider, run.model.model)
     if not found.passages:
         run.first_token_ms = run.elapsed_ms()
         yield TokenEvent(token=NOT_FOUND_ANSWER)
@@ -189,8 +194,8 @@ def _make_empty_error(run: Run, completion: Completion) -> LanguageModelError:
 
 def _make_end(run: Run, found: SearchResponse, citations: CitationFilter, completion: Completion) -> SourcesEvent:
     usage = Usage(
-        provider=run.model.provider,
-        model=run.model.model,
+        provider=completion.provider,
+        model=completion.model,
         input_tokens=completion.input_tokens,
         output_tokens=completion.output_tokens,
     )
