@@ -3,7 +3,8 @@
 The model name of a request chooses the scenario; an unknown name is served like `Scenario.OK`:
 
     async with run_llm_server() as server:
-        model = OpenAIModel(base_url=server.urls["openai"], model=Scenario.STALL_MIDWAY, ...)
+        client = open_openai("key", server.urls["openai"], timeouts)
+        model = ChatCompletionsModel(client, provider="openai", model=Scenario.STALL_MIDWAY, ...)
 
 It writes HTTP by hand, because no framework cuts characters in two, resets connections or sends lines of 10 MB.
 """

@@ -40,19 +40,19 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class Completion:
-    """The end of an answer, with the provider's token counts where it reports them."""
+    """The end of an answer.
+
+    Attributes:
+        provider: who answered, e.g. `openai`.
+        model: the model as the provider names it in its answer, else as it is configured.
+        input_tokens, output_tokens: as the provider counted them; None where it does not say.
+    """
 
     finish_reason: FinishReason
+    provider: str
+    model: str
     input_tokens: int | None = None
     output_tokens: int | None = None
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A whole answer."""
-
-    text: str
-    completion: Completion
 
 
 class LanguageModel(Protocol):
@@ -65,23 +65,19 @@ class LanguageModel(Protocol):
 
     @property
     def model(self) -> str:
-        """Name of the model, e.g. `gpt-5-mini`."""
+        """Name of the model as it is configured, e.g. `gpt-5-mini`."""
         ...
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
-        """Yields text as it arrives, then exactly one Completion, last.
+        """Yield text as it arrives, then exactly one Completion, last.
 
-        An upstream that ends without its terminal marker raises LanguageModelError; closing the iterator
+        An upstream that ends without its terminal marker raises LanguageModelError; closing the generator
         closes the upstream connection.
         """
         ...
 
-    async def generate(self, prompt: Prompt) -> Generation:
-        """The whole answer in one call."""
-        ...
-
     async def close(self) -> None:
-        """Releases the connections."""
+        """Release the connections."""
         ...
 
 

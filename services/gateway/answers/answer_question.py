@@ -96,7 +96,7 @@ class Answer:
         self._first_token_ms: float | None = None
         self._found: SearchResponse | None = None
         self._citations = CitationFilter(0)
-        self._completion = Completion(finish_reason="stop")
+        self._completion = Completion("stop", model.provider, model.model)
 
     async def produce(self) -> AsyncGenerator[PassagesFound | Delta | Finished, None]:
         """Yield the events of the run, the last of which is Finished. Raise PagewireError when it cannot come.
@@ -138,8 +138,8 @@ class Answer:
             finish_reason: why it ends here; None: as the model said.
         """
         usage = Usage(
-            provider=self._model.provider,
-            model=self._model.model,
+            provider=self._completion.provider,
+            model=self._completion.model,
             input_tokens=self._completion.input_tokens,
             output_tokens=self._completion.output_tokens,
         )

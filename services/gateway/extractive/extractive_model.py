@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator
 
 from services.gateway.extractive.extractive import answer_extractively
-from services.gateway.ports import Completion, Generation, Prompt, TextDelta
+from services.gateway.ports import Completion, Prompt, TextDelta
 
 _WORD = re.compile(r"\s*\S+")
 
@@ -24,17 +24,12 @@ class ExtractiveModel:
         return "extractive"
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
-        """Yields the answer word by word, each with the white space before it, then the Completion."""
-        generation = await self.generate(prompt)
-        for word in _WORD.findall(generation.text):
-            yield TextDelta(word)
-        yield generation.completion
-
-    async def generate(self, prompt: Prompt) -> Generation:
-        """The whole answer in one call."""
+        """Yield the answer word by word, each with the white space before it, then the Completion."""
         # Milliseconds of pure computing: other requests must not wait for them on the event loop.
         text = await asyncio.to_thread(answer_extractively, prompt.question, prompt.passages)
-        return Generation(text, Completion(finish_reason="stop"))
+        for word in _WORD.findall(text):
+            yield TextDelta(word)
+        yield Completion("stop", provider=self.provider, model=self.model)
 
     async def close(self) -> None:
         """Nothing is held open."""

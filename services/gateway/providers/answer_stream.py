@@ -8,21 +8,15 @@ without showing it needs a longer idle timeout.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, Protocol
 
-from services.gateway.ports import Completion, Generation, TextDelta
+from services.gateway.ports import Completion, TextDelta
 from services.gateway.providers.event_reader import EventReader
 from services.gateway.providers.llm_errors import INCOMPLETE, NO_STREAM, UnreadableEvent, build_error, translate_error
 from shared.errors import LanguageModelError
 from shared.surrogates import join_halves
 
-WRITE_TIMEOUT_S: Final = 10.0
-POOL_TIMEOUT_S: Final = 2.0
-MAX_CONNECTIONS: Final = 1000
-"""One per running answer; the groq SDK's own default, 100, would make the 101st wait."""
-KEPT_CONNECTIONS: Final = 100
-KEEPALIVE_S: Final = 30.0
 EXTRA_HEADERS: Final = {"Accept-Encoding": "identity"}
 """Compressed events sit in the compressor's buffer until it is full, and can expand without bound."""
 
@@ -37,11 +31,11 @@ class HttpResponse(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Its headers, by any spelling of their names."""
+        """Its headers, whose names match in any case."""
         ...
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """The body as it arrives."""
+        """Yield the body as it arrives."""
         ...
 
 
@@ -58,24 +52,24 @@ class AnswerDecoder(Protocol):
     """Understands the events of one provider; one instance per answer."""
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the provider has said that the text is complete: from here on no failure takes it back."""
         ...
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the last event of the stream has been seen."""
         ...
 
     def decode(self, data: bytes) -> str | None:
-        """The text of an event; empty when it is progress without text; None when it is no progress.
+        """Return the text of an event: empty when it is progress without text, None when it is no progress.
 
         Any exception other than LanguageModelError means that the event cannot be read.
         """
         ...
 
     def complete(self) -> Completion:
-        """How the answer ended. Raises LanguageModelError when the provider says that it failed."""
+        """Return how the answer ended; raise LanguageModelError when the provider says that it failed."""
         ...
 
 
@@ -86,7 +80,7 @@ async def stream_answer(
     provider: str,
     idle_timeout_s: float,
 ) -> AsyncGenerator[TextDelta | Completion, None]:
-    """Sends the request when first iterated, yields text as it arrives, then one Completion.
+    """Send the request when first iterated, yield text as it arrives, then one Completion.
 
     Closing the generator, or cancelling the task that waits in it, closes the upstream connection.
 
@@ -116,44 +110,33 @@ async def stream_answer(
                     break
                 for data in reader.feed(chunk):
                     streamed = True  # some servers send a stream under another type
-                    text = None if decoder.ended else _decode(decoder, data)
+                    text = None if decoder.has_ended else _decode(decoder, data)
                     if text is None:
                         continue
                     text, half = join_halves(half + text)
                     if text:
                         yield TextDelta(text)
-                    deadline = now() + _find_patience(decoder, idle_timeout_s=idle_timeout_s)
+                    deadline = now() + _choose_timeout_s(decoder, idle_timeout_s=idle_timeout_s)
     except LanguageModelError:
-        # Once the text is whole, a failure costs the token counts and the connection, not the answer.
-        if not decoder.whole:
+        # Once the text is complete, a failure costs the token counts and the connection, not the answer.
+        if not decoder.is_complete:
             raise
     except Exception as error:
         translated = translate_error(error, provider=provider)
         if translated is None:
             raise
-        if not decoder.whole:
+        if not decoder.is_complete:
             # A status error quotes what the provider wrote, which can quote keys and prompts: not for the logs.
             raise translated from (None if hasattr(error, "response") else error)
-    if not decoder.whole:
+    if not decoder.is_complete:
         raise build_error(INCOMPLETE if streamed else NO_STREAM, provider=provider)
     if half:
         yield TextDelta("\ufffd")
     yield decoder.complete()
 
 
-async def collect_answer(pieces: AsyncGenerator[TextDelta | Completion, None]) -> Generation:
-    """The whole answer of a stream; raises what the stream raises."""
-    texts: list[str] = []
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if isinstance(piece, Completion):
-                return Generation(text="".join(texts), completion=piece)
-            texts.append(piece.text)
-    raise AssertionError("a stream ends with a Completion or raises")
-
-
 def _is_stream(response: HttpResponse) -> bool:
-    """Whether a response says that it is a stream, or says nothing."""
+    """Return whether a response says that it is a stream, or says nothing."""
     return response.headers.get("content-type", EVENT_STREAM).lower().startswith(EVENT_STREAM)
 
 
@@ -166,8 +149,8 @@ def _decode(decoder: AnswerDecoder, data: bytes) -> str | None:
         raise UnreadableEvent("event of an unknown shape") from error
 
 
-def _find_patience(decoder: AnswerDecoder, *, idle_timeout_s: float) -> float:
-    """Seconds to wait for the next piece."""
-    if decoder.ended:
+def _choose_timeout_s(decoder: AnswerDecoder, *, idle_timeout_s: float) -> float:
+    """Return the seconds to wait for the next piece."""
+    if decoder.has_ended:
         return _DRAIN_S
-    return min(_TRAILER_S, idle_timeout_s) if decoder.whole else idle_timeout_s
+    return min(_TRAILER_S, idle_timeout_s) if decoder.is_complete else idle_timeout_s

@@ -25,7 +25,7 @@ class EventReader:
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yields the data of each event that `chunk` completes; use it up before the next call.
+        """Yield the data of each event that `chunk` completes; use it up before the next call.
 
         Raises:
             UnreadableEvent: an event or a line is larger than the limit.

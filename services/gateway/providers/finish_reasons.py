@@ -25,7 +25,7 @@ _FAILURES: Final = frozenset({"abort", "cancelled", "canceled", "error"})
 
 
 def read_finish_reason(word: str, *, provider: str) -> FinishReason:
-    """The contract's word for a provider's; a word that nobody told us is `other`.
+    """Return the contract's word for a provider's; a word that nobody told us is `other`.
 
     Raises:
         LanguageModelError: the word says that the provider failed.

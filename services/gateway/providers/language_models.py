@@ -8,10 +8,15 @@ from pydantic import SecretStr
 
 from services.gateway.extractive.extractive_model import ExtractiveModel
 from services.gateway.ports import LanguageModel
+from services.gateway.providers import sdk_clients
+from services.gateway.providers.chat_completions import ChatCompletionsModel
+from services.gateway.providers.messages import MessagesModel
+from services.gateway.providers.sdk_clients import ClientTimeouts
 
 EXTRACTIVE: Final = "extractive"
 PREFERENCE: Final = ("openai", "anthropic", "groq", EXTRACTIVE)
 _NO_KEY: Final = "no-key-needed"  # local servers ignore it; the SDK insists on one
+_OPENAI_HOST: Final = "api.openai.com"
 
 
 @dataclass(frozen=True)
@@ -37,40 +42,61 @@ class LanguageModelConfig:
 
 
 def build_language_models(config: LanguageModelConfig) -> dict[str, LanguageModel]:
-    """The configured models by provider name; `extractive` is always among them.
+    """Return the configured models by provider; `extractive` is always among them. Close each when done.
 
-    Close each when done. The SDKs are imported here and only where needed: importing one takes up to seconds, which
-    someone who runs without any key should not wait for.
+    Takes up to seconds, for the imports of the SDKs: call it in a thread or before the event loop runs.
+
+    Raises:
+        ValueError: a key cannot be sent.
     """
     models: dict[str, LanguageModel] = {}
-    limits: dict[str, Any] = {
-        "idle_timeout_s": config.idle_timeout_s,
-        "connect_timeout_s": config.connect_timeout_s,
-        "max_output_tokens": config.max_output_tokens,
-    }
-    openai_key = _read_key(config.openai_api_key) or (_NO_KEY if config.openai_base_url else None)
-    if openai_key:
-        from services.gateway.providers.openai_model import OpenAIModel
-
-        models["openai"] = OpenAIModel(
-            api_key=openai_key, model=config.openai_model, base_url=config.openai_base_url, **limits
+    timeouts = ClientTimeouts(connect_s=config.connect_timeout_s, idle_s=config.idle_timeout_s)
+    if key := _read_key("openai", config.openai_api_key) or (_NO_KEY if config.openai_base_url else None):
+        openai = sdk_clients.open_openai(key, config.openai_base_url, timeouts)
+        models["openai"] = ChatCompletionsModel(
+            openai,
+            provider="openai",
+            model=config.openai_model,
+            options=choose_openai_options(openai.base_url.host, config.max_output_tokens),
+            idle_timeout_s=config.idle_timeout_s,
         )
-    if anthropic_key := _read_key(config.anthropic_api_key):
-        from services.gateway.providers.anthropic_model import AnthropicModel
-
-        models["anthropic"] = AnthropicModel(
-            api_key=anthropic_key, model=config.anthropic_model, base_url=config.anthropic_base_url, **limits
+    if key := _read_key("anthropic", config.anthropic_api_key):
+        models["anthropic"] = MessagesModel(
+            sdk_clients.open_anthropic(key, config.anthropic_base_url, timeouts),
+            provider="anthropic",
+            model=config.anthropic_model,
+            max_output_tokens=config.max_output_tokens,
+            idle_timeout_s=config.idle_timeout_s,
         )
-    if groq_key := _read_key(config.groq_api_key):
-        from services.gateway.providers.groq_model import GroqModel
-
-        models["groq"] = GroqModel(api_key=groq_key, model=config.groq_model, base_url=config.groq_base_url, **limits)
+    if key := _read_key("groq", config.groq_api_key):
+        models["groq"] = ChatCompletionsModel(
+            sdk_clients.open_groq(key, config.groq_base_url, timeouts),
+            provider="groq",
+            model=config.groq_model,
+            # The token counts come unasked, in x_groq.usage of the last chunk.
+            options={"max_completion_tokens": config.max_output_tokens},
+            idle_timeout_s=config.idle_timeout_s,
+        )
     models[EXTRACTIVE] = ExtractiveModel()
     return models
 
 
+def choose_openai_options(host: str, max_output_tokens: int) -> dict[str, Any]:
+    """Return what a server that `openai` names takes: other servers may reject a field that only OpenAI itself knows.
+
+    Parameters:
+        max_output_tokens: includes the reasoning of models that reason.
+    """
+    if host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}"):
+        return {
+            "max_completion_tokens": max_output_tokens,
+            "stream_options": {"include_usage": True, "include_obfuscation": False},
+        }
+    return {"max_tokens": max_output_tokens, "stream_options": {"include_usage": True}}
+
+
 def choose_default_provider(models: Collection[str], configured: str | None) -> str:
-    """The configured provider, or the first that is there of openai, anthropic, groq and extractive.
+    """Return the configured provider, or the first that is there of openai, anthropic, groq and extractive.
 
     Raises:
         ValueError: the configured provider is not available.
@@ -85,6 +111,13 @@ def choose_default_provider(models: Collection[str], configured: str | None) -> 
     return next(name for name in PREFERENCE if name in models)
 
 
-def _read_key(key: SecretStr | None) -> str | None:
-    """The key without blanks around it, or None: compose passes an unset variable on as an empty string."""
-    return (key.get_secret_value().strip() or None) if key else None
+def _read_key(provider: str, key: SecretStr | None) -> str | None:
+    """Return the key without blanks around it, or None: compose passes an unset variable on as an empty string.
+
+    Raises:
+        ValueError: no HTTP header can hold it: tried all the same, it would stand in the error, and in the logs.
+    """
+    text = key.get_secret_value().strip() if key else ""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"The API key of {provider} holds characters that no key has; copy it again.")
+    return text or None

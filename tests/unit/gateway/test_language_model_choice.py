@@ -54,6 +54,16 @@ def test_models_have_their_names_and_the_local_server_its_address() -> None:
     assert names == {"openai": "gpt", "anthropic": "claude", "groq": "llama"}
 
 
+@pytest.mark.parametrize("key", ["sk-ключ", "sk-two\nlines"])
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "groq"])
+def test_a_key_that_cannot_be_sent_is_refused(provider: str, key: str) -> None:
+    """It is noticed at the start, and the message, which ends up in logs, does not hold the key."""
+    config = replace(NOTHING, **{f"{provider}_api_key": SecretStr(key)})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"^The API key of {provider} holds") as caught:
+        build_language_models(config)
+    assert key not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("available", "configured", "expected"),
     [

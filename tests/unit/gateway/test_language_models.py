@@ -1,14 +1,14 @@
 """The language-model adapters keep the port's promises, with the real SDKs, over a real socket, for each provider."""
 
 import asyncio
+import importlib
 import inspect
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import ModuleType
 from typing import Protocol
 
 import anthropic
@@ -17,14 +17,23 @@ import httpx
 import httpx2
 import openai
 import pytest
+from pydantic import SecretStr
 
 from services.gateway.ports import Completion, LanguageModel, Message, Prompt, TextDelta
-from services.gateway.providers import llm_errors
-from services.gateway.providers.anthropic_model import AnthropicModel
 from services.gateway.providers.event_reader import EventReader
-from services.gateway.providers.groq_model import GroqModel
-from services.gateway.providers.llm_errors import EXCEPTIONS, UnreadableEvent, read_retry_after, translate_error
-from services.gateway.providers.openai_model import OpenAIModel
+from services.gateway.providers.language_models import (
+    LanguageModelConfig,
+    build_language_models,
+    choose_openai_options,
+)
+from services.gateway.providers.llm_errors import (
+    BY_CLASS,
+    UnreadableEvent,
+    read_retry_after,
+    translate_error,
+    translate_in_band,
+)
+from services.gateway.providers.sdk_clients import ClientTimeouts, open_anthropic, open_groq, open_openai
 from shared.errors import (
     LanguageModelBusy,
     LanguageModelError,
@@ -38,6 +47,7 @@ from tests.llm_server import (
     RETRY_AFTER_S,
     SECRET,
     TOKENS,
+    WIRES,
     LlmServer,
     Scenario,
     end_with,
@@ -49,12 +59,7 @@ SYSTEM = Message("system", "Answer from the passages.")
 USER = Message("user", "[1] Net sales …\n\nHow much?")
 PROMPT = Prompt((SYSTEM, USER), question="How much?", passages=())
 KEY = "sk-our-own-key"
-AnyModel = OpenAIModel | AnthropicModel | GroqModel
-MODELS: dict[str, type[AnyModel]] = {
-    "openai": OpenAIModel,
-    "anthropic": AnthropicModel,
-    "groq": GroqModel,
-}
+PROVIDERS = ("openai", "anthropic", "groq")
 SHORT_IDLE_S = 1.0
 """For the scenarios that stall; all others end long before the long one."""
 LONG_IDLE_S = 20.0
@@ -62,7 +67,7 @@ LEEWAY_S = 20.0
 """How much later than promised a timeout may come on a busy machine."""
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=PROVIDERS)
 def provider(request: pytest.FixtureRequest) -> str:
     """Every test that takes it runs for each provider."""
     return str(request.param)
@@ -78,19 +83,20 @@ class ModelBuilder(Protocol):
     """Builds a model of the test's provider that asks for a scenario."""
 
     async def __call__(
-        self, scenario: str, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False
+        self, scenario: str, *, idle_timeout_s: float = LONG_IDLE_S, url: str | None = None
     ) -> LanguageModel: ...
 
 
-def construct(provider: str, scenario: str, url: str | None, *, idle_timeout_s: float) -> AnyModel:
-    return MODELS[provider](
-        api_key=KEY,
-        model=scenario,
-        base_url=url,
-        idle_timeout_s=idle_timeout_s,
-        max_output_tokens=300,
-        connect_timeout_s=10.0,
-    )
+def construct(provider: str, scenario: str, url: str, *, idle_timeout_s: float) -> LanguageModel:
+    """Builds the one model that is configured."""
+    mine: dict[str, object] = {
+        f"{provider}_api_key": SecretStr(KEY),
+        f"{provider}_base_url": url,
+        f"{provider}_model": str(scenario),
+    }
+    none = {f"{other}_{part}": None for other in PROVIDERS for part in ("api_key", "base_url", "model")}
+    limits = {"idle_timeout_s": idle_timeout_s, "connect_timeout_s": 10.0, "max_output_tokens": 300}
+    return build_language_models(LanguageModelConfig(**{**none, **mine, **limits}))[provider]  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -98,10 +104,11 @@ async def build_model(provider: str, server: LlmServer) -> AsyncIterator[ModelBu
     """Closes what it has built."""
     models: list[LanguageModel] = []
 
-    async def build(scenario: str, *, idle_timeout_s: float = LONG_IDLE_S, refused: bool = False) -> LanguageModel:
-        url = (find_refusing_urls() if refused else server.urls)[provider]
+    async def build(scenario: str, *, idle_timeout_s: float = LONG_IDLE_S, url: str | None = None) -> LanguageModel:
         # In a thread: the constructors read certificates and import what the SDKs put off, which blocks.
-        model = await asyncio.to_thread(construct, provider, scenario, url, idle_timeout_s=idle_timeout_s)
+        model = await asyncio.to_thread(
+            construct, provider, scenario, url or server.urls[provider], idle_timeout_s=idle_timeout_s
+        )
         models.append(model)
         return model
 
@@ -167,8 +174,19 @@ class TestAnswers:
         model = await build_model(Scenario.OK)
         texts, completions = await read_all(model)
         assert texts == list(TOKENS)
-        assert completions == [Completion("stop", input_tokens=INPUT_TOKENS, output_tokens=len(TOKENS))]
+        assert completions == [Completion("stop", provider, Scenario.OK, INPUT_TOKENS, len(TOKENS))]
         assert (model.provider, model.model) == (provider, Scenario.OK)
+
+    async def test_the_end_names_the_model_that_answered(
+        self, provider: str, server: LlmServer, build_model: ModelBuilder
+    ) -> None:
+        """Providers answer for an alias with the model behind it."""
+        wire = WIRES[provider]
+        server.script = (*wire.head("model-2026-11-01"), wire.delta("Hi"), *wire.tail(1, usage=False))
+        model = await build_model("model")
+        _, completions = await read_all(model)
+        assert [(end.provider, end.model) for end in completions] == [(provider, "model-2026-11-01")]
+        assert model.model == "model"
 
     async def test_hundreds_of_segments_lose_no_token(self, build_model: ModelBuilder) -> None:
         model = await build_model(Scenario.MANY_TOKENS)
@@ -182,17 +200,11 @@ class TestAnswers:
         model = await build_model(Scenario.REASONING)
         assert (await read_all(model))[0] == list(TOKENS)
 
-    async def test_generate_gives_the_whole_answer(self, build_model: ModelBuilder) -> None:
-        model = await build_model(Scenario.OK)
-        generation = await model.generate(PROMPT)
-        assert generation.text == "".join(TOKENS)
-        assert generation.completion == Completion("stop", INPUT_TOKENS, len(TOKENS))
-
     async def test_connection_is_used_again(self, server: LlmServer, build_model: ModelBuilder) -> None:
         """A new TLS connection per question would cost its asker a tenth of a second."""
         model = await build_model(Scenario.OK)
         for _ in range(3):
-            await model.generate(PROMPT)
+            await read_all(model)
         assert [request.connection for request in server.requests] == [0, 0, 0]
 
     @pytest.mark.parametrize("provider", ["groq"], indirect=True)
@@ -245,7 +257,7 @@ class TestRequests:
 
     async def test_prompt_key_and_limits(self, provider: str, server: LlmServer, build_model: ModelBuilder) -> None:
         model = await build_model(Scenario.OK)
-        await model.generate(PROMPT)
+        await read_all(model)
         request = await server.wait_for_request()
         assert request.provider == provider
         assert KEY in (request.headers.get("x-api-key") or request.headers["authorization"])
@@ -262,22 +274,36 @@ class TestRequests:
         }
         assert request.body == {"model": "ok", "stream": True, **expected[provider]}
 
+    @pytest.mark.parametrize(
+        ("variable", "open_client", "host"),
+        [
+            ("OPENAI_BASE_URL", open_openai, "api.openai.com"),
+            ("ANTHROPIC_BASE_URL", open_anthropic, "api.anthropic.com"),
+            ("GROQ_BASE_URL", open_groq, "api.groq.com"),
+        ],
+    )
     def test_sdk_variables_of_the_environment_do_not_redirect(
-        self, provider: str, monkeypatch: pytest.MonkeyPatch
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        variable: str,
+        open_client: Callable[
+            [str, None, ClientTimeouts], openai.AsyncOpenAI | anthropic.AsyncAnthropic | groq.AsyncGroq
+        ],
+        host: str,
     ) -> None:
         """Only our settings decide where prompts go; the SDKs read variables of their own when given nothing."""
-        monkeypatch.setenv(f"{provider.upper()}_BASE_URL", "http://127.0.0.1:9/v1")
-        model = construct(provider, Scenario.OK, None, idle_timeout_s=1)
-        host = {"openai": "api.openai.com", "anthropic": "api.anthropic.com", "groq": "api.groq.com"}[provider]
-        assert model._client.base_url.host == host
+        monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
+        client = open_client(KEY, None, ClientTimeouts(connect_s=1, idle_s=1))
+        assert (client.base_url.host, client.max_retries) == (host, 0)
 
     def test_only_openai_itself_gets_its_own_options(self) -> None:
-        model = construct("openai", Scenario.OK, None, idle_timeout_s=1)
-        assert isinstance(model, OpenAIModel)
-        assert model._options == {
+        own = {
             "max_completion_tokens": 300,
             "stream_options": {"include_usage": True, "include_obfuscation": False},
         }
+        assert choose_openai_options("api.openai.com", 300) == choose_openai_options("eu.api.openai.com", 300) == own
+        assert choose_openai_options("openai.example.org", 300) == choose_openai_options("notapi.openai.com", 300)
+        assert "max_completion_tokens" not in choose_openai_options("openai.example.org", 300)
 
     async def test_nothing_is_sent_before_the_first_read(self, server: LlmServer, build_model: ModelBuilder) -> None:
         model = await build_model(Scenario.OK)
@@ -330,14 +356,6 @@ class TestFailures:
         assert error.retry_after == (RETRY_AFTER_S if scenario == Scenario.STATUS_429 else None)
         assert len(server.requests) == 1, "it tried again by itself"
 
-    @pytest.mark.parametrize("scenario", [Scenario.STATUS_429, Scenario.CUT_OFF, Scenario.ERROR_EVENT])
-    async def test_generate_fails_alike(self, build_model: ModelBuilder, scenario: Scenario) -> None:
-        """Half an answer never looks like a whole one."""
-        model = await build_model(scenario)
-        with pytest.raises(LanguageModelError) as caught:
-            await model.generate(PROMPT)
-        assert (type(caught.value), caught.value.error_code) == FAILURES[scenario]
-
     @pytest.mark.parametrize("scenario", STALLS)
     async def test_stall_ends_at_the_idle_timeout(
         self, server: LlmServer, build_model: ModelBuilder, scenario: Scenario
@@ -362,10 +380,16 @@ class TestFailures:
             texts.append(getattr(piece, "text", ""))
         assert texts == [*TOKENS, ""]
 
-    async def test_refused_connection_is_unavailable(self, build_model: ModelBuilder) -> None:
-        model = await build_model(Scenario.OK, refused=True)
+    async def test_refused_connection_is_unavailable(self, provider: str, build_model: ModelBuilder) -> None:
+        model = await build_model(Scenario.OK, url=find_refusing_urls()[provider])
         texts, error = await read_failure(model)
         assert (texts, type(error)) == ([], LanguageModelUnavailable)
+
+    async def test_a_base_url_without_its_scheme_is_told(self, build_model: ModelBuilder) -> None:
+        """To try again would not help."""
+        texts, error = await read_failure(await build_model(Scenario.OK, url="localhost:11434/v1"))
+        assert (texts, error.error_code, error.retryable) == ([], "llm_rejected", False)
+        assert "base URL" in error.message
 
     @pytest.mark.parametrize("provider", ["openai", "groq"], indirect=True)
     async def test_failure_after_the_text_costs_only_the_counts(self, build_model: ModelBuilder) -> None:
@@ -406,6 +430,14 @@ class TestOddServers:
         texts, completions = await read_all(await build_model(Scenario.OK))
         assert texts == ["Hello"]
         assert [(end.input_tokens, end.output_tokens) for end in completions] == [counts]
+
+    @pytest.mark.parametrize("name", [None, 7, "", "x" * 1000, "two\nlines", "half \ud83d"])
+    async def test_a_model_name_that_is_none_gives_way_to_the_configured_one(
+        self, server: LlmServer, build_model: ModelBuilder, name: object
+    ) -> None:
+        server.script = (make_chunk("Hello", model=name), make_chunk(finish="stop", model=name), DONE)
+        texts, completions = await read_all(await build_model(Scenario.OK))
+        assert (texts, [end.model for end in completions]) == (["Hello"], [Scenario.OK])
 
     async def test_an_error_after_the_text_costs_only_the_counts(
         self, server: LlmServer, build_model: ModelBuilder
@@ -487,17 +519,6 @@ class TestDisconnects:
                 await reading
             await request.disconnected.wait()
 
-    async def test_cancelling_generate_disconnects(self, server: LlmServer, build_model: ModelBuilder) -> None:
-        model = await build_model(Scenario.ENDLESS)
-        generating = asyncio.create_task(model.generate(PROMPT))
-        request = await server.wait_for_request()
-        await request.started.wait()
-        generating.cancel()
-        async with asyncio.timeout(LEEWAY_S):
-            with pytest.raises(asyncio.CancelledError):
-                await generating
-            await request.disconnected.wait()
-
     async def test_giant_line_is_not_read_to_its_end(self, server: LlmServer, build_model: ModelBuilder) -> None:
         """Memory stays bounded: the connection goes as soon as the limit is reached."""
         model = await build_model(Scenario.GIANT_LINE)
@@ -506,29 +527,105 @@ class TestDisconnects:
             await server.requests[0].disconnected.wait()
 
 
-def list_exceptions(module: ModuleType) -> set[str]:
-    """The exceptions that a package offers, as the error table names them."""
-    members = [member for name, member in vars(module).items() if not name.startswith("_")]
-    return {
-        llm_errors.name_class(member) for member in members if inspect.isclass(member) and issubclass(member, Exception)
-    }
+PACKAGES = ("openai", "anthropic", "groq", "httpx", "httpx2")
 
 
-class TestErrorTable:
-    """The table knows every exception of the SDKs, so that a new one is noticed here and not in production."""
+def list_exceptions(package: str) -> list[type[Exception]]:
+    """The exceptions that a package exports, and those that it derives from them."""
+    exported = [value for name, value in vars(importlib.import_module(package)).items() if not name.startswith("_")]
+    found = [value for value in exported if inspect.isclass(value) and issubclass(value, Exception)]
+    for failure in found:  # grows while we walk it
+        found += [child for child in failure.__subclasses__() if child not in found]
+    return [failure for failure in found if failure.__module__.partition(".")[0] == package]
 
-    @pytest.mark.parametrize("sdk", [openai, anthropic, groq])
-    def test_table_names_exactly_what_the_sdk_exports(self, sdk: ModuleType) -> None:
-        named = {name for name in EXCEPTIONS if name.startswith(f"{sdk.__name__}.")}
-        assert named == list_exceptions(sdk)
 
-    @pytest.mark.parametrize("library", [httpx, httpx2])
-    def test_every_failure_of_the_http_libraries_is_translated(self, library: ModuleType) -> None:
-        root: type[Exception] = library.HTTPError
-        failures = [member for member in vars(library).values() if inspect.isclass(member) and issubclass(member, root)]
-        assert len(failures) > 15
+def make_failure(failure: type[Exception]) -> tuple[Exception, int | None]:
+    """An exception as its SDK raises it, and its HTTP status; made without its constructor, as each has its own."""
+    error = failure.__new__(failure)
+    if "APIStatusError" not in [cls.__name__ for cls in failure.__mro__]:
+        return error, None
+    status = getattr(failure, "status_code", 500)  # InternalServerError stands for all from 500 on
+    error.response = httpx.Response(status)  # type: ignore[attr-defined]
+    return error, status
+
+
+STATUS_CLASSES: dict[int, type[LanguageModelError]] = {
+    **dict.fromkeys((400, 401, 402, 403, 404, 412, 413, 422, 431), LanguageModelRejected),
+    **dict.fromkeys((429, 529), LanguageModelBusy),
+    **dict.fromkeys((409, 499, 500, 501, 503, 504), LanguageModelUnavailable),
+    408: LanguageModelTimeout,
+}
+
+
+def expect_class(failure: type[Exception], status: int | None) -> type[LanguageModelError]:
+    """What an exception should become, by its status or else by its name."""
+    if "SpendLimit" in failure.__name__:  # 429 or 402
+        return LanguageModelRejected
+    if status is not None:
+        return STATUS_CLASSES[status]
+    if failure.__name__ in ("ConnectTimeout", "ConnectError", "ProxyError", "APIConnectionError"):
+        return LanguageModelUnavailable
+    if "Timeout" in failure.__name__:
+        return LanguageModelTimeout
+    rejected = ("InvalidURL", "UnsupportedProtocol", "CredentialsError", "IdentityTokenFile", "WorkloadIdentity")
+    return LanguageModelRejected if failure.__name__.startswith(rejected) else LanguageModelError
+
+
+class TestErrors:
+    """No exception falls through, and each becomes what its status, its class or its cause says."""
+
+    @pytest.mark.parametrize("package", PACKAGES)
+    def test_every_exception_of_the_package_becomes_what_it_says(self, package: str) -> None:
+        """An update of an SDK that brings a status or a kind of failure of which we know nothing fails here."""
+        failures = list_exceptions(package)
+        assert len(failures) > 10
         for failure in failures:
-            assert translate_error(failure.__new__(failure), provider="x") is not None, failure
+            error, status = make_failure(failure)
+            translated = translate_error(error, provider="x")
+            assert type(translated) is expect_class(failure, status), failure
+
+    def test_no_class_is_named_that_is_not_there(self) -> None:
+        """An update that renames a class is noticed here and not in production."""
+        names = {failure.__name__ for package in PACKAGES for failure in list_exceptions(package)}
+        assert set(BY_CLASS) - names == {"TimeoutError"}
+
+    @pytest.mark.parametrize("package", PACKAGES[:3])
+    @pytest.mark.parametrize(
+        ("wrapper", "cause", "expected"),
+        [
+            ("APITimeoutError", "ReadTimeout", LanguageModelTimeout),
+            ("APITimeoutError", "ConnectTimeout", LanguageModelUnavailable),
+            ("APIConnectionError", "ConnectError", LanguageModelUnavailable),
+            ("APIConnectionError", "RemoteProtocolError", LanguageModelUnavailable),
+            ("APIConnectionError", "UnsupportedProtocol", LanguageModelRejected),
+            ("APIConnectionError", None, LanguageModelUnavailable),
+        ],
+    )
+    def test_a_wrapped_failure_goes_by_its_cause(
+        self, package: str, wrapper: str, cause: str | None, expected: type[LanguageModelError]
+    ) -> None:
+        """A connection that never came about is no stall, and a wrong address no outage."""
+        http = httpx if package == "groq" else httpx2
+        failure: type[Exception] = getattr(importlib.import_module(package), wrapper)
+        error = failure.__new__(failure)
+        error.__cause__ = getattr(http, cause)("x") if cause else None
+        assert type(translate_error(error, provider="x")) is expected
+
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [
+            (304, LanguageModelRejected),
+            (418, LanguageModelRejected),
+            (425, LanguageModelUnavailable),
+            (498, LanguageModelBusy),
+            (502, LanguageModelUnavailable),
+            (599, LanguageModelUnavailable),
+        ],
+    )
+    def test_a_status_without_a_class_goes_by_its_number(self, status: int, expected: type[LanguageModelError]) -> None:
+        response = httpx2.Response(status, request=httpx2.Request("POST", "http://x"))
+        error = openai.APIStatusError("x", response=response, body=None)
+        assert type(translate_error(error, provider="x")) is expected
 
     def test_faults_of_our_own_are_not_translated(self) -> None:
         """A bug must surface as one, not as a provider that broke off."""
@@ -551,7 +648,7 @@ class TestErrorTable:
         ],
     )
     def test_errors_inside_a_stream_go_by_their_type(self, error: object, expected: type[LanguageModelError]) -> None:
-        assert type(llm_errors.translate_in_band(error, provider="x")) is expected
+        assert type(translate_in_band(error, provider="x")) is expected
 
     @pytest.mark.parametrize(
         ("value", "seconds"),
