@@ -9,7 +9,7 @@ from typing import assert_never
 import structlog
 
 from services.gateway.answers.citations import CitationFilter
-from services.gateway.answers.prompt import build_prompt, strip_invisible
+from services.gateway.answers.prompt import build_prompt
 from services.gateway.ports import Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
@@ -26,6 +26,7 @@ from shared.contracts.questions import (
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
 from shared.identifiers import make_run_id
+from shared.invisible_text import strip_invisible
 from shared.registry.registry import DocumentRegistry
 
 log = structlog.get_logger(__name__)
