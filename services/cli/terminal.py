@@ -6,9 +6,14 @@ Everything that came over the wire is cleaned of control characters first: a tit
 import sys
 import unicodedata
 
+from shared.invisible_text import strip_invisible
+
 
 def clean_text(text: str) -> str:
-    """The text without what could steer a terminal or turn its direction; line ends and tabs stay."""
+    """Return a piece of a stream without what could steer a terminal or turn its direction; line ends and tabs stay.
+
+    Joiners stay, because the letters that they join may be in two pieces.
+    """
     return "".join(c for c in text if c in "\n\t" or not is_control(c))
 
 
@@ -18,8 +23,8 @@ def is_control(char: str) -> bool:
 
 
 def clean_line(text: str) -> str:
-    """The same on one line."""
-    return " ".join(clean_text(text).split())
+    """Return a whole text on one line, without anything invisible."""
+    return " ".join(strip_invisible(text).split())
 
 
 def say(text: str) -> None:

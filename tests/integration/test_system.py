@@ -266,6 +266,7 @@ async def test_a_name_in_any_spelling_is_kept(client: httpx.AsyncClient) -> None
         'filename="C:\\\\temp\\\\plan.pdf"': "plan.pdf",
         'filename="../../etc/plan.pdf"': "plan.pdf",
         'filename=""': "document.pdf",
+        'filename="می\u200cخواهم \u202e2\u200b.pdf"': "می\u200cخواهم 2.pdf",
         'filename="a %22b%22%0D%0A.pdf"': 'a "b".pdf',
         "filename*=UTF-8''na%C3%AFve%20copy.pdf": "naïve copy.pdf",
         "filename=\"plain.pdf\"; filename*=UTF-8''other.pdf": "plain.pdf",

@@ -9,7 +9,7 @@ from typing import assert_never
 import structlog
 
 from services.gateway.answers.citations import CitationFilter
-from services.gateway.answers.prompt import build_prompt, strip_invisible
+from services.gateway.answers.prompt import build_prompt
 from services.gateway.ports import Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
@@ -23,6 +23,7 @@ from shared.contracts.questions import (
 from shared.contracts.runs import Delta, Finished, PassagesFound
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
+from shared.invisible_text import strip_invisible
 from shared.registry.registry import DocumentRegistry
 
 log = structlog.get_logger(__name__)

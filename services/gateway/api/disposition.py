@@ -6,6 +6,8 @@ from urllib.parse import unquote_to_bytes
 
 from python_multipart.multipart import parse_options_header
 
+from shared.invisible_text import strip_invisible
+
 MAX_FILENAME_CHARS = 200
 
 # RFC 5987; forbidden in forms, and some clients send nothing else.
@@ -33,7 +35,7 @@ def read_disposition(value: bytes) -> tuple[str, str | None]:
 def clean_filename(given: str) -> str:
     """The last part of a path, printable and not too long; `document.pdf` when nothing is left."""
     name = PureWindowsPath(PurePosixPath(given).name).name
-    printable = "".join(char for char in name if char.isprintable()).strip()
+    printable = strip_invisible(name).translate({ord("\t"): None, ord("\n"): None}).strip()
     if len(printable) > MAX_FILENAME_CHARS:
         printable = printable[: MAX_FILENAME_CHARS - 4] + printable[-4:]
     return printable or "document.pdf"

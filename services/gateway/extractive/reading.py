@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from services.gateway.answers.prompt import strip_invisible
 from services.gateway.extractive.lines import measure_width
 from services.gateway.extractive.units import Unit, split_units
 from shared.contracts.search import Passage
+from shared.invisible_text import strip_invisible
 
 MAX_UNITS = 1_500
 """Far more than the passages of an answer hold; keeps odd input from taking long."""

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.answers.citations import CitationFilter, remove_markers
-from services.gateway.answers.prompt import build_prompt, strip_invisible
+from services.gateway.answers.prompt import build_prompt
 from services.gateway.extractive.extractive import answer_extractively
 from services.gateway.extractive.extractive_model import ExtractiveModel
 from services.gateway.ports import Completion, LanguageModel, TextDelta
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.contracts.search import Passage, StageScores
+from shared.invisible_text import strip_invisible
 
 OFFICERS = """Company
 Founded 3 May 2011 in Porto

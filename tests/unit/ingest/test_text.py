@@ -30,12 +30,20 @@ def test_invisible_characters_are_removed() -> None:
     assert clean_text(f"pay\u200b 5\u202e EUR{hidden}\x00\x1b[31m") == "pay 5 EUR[31m"
 
 
+def test_persian_stays_spelled_as_it_was() -> None:
+    """What is shown to people keeps the joiners that its script needs."""
+    assert clean_text("می\u200cخواهم\u200b") == "می\u200cخواهم"
+
+
 def test_accents_are_composed() -> None:
     """The same word is the same characters, however the PDF spells it."""
     assert clean_text("Kra\u0301ko\u0301w") == "Krák\u00f3w".replace("á", "\u00e1")
 
 
-@given(st.text(alphabet=st.characters(), max_size=500))
+ODD_TEXTS = st.text(st.sampled_from("a-\n\r\f\ufffe\u200c\u200d\ufe0f\u2329❤ی\u0338\u0301"))
+
+
+@given(st.text(alphabet=st.characters(), max_size=500) | ODD_TEXTS)
 def test_cleaning_is_stable_and_encodable(text: str) -> None:
     """Whatever a PDF holds, the result survives UTF-8 and a second cleaning."""
     cleaned = clean_text(text)
