@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 bin := .venv/bin
 
-.PHONY: help run demo test lint format lock eval compose-up clean standalone dev gateway-venv
+.PHONY: help run demo test chaos lint format lock eval compose-up clean standalone dev gateway-venv
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -18,6 +18,9 @@ demo: standalone ## start, add a sample PDF, ask a question, show the answer as 
 
 test: lint gateway-venv ## every check and every test (CI=true: a check that cannot run fails)
 	PAGEWIRE_GATEWAY_VENV=$(CURDIR)/.venv-gateway $(bin)/python -m pytest $(PYTEST)
+
+chaos: dev ## the long form of the tests that break things: 100 cuts, 500 disconnects, killed and stalled parts
+	PAGEWIRE_CHAOS=1 $(bin)/python -m pytest tests/chaos -s -q
 
 lint: dev ## style, types and the rules on who may import whom
 	$(bin)/ruff check

@@ -81,6 +81,14 @@ class ReceivedRequest:
     """Set when the first token has been written."""
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client has closed its side."""
+    disconnected_at: float = 0.0
+    """When that was, by the loop's clock."""
+
+    def note_departure(self) -> None:
+        """Notes that the client has closed its side."""
+        if not self.disconnected.is_set():
+            self.disconnected_at = asyncio.get_running_loop().time()
+            self.disconnected.set()
 
 
 @dataclass
@@ -167,6 +175,9 @@ async def _serve_connection(
                 keep = await _Answer(server, received, writer).send()
                 # Keep-alive: either the client goes away, or this byte begins its next request.
                 first = await watcher if keep else b""
+            except ConnectionError:  # writing has noticed before the watcher did
+                received.note_departure()
+                raise
             finally:
                 watcher.cancel()
             if not first:
@@ -184,7 +195,7 @@ async def _watch(reader: asyncio.StreamReader, request: ReceivedRequest) -> byte
     except ConnectionError:
         byte = b""
     if not byte:
-        request.disconnected.set()
+        request.note_departure()
     return byte
 
 

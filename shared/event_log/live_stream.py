@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Generic
 
-from shared.event_log.port import E, EventBatch, StreamState
+from shared.event_log.port import E, EventBatch, LogClosedError, StreamState
 
 
 class LiveStream(Generic[E]):
@@ -58,7 +58,7 @@ class LiveStream(Generic[E]):
         return EventBatch(self._first + position, events) if events else None
 
     async def read(self, after: int) -> AsyncGenerator[EventBatch[E], None]:
-        """Yield the events with numbers above `after` as they come; return after the terminal one, or when closed."""
+        """Yield the events with numbers above `after` as they come; return after the terminal one."""
         while True:
             batch = self.get(after)
             if batch is not None:
@@ -66,8 +66,10 @@ class LiveStream(Generic[E]):
                 if self._bound is not None:
                     self._drop(after)
                 yield batch
-            elif self.ended or self._closed:
+            elif self.ended:
                 return
+            elif self._closed:
+                raise LogClosedError
             else:
                 future = asyncio.get_running_loop().create_future()
                 self._waiting_readers.append(future)

@@ -33,7 +33,7 @@ class MemoryEventLog(Generic[E]):
             live.end(event)
 
     def discard(self, stream: StreamId) -> None:
-        """Forget a stream; its reader returns."""
+        """Forget a stream; its reader is told."""
         if (live := self._streams.pop(stream, None)) is not None:
             live.close()
 

@@ -11,6 +11,10 @@ from typing import Any, Generic, Protocol, TypeVar
 E = TypeVar("E")
 
 
+class LogClosedError(Exception):
+    """The log was closed before a stream's terminal event: the server stops, what is left can be read elsewhere."""
+
+
 @dataclass(frozen=True)
 class StreamId:
     """Name a stream: `kind` is `run` or `document`. Another tenant's stream has another name, so it is not there."""
@@ -63,7 +67,7 @@ class EventReader(Protocol[E]):
     def read(self, stream: StreamId, *, after: int = 0) -> AsyncGenerator[EventBatch[E], None]:
         """Yield the events with numbers above `after` as they come; return after the terminal one.
 
-        Return without a terminal event when the log is closed meanwhile: then the rest can be read elsewhere.
+        Raise LogClosedError when the log is closed before that.
         """
         ...
 

@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 
 from shared.errors import DependencyUnavailable
 from shared.event_log import scripts
-from shared.event_log.port import E, EventBatch, EventCodec, StreamId, StreamState
-from shared.event_log.stream_keys import load_batch, make_stream_keys
+from shared.event_log.port import E, EventBatch, EventCodec, LogClosedError, StreamId, StreamState
+from shared.event_log.stream_keys import END, load_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
 
 READS_AT_ONCE: Final = 16
@@ -53,20 +53,24 @@ class RedisEventReader(Generic[E]):
         return StreamState(0, ended=False) if begun else None
 
     async def read(self, stream: StreamId, *, after: int = 0) -> AsyncGenerator[EventBatch[E], None]:
-        """Yield events as they come; return after the terminal one, or when the tail is closed."""
+        """Yield events as they come; return after the terminal one. Raise LogClosedError when the tail is closed."""
         keys = make_stream_keys(stream)
-        seen = f"{after}-0"  # an entry that begins at or before `after` and ends behind it has a greater id
-        with self._tail.follow(keys.events, seen) as grown:
-            while not self._tail.closed:
+        # An entry's id is the number of its last event. The one with `after` itself is read, too: it may be the last.
+        start = f"{after}-0"
+        with self._tail.follow(keys.events, start) as grown:
+            while True:
+                if self._tail.closed:
+                    raise LogClosedError
                 grown.clear()
-                entries = await self._call(self._redis.xrange(keys.events, f"({seen}", "+", READ_ENTRIES))
+                entries = await self._call(self._redis.xrange(keys.events, start, "+", READ_ENTRIES))
                 if entries:
-                    seen = entries[-1][0]
+                    newest, fields = entries[-1]
+                    start = f"({newest}"
                     if (batch := load_batch(entries, self._codec, after=after)) is not None:
                         after = batch.last
                         yield batch
-                        if self._codec.is_terminal(batch.events[-1]):
-                            return
+                    if END in fields:
+                        return
                 elif not await _wait(grown, CHECK_S) and self._lost is not None:
                     await self._end_if_lost(stream)
 

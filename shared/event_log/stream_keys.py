@@ -9,6 +9,9 @@ from shared.event_log.port import E, EventBatch, EventCodec, StreamId
 Entry = tuple[str, dict[str, str]]
 """As redis-py gives it: id and fields."""
 
+END = "end"
+"""The field that the last entry of a stream has beside its events."""
+
 
 @dataclass(frozen=True)
 class StreamKeys:

@@ -10,7 +10,7 @@ from shared.contracts.questions import StreamError
 from shared.contracts.runs import Delta, Failed, RunEvent, Started
 from shared.event_log.codecs import RUN_EVENTS
 from shared.event_log.memory_log import BOUND_EVENTS, MemoryEventLog
-from shared.event_log.port import EventLog, StreamId
+from shared.event_log.port import EventLog, LogClosedError, StreamId
 from shared.event_log.redis_log import RedisEventLog
 from shared.event_log.tail import StreamTail
 from shared.redis_client import connect_redis
@@ -83,6 +83,14 @@ async def test_a_reader_goes_on_behind_what_it_has(log: EventLog[RunEvent]) -> N
     assert await collect(log, after=2) == [(3, Delta("c")), (4, END)]
 
 
+async def test_a_reader_that_has_all_is_done(log: EventLog[RunEvent]) -> None:
+    """It may have asked before it knew."""
+    await log.begin(STREAM)
+    log.end(STREAM, END)
+
+    assert await asyncio.wait_for(collect(log, after=1), 5) == []
+
+
 async def test_the_state_says_how_far_a_stream_is(log: EventLog[RunEvent]) -> None:
     """Unknown, begun, with events, ended."""
     states = [await log.find(STREAM)]
@@ -141,4 +149,5 @@ async def test_a_discarded_stream_frees_writer_and_reader() -> None:
     log.discard(STREAM)
 
     await asyncio.wait_for(writing, 5)
-    assert await collect(log) == []
+    with pytest.raises(LogClosedError):
+        await collect(log)

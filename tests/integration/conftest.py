@@ -53,6 +53,11 @@ async def registry(redis_url: str) -> AsyncIterator[DocumentRegistry]:
 @pytest.fixture
 async def ready_document(registry: DocumentRegistry) -> str:
     """The id of a document that can be searched."""
+    return await publish_document(registry)
+
+
+async def publish_document(registry: DocumentRegistry) -> str:
+    """Makes a document that can be searched, without any points; returns its id."""
     new = NewDocument("default", make_document_id(), "filing.pdf", "aa", size_bytes=1)
     await registry.create(new)
     lease = await registry.claim(DocumentJob(tenant="default", document_id=new.document_id), "w", 30_000)

@@ -9,7 +9,7 @@ import pytest
 from shared.contracts.runs import Delta, RunEvent
 from shared.event_log import redis_log as redis_log_module
 from shared.event_log.codecs import RUN_EVENTS
-from shared.event_log.port import EventReader, StreamId
+from shared.event_log.port import EventReader, LogClosedError, StreamId
 from shared.event_log.redis_log import RedisEventLog
 from shared.event_log.stream_keys import make_stream_keys
 from shared.event_log.tail import StreamTail
@@ -77,6 +77,17 @@ async def test_others_read_what_one_writes(open_log: OpenLog) -> None:
 
     assert await asyncio.gather(*reading) == [[*deltas, END], [*deltas[7:], END]]
     assert await collect(reader, after=399) == [deltas[399], END]
+
+
+async def test_a_reader_elsewhere_that_has_all_is_done(open_log: OpenLog) -> None:
+    """Also when it comes before Redis has the end that it has seen."""
+    writer, reader = open_log(), open_log()
+    await writer.begin(STREAM)
+    reading = asyncio.create_task(collect(reader, after=2))
+    await writer.append(STREAM, Delta("a"))
+    writer.end(STREAM, END)
+
+    assert await asyncio.wait_for(reading, 5) == []
 
 
 async def test_many_runs_cost_few_commands(open_log: OpenLog, redis_url: str) -> None:
@@ -154,7 +165,7 @@ async def test_an_ended_stream_expires(open_log: OpenLog, redis_url: str) -> Non
 
 
 async def test_readers_return_when_their_server_stops(open_log: OpenLog, redis_url: str) -> None:
-    """Without a terminal event: the run goes on elsewhere, and so can its readers."""
+    """The run goes on elsewhere, and so can its readers."""
     writer, redis = open_log(), connect_redis(redis_url, timeout_s=5)
     await writer.begin(STREAM)
     await writer.append(STREAM, Delta("a"))
@@ -164,6 +175,7 @@ async def test_readers_return_when_their_server_stops(open_log: OpenLog, redis_u
     await asyncio.wait_for(reader.read(STREAM).__anext__(), 5)
     tail.stop_following()
 
-    assert await asyncio.wait_for(reading, 5) == [Delta("a")]
+    with pytest.raises(LogClosedError):
+        await asyncio.wait_for(reading, 5)
     await tail.close()
     await redis.aclose()

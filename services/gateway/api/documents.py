@@ -117,7 +117,7 @@ async def read_progress(
     batches = await follow_document(tenant, document_id, last_event_id or 0, registry, events)
     if batches is None:
         return Response(status_code=204)
-    return LogResponse(encode_log(batches, native.encode_progress, lambda event: event.is_final), gateway.settings)
+    return LogResponse(encode_log(batches, native.encode_progress), gateway.settings)
 
 
 @router.delete("/documents/{document_id}", status_code=204)

@@ -20,7 +20,7 @@ from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import make_shutdown_error, make_stream_error
 from services.gateway.settings import GatewaySettings
 from shared.errors import PagewireError
-from shared.event_log.port import E, EventBatch
+from shared.event_log.port import E, EventBatch, LogClosedError
 
 log = structlog.get_logger(__name__)
 
@@ -82,24 +82,16 @@ class LogResponse(EventSourceResponse):
 
 
 async def encode_log(
-    batches: AsyncGenerator[EventBatch[E], None],
-    encode: Callable[[EventBatch[E]], bytes],
-    is_terminal: Callable[[E], bool],
+    batches: AsyncGenerator[EventBatch[E], None], encode: Callable[[EventBatch[E]], bytes]
 ) -> AsyncIterator[bytes]:
-    """Yield the encoded events; the last is terminal, or an error that ends this connection only.
-
-    A log that ends without a terminal event was closed because the server stops: what is left can be read elsewhere.
-    """
-    ended = False
+    """Yield the encoded events; the last is terminal, or an error that ends this connection only."""
     async with aclosing(batches):
         try:
             async for batch in batches:
                 if data := encode(batch):
                     yield data
-                ended = is_terminal(batch.events[-1])
+        except LogClosedError:
+            yield native.encode_break(make_stream_error(make_shutdown_error(), partial=True))
         except PagewireError as error:
             log.warning("stream_broken", code=error.error_code)
             yield native.encode_break(make_stream_error(error, partial=True))
-            return
-    if not ended:
-        yield native.encode_break(make_stream_error(make_shutdown_error(), partial=True))

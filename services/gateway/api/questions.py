@@ -24,7 +24,7 @@ from shared.contracts.questions import (
     StreamError,
     TokenEvent,
 )
-from shared.contracts.runs import Failed, ends_run
+from shared.contracts.runs import Failed
 from shared.error_handlers import make_error_response
 
 router = APIRouter(tags=["questions"])
@@ -79,9 +79,7 @@ async def query_stream(body: QueryRequest, gateway: Gateway, tenant: Tenant) -> 
     """Answers a question token by token and ends with the sources."""
     run = await _start_run(body, gateway, tenant)
     return LogResponse(
-        encode_log(
-            run.log.read(run.stream), lambda batch: native.encode_batch(batch, run.run_id, body.include), ends_run
-        ),
+        encode_log(run.log.read(run.stream), lambda batch: native.encode_batch(batch, run.run_id, body.include)),
         gateway.settings,
         headers={RUN_ID_HEADER: run.run_id},
         on_end=lambda: gateway.runs.leave(run),

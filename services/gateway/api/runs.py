@@ -10,7 +10,6 @@ from services.gateway.api.event_stream import LastEventId, LogResponse, encode_l
 from services.gateway.api.questions import RUN_ID_HEADER, STREAM_RESPONSES
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import name_run
-from shared.contracts.runs import ends_run
 from shared.errors import NotFound
 
 router = APIRouter(tags=["runs"])
@@ -41,9 +40,7 @@ async def read_run(
         return Response(status_code=204)
     return LogResponse(
         encode_log(
-            gateway.run_log.read(stream, after=after),
-            lambda batch: native.encode_batch(batch, run_id, include or ()),
-            ends_run,
+            gateway.run_log.read(stream, after=after), lambda batch: native.encode_batch(batch, run_id, include or ())
         ),
         gateway.settings,
         headers={RUN_ID_HEADER: run_id},

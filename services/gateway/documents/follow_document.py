@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from shared.contracts.document_events import DocumentEvent, describe_record
 from shared.contracts.documents import DocumentRecord
-from shared.event_log.port import EventBatch, EventReader, StreamId
+from shared.event_log.port import EventBatch, EventReader, LogClosedError, StreamId
 from shared.registry.registry import DocumentRegistry
 from shared.tasks import end_tasks, run_to_end
 
@@ -54,9 +54,10 @@ def name_document(tenant: str, document_id: str) -> StreamId:
 
 
 async def _read_to_end(batches: AsyncGenerator[EventBatch[DocumentEvent], None]) -> None:
-    async with aclosing(batches):
-        async for _ in batches:
-            pass
+    with suppress(LogClosedError):
+        async with aclosing(batches):
+            async for _ in batches:
+                pass
 
 
 async def _repeat(batch: EventBatch[DocumentEvent]) -> AsyncGenerator[EventBatch[DocumentEvent], None]:

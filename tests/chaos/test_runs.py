@@ -1,0 +1,236 @@
+"""Runs between two gateway processes on one Redis: cut, resumed elsewhere, left, stopped, killed.
+
+`make test` takes a sample with a fixed seed; `make chaos` sets PAGEWIRE_CHAOS=1 and takes all of it.
+"""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from shared.redis_client import connect_redis
+from shared.registry.registry import DocumentRegistry
+from tests.gateway_process import GatewayProcess, run_canned_search, run_gateway_process
+from tests.integration.conftest import StreamEvent, publish_document, read_stream
+from tests.llm_server import LlmServer, Scenario, run_llm_server
+
+FULL = os.environ.get("PAGEWIRE_CHAOS") == "1"
+CUTS = 100 if FULL else 12
+DISCONNECTS = 500 if FULL else 40
+AT_ONCE = 20
+TOKENS = tuple(f" t{n}é" for n in range(400))
+SEED = 6
+
+pytestmark = [pytest.mark.timeout(600 if FULL else 150), pytest.mark.asyncio(loop_scope="module")]
+
+
+@dataclass(frozen=True)
+class System:
+    """Two gateways with a client for each, and what they are started with."""
+
+    gateways: tuple[GatewayProcess, GatewayProcess]
+    clients: tuple[httpx.AsyncClient, httpx.AsyncClient]
+    llm: LlmServer
+    environment: dict[str, str]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(private_redis: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Started once: a gateway takes seconds to start, and is the same for all that it is asked."""
+    async with AsyncExitStack() as stack:
+        llm = await stack.enter_async_context(run_llm_server())
+        llm.tokens = TOKENS
+        redis = await stack.enter_async_context(connect_redis(private_redis, timeout_s=5))
+        await redis.flushall()
+        document_id = await publish_document(DocumentRegistry(redis))
+        environment = {
+            "PAGEWIRE_REDIS_URL": private_redis,
+            "PAGEWIRE_RETRIEVAL_URL": await stack.enter_async_context(run_canned_search(document_id)),
+            "OPENAI_BASE_URL": llm.urls["openai"],
+            "PAGEWIRE_OPENAI_MODEL": Scenario.OK,
+            "ANTHROPIC_API_KEY": "sk-ours",
+            "ANTHROPIC_BASE_URL": llm.urls["anthropic"],
+            "PAGEWIRE_ANTHROPIC_MODEL": Scenario.ENDLESS,
+        }
+        folder = tmp_path_factory.mktemp("gateways")
+        starting = [stack.enter_async_context(run_gateway_process(environment, folder)) for _ in range(2)]
+        first, second = await asyncio.gather(*starting)
+        clients = [await stack.enter_async_context(open_client(gateway)) for gateway in (first, second)]
+        yield System((first, second), (clients[0], clients[1]), llm, environment)
+
+
+@pytest.fixture
+def system(running: System) -> System:
+    """The system, with a provider that is quick."""
+    running.llm.delay_s = 0.001
+    running.llm.requests.clear()
+    return running
+
+
+def open_client(gateway: GatewayProcess) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=gateway.url, timeout=60, limits=httpx.Limits(max_connections=None))
+
+
+def ask(on_disconnect: str = "continue") -> dict[str, Any]:
+    return {"question": "How much?", "provider": "openai", "on_disconnect": on_disconnect}
+
+
+async def take(response: httpx.Response, count: int) -> list[StreamEvent]:
+    """The first events of a stream, or all."""
+    events: list[StreamEvent] = []
+    async for event in read_stream(response):
+        events.append(event)
+        if len(events) == count:
+            break
+    return events
+
+
+async def resume(client: httpx.AsyncClient, run_id: str, after: str, count: int = 10**9) -> list[StreamEvent]:
+    """What comes of a run behind the event `after`."""
+    async with client.stream("GET", f"/runs/{run_id}/events", headers={"Last-Event-ID": after}) as response:
+        assert response.status_code == 200, await response.aread()
+        return await take(response, count)
+
+
+def check_whole(events: list[StreamEvent]) -> None:
+    """The text is the reference's, no event came twice, and exactly one is terminal, last."""
+    assert "".join(event.data["token"] for event in events if event.event == "token") == "".join(TOKENS)
+    assert [event.id for event in events] == [str(n) for n in range(3, len(events) + 3)]
+    assert [event.event for event in events if event.event != "token"] == ["sources"]
+
+
+async def test_a_run_that_is_cut_anywhere_goes_on_at_the_other_gateway(system: System) -> None:
+    """Cut twice at random places, each time resumed at the other process: no token lost, none twice, one end."""
+    places = random.Random(SEED)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def cut_and_resume() -> None:
+        first, second = sorted(places.randint(1, len(TOKENS)) for _ in range(2))
+        async with gate:
+            async with system.clients[0].stream("POST", "/query/stream", json=ask()) as response:
+                run_id = response.headers["X-Run-Id"]
+                events = await take(response, first)
+            events += await resume(system.clients[1], run_id, events[-1].id, max(1, second - first))
+            if events[-1].event == "token":
+                events += await resume(system.clients[0], run_id, events[-1].id)
+        check_whole(events)
+        # The first time the end may still be on its way to Redis, and is waited for.
+        headers = {"Last-Event-ID": events[-1].id}
+        again = [await system.clients[1].get(f"/runs/{run_id}/events", headers=headers) for _ in range(2)]
+        assert "event:" not in again[0].text
+        assert again[1].status_code == 204
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CUTS):
+            group.create_task(cut_and_resume())
+
+
+async def test_random_disconnects_leave_nothing(system: System) -> None:
+    """Each that cancels closes its connection to the provider, at once and also while others go on; each that continues
+    comes to its end and can be read; then no connection is left."""
+    places = random.Random(SEED)
+    gate = asyncio.Semaphore(AT_ONCE)
+    loop = asyncio.get_running_loop()
+    left: dict[str, float] = {}
+    run_ids: list[str] = []
+
+    async def leave(n: int, body: dict[str, Any]) -> None:
+        count = places.randint(1, len(TOKENS) - 1)
+        question = f"question {n}?"
+        async with gate:
+            async with system.clients[0].stream(
+                "POST", "/query/stream", json={**body, "question": question}
+            ) as response:
+                if body["on_disconnect"] == "continue":
+                    run_ids.append(response.headers["X-Run-Id"])
+                await take(response, count)
+            left[question] = loop.time()
+
+    await leave(0, ask("cancel"))
+    before = count_files(system.gateways[0])
+    async with asyncio.TaskGroup() as group:
+        for n in range(1, DISCONNECTS):
+            body = ask("continue") if n % 4 == 0 else {**ask("cancel"), "provider": "anthropic"}
+            group.create_task(leave(n, body))
+    for run_id in run_ids:
+        check_whole(await resume(system.clients[1], run_id, "0"))
+    took: list[float] = []
+    for request in system.llm.requests:
+        if request.provider == "anthropic":
+            await asyncio.wait_for(request.disconnected.wait(), 10)
+            asked = request.body["messages"][-1]["content"]
+            question = next(question for question in left if f"\n{question}\n" in asked)
+            took.append(request.disconnected_at - left[question])
+    assert len(took) == len(system.llm.requests) - len(run_ids) - 1
+    took.sort()
+    print(f"upstream closed: p50 {took[len(took) // 2] * 1e3:.1f} ms, p99 {took[int(len(took) * 0.99)] * 1e3:.1f} ms")
+    async with asyncio.timeout(30):
+        while count_files(system.gateways[0]) > before + 2 * AT_ONCE:  # idle connections, of clients and providers
+            await asyncio.sleep(0.05)
+
+
+def count_files(gateway: GatewayProcess) -> int:
+    """Open files and sockets of a process."""
+    return len(list(Path(f"/proc/{gateway.process.pid}/fd").iterdir()))
+
+
+async def test_a_stop_at_either_gateway_ends_the_run(system: System) -> None:
+    """DELETE at the other process: its readers get what there is, and `finish_reason: stopped`."""
+    system.llm.delay_s = 0.05
+    async with system.clients[0].stream("POST", "/query/stream", json=ask()) as response:
+        run_id = response.headers["X-Run-Id"]
+        stream = read_stream(response)
+        await anext(stream)
+        assert (await system.clients[1].delete(f"/runs/{run_id}")).status_code == 204
+        rest = [event async for event in stream]
+
+    assert rest[-1].event == "sources"
+    assert rest[-1].data["finish_reason"] == "stopped"
+    assert (await system.clients[1].delete(f"/runs/{run_id}")).status_code == 204
+    assert (await system.clients[1].delete("/runs/run_unknown")).status_code == 404
+
+
+async def test_the_readers_of_a_killed_gateway_get_a_retryable_error(system: System, tmp_path: Path) -> None:
+    """SIGKILL in the middle of a run: whoever resumes elsewhere is told within seconds, and nobody waits for ever."""
+    system.llm.delay_s = 0.05
+    async with run_gateway_process(system.environment, tmp_path) as doomed, open_client(doomed) as client:
+        async with client.stream("POST", "/query/stream", json=ask()) as response:
+            run_id = response.headers["X-Run-Id"]
+            seen = await take(response, 3)
+            (known,) = await resume(system.clients[1], run_id, seen[0].id, 1)
+            doomed.kill()
+        events = await asyncio.wait_for(resume(system.clients[1], run_id, known.id), 30)
+
+    assert [event.event for event in events if event.event != "token"] == ["error"]
+    error = events[-1].data["error"]
+    assert (error["code"], error["retryable"]) == ("run_lost", True)
+    assert events[-1].id == str(int(known.id) + len(events))
+
+
+async def test_a_stalled_redis_takes_no_token_from_a_connected_client(system: System, private_redis: str) -> None:
+    """Redis stops answering in the middle of a run: the client that is connected gets the whole answer, and when Redis
+    is back, others can read it."""
+    system.llm.delay_s = 0.002
+    async with connect_redis(private_redis, timeout_s=5) as redis:
+        process = int((await redis.info("server"))["process_id"])
+    async with system.clients[0].stream("POST", "/query/stream", json=ask()) as response:
+        run_id = response.headers["X-Run-Id"]
+        stream = read_stream(response)
+        events = [await anext(stream)]
+        os.kill(process, signal.SIGSTOP)
+        try:
+            events += [event async for event in stream]
+        finally:
+            os.kill(process, signal.SIGCONT)
+
+    check_whole(events)
+    check_whole(await resume(system.clients[1], run_id, "0"))

@@ -1,0 +1,95 @@
+"""Starts gateways as processes of their own, in front of a search that always finds the same passages."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from shared.contracts.search import Passage, RerankerState, SearchResponse, SearchTimings, StageScores
+from tests.http_server import serve_app
+from tests.standalone_process import ROOT, make_environment
+
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class GatewayProcess:
+    """A running gateway."""
+
+    url: str
+    process: asyncio.subprocess.Process
+
+    def kill(self) -> None:
+        """SIGKILL: it can tidy nothing up."""
+        self.process.kill()
+
+
+@asynccontextmanager
+async def run_gateway_process(environment: Mapping[str, str], folder: Path) -> AsyncIterator[GatewayProcess]:
+    """A gateway on a free port; leaving stops it, unless it is gone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    chosen = make_environment(folder, {**environment, "PAGEWIRE_PORT": str(port)})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.gateway.main", cwd=ROOT, env=chosen, stderr=asyncio.subprocess.DEVNULL
+    )
+    gateway = GatewayProcess(f"http://127.0.0.1:{port}", process)
+    try:
+        await asyncio.wait_for(_wait_for_answer(gateway), START_TIMEOUT_S)
+        yield gateway
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def _wait_for_answer(gateway: GatewayProcess) -> None:
+    async with httpx.AsyncClient() as client:
+        while gateway.process.returncode is None:
+            try:
+                await client.get(f"{gateway.url}/health")
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+    raise AssertionError("the gateway ended while it was starting")
+
+
+@asynccontextmanager
+async def run_canned_search(document_id: str) -> AsyncIterator[str]:
+    """A retrieval service that finds three passages of this document, whatever it is asked; yields its URL."""
+    scores = StageScores(dense=0.9, bm25=3.0, fused=0.03)
+    passages = [
+        Passage(
+            document_id=document_id,
+            chunk_id=n,
+            title="Filing",
+            page=n + 1,
+            start=0,
+            end=10,
+            text=f"Net sales of unit {n} were 383.3 billion euro.",
+            score=0.03,
+            scores=scores,
+        )
+        for n in range(3)
+    ]
+    app = FastAPI()
+
+    @app.post("/search")
+    async def search() -> SearchResponse:
+        return SearchResponse(
+            passages=passages,
+            timings_ms=SearchTimings(embed=1, search=1, rerank=None, total=2),
+            reranker=RerankerState(status="off", reason="disabled"),
+        )
+
+    async with serve_app(app) as server:
+        yield server.url
