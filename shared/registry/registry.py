@@ -31,6 +31,9 @@ from shared.registry import scripts
 PENDING = "pagewire:pending"
 PURGING = "pagewire:purging"
 
+TOMBSTONE_MS = 10 * 60 * 1000
+"""How long a forgotten document's id is known as deleted: far longer than a command can be on its way."""
+
 
 class LeaseLostError(Exception):
     """Another worker took the document over, or it was deleted: stop and write nothing more."""
@@ -204,7 +207,7 @@ class DocumentRegistry:
     async def release(self, lease: Lease) -> None:
         """Ends a lease and gives its attempt back: only a worker that dies, and so never comes here, keeps it."""
         keys = [_lease_key(lease.job), _document_key(lease.job.tenant, lease.job.document_id)]
-        await self._run(scripts.RELEASE, keys, [lease.token])
+        await self._run(scripts.RELEASE, keys, [lease.token, lease.epoch])
 
     async def update(self, lease: Lease, progress: Progress) -> None:
         """Writes progress; what is known and higher stays. Raises LeaseLostError when the lease is no longer ours."""
@@ -262,12 +265,14 @@ class DocumentRegistry:
         return sha256
 
     async def forget(self, job: DocumentJob) -> None:
-        """Removes what is left of a purged document's record."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            events = make_events_key(job.tenant, job.document_id)
-            pipe.delete(_document_key(job.tenant, job.document_id), _lease_key(job), events)
-            pipe.srem(PURGING, _member(job))
-            await self._call(pipe.execute())
+        """Removes what is left of a purged document; one that is not deleted stays."""
+        keys = [
+            _document_key(job.tenant, job.document_id),
+            _lease_key(job),
+            make_events_key(job.tenant, job.document_id),
+            PURGING,
+        ]
+        await self._run(scripts.FORGET, keys, [_member(job), TOMBSTONE_MS])
 
     async def drop_all_leases(self) -> None:
         """Frees every document. Only for a system that knows that no worker runs: standalone, at its start."""

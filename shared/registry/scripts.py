@@ -104,11 +104,16 @@ return {'claimed', epoch, attempts}
 # KEYS: lease   ARGV: token, lease_ms
 RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 
-# KEYS: lease, document   ARGV: token
+# KEYS: lease, document   ARGV: token, epoch
+# Gives the attempt back and ends the epoch: whatever of this lease arrives later is stale. After a requeue the attempts
+# are those of the new try, and none of them is this lease's.
 RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
-if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HINCRBY', KEYS[2], 'attempts', -1) end
+if redis.call('HGET', KEYS[2], 'epoch') == ARGV[2] then
+  redis.call('HINCRBY', KEYS[2], 'attempts', -1)
+  redis.call('HINCRBY', KEYS[2], 'epoch', 1)
+end
 return 1
 """
 
@@ -189,3 +194,18 @@ if RANKS[status] then emit(KEYS[1], KEYS[7], 'failed', 'failed', ',"failure":' .
 return 1
 """
 )
+
+# KEYS: document, lease, events, purging   ARGV: member, tombstone_ms
+# Removes what is left of a deleted document. Its id stays known as deleted for a while, so that a CREATE that arrives
+# late does not bring it back.
+FORGET = """
+local status, deleted_by = unpack(redis.call('HMGET', KEYS[1], 'status', 'deleted_by'))
+if status and status ~= 'deleted' then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('SREM', KEYS[4], ARGV[1])
+if status then
+  redis.call('HSET', KEYS[1], 'status', 'deleted', 'deleted_by', deleted_by)
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1
+"""

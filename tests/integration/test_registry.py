@@ -106,6 +106,36 @@ async def test_who_failed_a_document_cannot_fail_its_next_try(registry: Document
     assert (await registry.get("t", new.document_id)).status is DocumentStatus.QUEUED
 
 
+async def test_who_failed_a_document_gives_its_next_try_no_attempt(registry: DocumentRegistry) -> None:
+    """The lease of the try that failed may end after the requeue: the attempts of the next one begin at none."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.fail(lease, FAILURE)
+    await registry.requeue(lease.job)
+
+    await registry.release(lease)
+
+    assert await registry.count_attempts(lease.job) == 0
+    assert (await claim(registry, new)).attempts == 1
+
+
+async def test_a_worker_that_released_its_lease_writes_nothing(registry: DocumentRegistry) -> None:
+    """Also while nobody else has the document: a report that was long on its way is no attempt of anybody."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.release(lease)
+
+    with pytest.raises(LeaseLostError):
+        await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=9, pages_done=1))
+    with pytest.raises(LeaseLostError):
+        await registry.publish(lease, "v1", [])
+
+    assert await registry.count_attempts(lease.job) == 0
+    assert (await registry.get("t", new.document_id)).status is DocumentStatus.QUEUED
+
+
 async def test_only_a_failed_document_is_tried_again(registry: DocumentRegistry) -> None:
     """One that is ready stays as it is; one that was deleted is gone."""
     new = make_new()
@@ -130,7 +160,7 @@ async def test_one_worker_at_a_time(registry: DocumentRegistry) -> None:
     await registry.release(first)
     second = await claim(registry, new, "w2")
 
-    assert second.epoch == first.epoch + 1
+    assert second.epoch > first.epoch
     assert second.attempts == 1
     third = await take_over(registry, new, second)
     assert third.attempts == 2
@@ -359,6 +389,11 @@ async def test_a_deleted_document_is_gone_at_once(registry: DocumentRegistry) ->
 
     await registry.forget(lease.job)
     assert await registry.find_purgeable() == []
+    assert await registry.find_blob_of(lease.job) is None
+
+    late, duplicate = await registry.create(new)  # the upload's command arrives once more: it does not come back
+    assert (late.document_id, duplicate) == (again.document_id, True)
+    assert [job.document_id for job in await registry.find_unleased()] == [again.document_id]
 
 
 async def test_a_worker_cannot_publish_a_deleted_document(registry: DocumentRegistry) -> None:
