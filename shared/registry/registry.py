@@ -254,6 +254,11 @@ class DocumentRegistry:
         """Deleted documents whose points and bytes are still to be removed."""
         return [_parse_member(member) for member in await self._call(self._redis.smembers(PURGING))]
 
+    async def find_deleted(self, tenant: str) -> Sequence[str]:
+        """Return the ids of a tenant's deleted documents that may still have points."""
+        members = await self._call(self._redis.smembers(PURGING))
+        return [member.removeprefix(f"{tenant}/") for member in members if member.startswith(f"{tenant}/")]
+
     async def request_purge(self, job: DocumentJob) -> None:
         """Notes that a deleted document may have points or bytes; the reconciler queues the purge."""
         await self._call(self._redis.sadd(PURGING, _member(job)))

@@ -6,7 +6,7 @@ plain scan takes milliseconds.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,7 @@ import qdrant_edge as edge
 
 from shared.disk import check_free_space
 from shared.errors import DependencyUnavailable, ServiceError
-from shared.vector_index.payload import DOCUMENT, GENERATION, KEYWORD_FIELDS, TENANT, dump_payload, load_payload
+from shared.vector_index.payload import DOCUMENT, KEYWORD_FIELDS, TENANT, VERSION_KEY, dump_payload, load_payload
 from shared.vector_index.port import (
     BM25,
     DENSE,
@@ -23,8 +23,8 @@ from shared.vector_index.port import (
     IndexPoint,
     IndexQuery,
     LegHits,
-    make_generation,
     order_hits,
+    version_key,
 )
 
 T = TypeVar("T")
@@ -48,11 +48,11 @@ class EdgeIndex:
         self._shard: edge.EdgeShard | None = None
 
     async def prepare(self) -> None:
-        """Opens the folder, or makes it."""
+        """Open the folder, or make it."""
         await self._run(self._open)
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
-        """Writes points in small batches, so that searches get their turn between them. Raises DiskFull."""
+        """Write points in small batches, so that searches get their turn between them. Raises DiskFull."""
         for first in range(0, len(points), BATCH_POINTS):
             batch = [
                 edge.Point(
@@ -70,7 +70,7 @@ class EdgeIndex:
         await self._run(lambda: self._get_shard().flush())
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
-        """Runs both legs as one batch."""
+        """Run both legs as one batch."""
         condition = _make_filter(tenant, query)
         sparse = edge.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
         legs: list[tuple[edge.NamedVector, str]] = [(query.dense, DENSE), (sparse, BM25)]
@@ -87,21 +87,21 @@ class EdgeIndex:
         return LegHits(dense=_read_hits(dense), bm25=_read_hits(bm25))
 
     async def count(self, tenant: str, document_id: str | None = None) -> int:
-        """How many points a tenant or one of its documents has."""
+        """Return how many points a tenant or one of its documents has."""
         condition = _make_document_filter(tenant, document_id)
         return await self._run(lambda: self._get_shard().count(edge.CountRequest(filter=condition, exact=True)))
 
     async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
-        """Removes a document's points; with `except_version` only those of other versions."""
+        """Remove a document's points; with `except_version` only those of other versions."""
         condition = _make_document_filter(tenant, document_id, except_version)
         await self._update(edge.UpdateOperation.delete_points_by_filter(condition))
 
     async def check(self) -> None:
-        """Raises DependencyUnavailable when the folder is not open."""
+        """Raise DependencyUnavailable when the folder is not open."""
         self._get_shard()
 
     async def close(self) -> None:
-        """Flushes to disk and lets go of the folder."""
+        """Flush to disk and let go of the folder."""
         if self._shard is not None:
             await self._run(self._shard.close)
             self._shard = None
@@ -145,7 +145,7 @@ def _match(field: str, value: str) -> edge.FieldCondition:
     return edge.FieldCondition(key=field, match=edge.MatchValue(value=value))
 
 
-def _match_any(field: str, values: Sequence[str]) -> edge.FieldCondition:
+def _match_any(field: str, values: Collection[str]) -> edge.FieldCondition:
     return edge.FieldCondition(key=field, match=edge.MatchAny(any=list(values)))
 
 
@@ -153,8 +153,11 @@ def _make_filter(tenant: str, query: IndexQuery) -> edge.Filter:
     must: list[edge.ConditionType] = [_match(TENANT, tenant)]
     if query.document_ids is not None:
         must.append(_match_any(DOCUMENT, query.document_ids))
-    excluded = [make_generation(*pair) for pair in query.excluded_versions]
-    must_not: list[edge.ConditionType] = [_match_any(GENERATION, excluded)] if excluded else []
+    must_not: list[edge.ConditionType] = []
+    if query.excluded_versions:
+        must_not.append(_match_any(VERSION_KEY, [version_key(*pair) for pair in query.excluded_versions]))
+    if query.excluded_documents:
+        must_not.append(_match_any(DOCUMENT, query.excluded_documents))
     return edge.Filter(must=must, must_not=must_not)
 
 
@@ -164,7 +167,7 @@ def _make_document_filter(tenant: str, document_id: str | None, except_version: 
     if document_id is not None:
         must.append(_match(DOCUMENT, document_id))
         if except_version is not None:
-            must_not.append(_match(GENERATION, make_generation(document_id, except_version)))
+            must_not.append(_match(VERSION_KEY, version_key(document_id, except_version)))
     return edge.Filter(must=must, must_not=must_not)
 
 

@@ -3,21 +3,21 @@
 from dataclasses import asdict
 from typing import Any
 
-from shared.vector_index.port import ChunkPayload, make_generation
+from shared.vector_index.port import ChunkPayload, version_key
 
 TENANT = "tenant"
 DOCUMENT = "document_id"
-GENERATION = "generation"
-KEYWORD_FIELDS = (DOCUMENT, GENERATION)
+VERSION_KEY = "generation"
+"""Under this name in every stored point: another one would hide the old points from deletions."""
+KEYWORD_FIELDS = (DOCUMENT, VERSION_KEY)
 """Indexed besides the tenant, because searches and deletions filter on them."""
 
 
 def dump_payload(tenant: str, payload: ChunkPayload) -> dict[str, Any]:
-    """The payload as the engine stores it."""
-    generation = make_generation(payload.document_id, payload.version)
-    return {TENANT: tenant, GENERATION: generation, **asdict(payload)}
+    """Return the payload as the engine stores it."""
+    return {TENANT: tenant, VERSION_KEY: version_key(payload.document_id, payload.version), **asdict(payload)}
 
 
 def load_payload(stored: dict[str, Any]) -> ChunkPayload:
-    """The inverse of `dump_payload`."""
+    """Return the payload that `dump_payload` made this of."""
     return ChunkPayload(**{name: stored[name] for name in ChunkPayload.__dataclass_fields__})

@@ -3,7 +3,7 @@
 Every call names a tenant, and each engine applies it inside its query: there is no way to search without one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,13 +60,15 @@ class IndexQuery:
         limit: hits per leg.
         document_ids: search only these; None: all of the tenant's.
         excluded_versions: versions of documents, as (document_id, version), that must not appear.
+        excluded_documents: documents of which no version may appear.
     """
 
     dense: list[float]
     sparse: SparseVector
     limit: int
     document_ids: Sequence[str] | None = None
-    excluded_versions: Sequence[tuple[str, str]] = ()
+    excluded_versions: Collection[tuple[str, str]] = ()
+    excluded_documents: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -81,36 +83,36 @@ class VectorIndex(Protocol):
     """Stores points and finds them by meaning and by words. Raises DependencyUnavailable when it cannot."""
 
     async def prepare(self) -> None:
-        """Makes the collection and its payload indexes where they are missing."""
+        """Make the collection and its payload indexes where they are missing."""
         ...
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
-        """Writes points, over those with the same ids; when the call returns they survive a crash."""
+        """Write points, over those with the same ids; when the call returns they survive a crash."""
         ...
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
-        """Runs both legs."""
+        """Run both legs."""
         ...
 
     async def count(self, tenant: str, document_id: str | None = None) -> int:
-        """How many points a tenant or one of its documents has."""
+        """Return how many points a tenant or one of its documents has."""
         ...
 
     async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
-        """Removes a document's points; with `except_version` only those of other versions."""
+        """Remove a document's points; with `except_version` only those of other versions."""
         ...
 
     async def check(self) -> None:
-        """Raises DependencyUnavailable when the engine does not answer."""
+        """Raise DependencyUnavailable when the engine does not answer."""
         ...
 
     async def close(self) -> None:
-        """Releases the engine."""
+        """Release the engine."""
         ...
 
 
-def make_generation(document_id: str, version: str) -> str:
-    """One keyword per version of a document, so that a single condition can exclude any number of them."""
+def version_key(document_id: str, version: str) -> str:
+    """Return one keyword per version of a document, so that a single condition can exclude any number of them."""
     return f"{document_id}@{version}"
 
 
@@ -119,7 +121,7 @@ TIE = 5e-6
 
 
 def order_hits(hits: Sequence[Hit]) -> list[Hit]:
-    """Best first; hits whose scores differ by no more than engines differ stand in the order of their ids."""
+    """Sort best first; hits whose scores differ by no more than engines differ stand in the order of their ids."""
     ordered: list[Hit] = []
     group: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: -hit.score):

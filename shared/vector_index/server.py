@@ -1,7 +1,7 @@
 """VectorIndex on a Qdrant server or cluster, by its async client."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import TypeVar
 
 import httpx
@@ -10,7 +10,7 @@ from qdrant_client.http.exceptions import ApiException
 
 from shared.errors import DependencyUnavailable
 from shared.settings import IndexSettings
-from shared.vector_index.payload import DOCUMENT, GENERATION, KEYWORD_FIELDS, TENANT, dump_payload, load_payload
+from shared.vector_index.payload import DOCUMENT, KEYWORD_FIELDS, TENANT, VERSION_KEY, dump_payload, load_payload
 from shared.vector_index.port import (
     BM25,
     DENSE,
@@ -18,8 +18,8 @@ from shared.vector_index.port import (
     IndexPoint,
     IndexQuery,
     LegHits,
-    make_generation,
     order_hits,
+    version_key,
 )
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class ServerIndex:
         self._client = AsyncQdrantClient(url=url, api_key=api_key, timeout=timeout_s, check_compatibility=False)
 
     async def prepare(self) -> None:
-        """Makes the collection and its payload indexes where they are missing; several services may do so at once."""
+        """Make the collection and its payload indexes where they are missing; several services may do so at once."""
         if not await self._call(self._client.collection_exists(self._collection)):
             await self._create_collection()
         # Also where the collection was there: whoever made it may have been killed before this. What is there stays.
@@ -84,7 +84,7 @@ class ServerIndex:
             await self._call(self._client.upsert(self._collection, batch, wait=True))
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
-        """Runs both legs in one request."""
+        """Run both legs in one request."""
         condition = _make_filter(tenant, query)
         sparse = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
         legs: list[tuple[list[float] | models.SparseVector, str]] = [(query.dense, DENSE), (sparse, BM25)]
@@ -102,24 +102,24 @@ class ServerIndex:
         return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
 
     async def count(self, tenant: str, document_id: str | None = None) -> int:
-        """How many points a tenant or one of its documents has."""
+        """Return how many points a tenant or one of its documents has."""
         condition = _make_document_filter(tenant, document_id)
         result = await self._call(self._client.count(self._collection, count_filter=condition, exact=True))
         return result.count
 
     async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
-        """Removes a document's points; with `except_version` only those of other versions."""
+        """Remove a document's points; with `except_version` only those of other versions."""
         condition = _make_document_filter(tenant, document_id, except_version)
         selector = models.FilterSelector(filter=condition)
         await self._call(self._client.delete(self._collection, selector, wait=True))
 
     async def check(self) -> None:
-        """Raises DependencyUnavailable when the server does not answer or has no collection yet."""
+        """Raise DependencyUnavailable when the server does not answer or has no collection yet."""
         if not await self._call(self._client.collection_exists(self._collection)):
             raise _make_unavailable()
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._client.close()
 
     @staticmethod
@@ -131,7 +131,7 @@ class ServerIndex:
 
 
 async def connect_server_index(settings: IndexSettings, dimension: int) -> ServerIndex:
-    """The index of the settings, with its collection made. Raises ValueError when no server is configured."""
+    """Return the index of the settings, with its collection made. Raises ValueError when no server is configured."""
     if settings.qdrant_url is None:
         raise ValueError("PAGEWIRE_QDRANT_URL is not set: without it only the standalone system can run.")
     # In a thread: the client reads its own version from disk.
@@ -155,7 +155,7 @@ def _match(field: str, value: str) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchValue(value=value))
 
 
-def _match_any(field: str, values: Sequence[str]) -> models.FieldCondition:
+def _match_any(field: str, values: Collection[str]) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
 
 
@@ -163,8 +163,11 @@ def _make_filter(tenant: str, query: IndexQuery) -> models.Filter:
     must: list[models.Condition] = [_match(TENANT, tenant)]
     if query.document_ids is not None:
         must.append(_match_any(DOCUMENT, query.document_ids))
-    excluded = [make_generation(*pair) for pair in query.excluded_versions]
-    must_not: list[models.Condition] = [_match_any(GENERATION, excluded)] if excluded else []
+    must_not: list[models.Condition] = []
+    if query.excluded_versions:
+        must_not.append(_match_any(VERSION_KEY, [version_key(*pair) for pair in query.excluded_versions]))
+    if query.excluded_documents:
+        must_not.append(_match_any(DOCUMENT, query.excluded_documents))
     return models.Filter(must=must, must_not=must_not)
 
 
@@ -174,7 +177,7 @@ def _make_document_filter(tenant: str, document_id: str | None, except_version: 
     if document_id is not None:
         must.append(_match(DOCUMENT, document_id))
         if except_version is not None:
-            must_not.append(_match(GENERATION, make_generation(document_id, except_version)))
+            must_not.append(_match(VERSION_KEY, version_key(document_id, except_version)))
     return models.Filter(must=must, must_not=must_not)
 
 

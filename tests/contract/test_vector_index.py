@@ -153,6 +153,21 @@ async def test_excluded_versions_are_not_found(index: VectorIndex) -> None:
     assert {hit.payload.version for hit in [*hits.dense, *hits.bm25]} == {"new"}
 
 
+async def test_excluded_documents_are_not_found(index: VectorIndex) -> None:
+    """In none of their versions, and however many are named; also together with a version of another document."""
+    await index.upsert("t", make_points("t", "gone", "v1", 5))
+    await index.upsert("t", make_points("t", "gone", "v2", 5))
+    await index.upsert("t", make_points("t", "doc", "old", 5))
+    await index.upsert("t", make_points("t", "doc", "new", 5))
+    names = {"gone", *(f"doc_{number:032x}" for number in range(5000))}
+
+    query = make_query(excluded_documents=names, excluded_versions={("doc", "old")}, limit=30)
+    hits = await index.search("t", query)
+
+    assert {hit.payload.version for hit in [*hits.dense, *hits.bm25]} == {"new"}
+    assert len(hits.dense) == 5
+
+
 async def test_writing_the_same_points_again_changes_nothing(index: VectorIndex) -> None:
     """A re-run of an ingest overwrites: no duplicates, the same answers."""
     points = make_points("t", "doc", "v1", 130)

@@ -1,6 +1,8 @@
-"""Which versions a search sees while documents are published and deleted, on a real Redis and a real index."""
+"""Which versions a search sees while documents are published and deleted, on a real Redis and both real indexes."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,22 @@ from numpy.typing import NDArray
 from services.retrieval.adapters.cross_encoder import NoReranker
 from services.retrieval.domain.fusion import FusionWeights
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
+from shared.contracts.jobs import DocumentJob
 from shared.contracts.search import SearchRequest
 from shared.embedding.sparse import Bm25Encoder
-from shared.identifiers import make_point_id
-from shared.registry.registry import DocumentRegistry
+from shared.errors import DependencyUnavailable
+from shared.identifiers import make_document_id, make_point_id
+from shared.registry.registry import DocumentRegistry, Lease, NewDocument
+from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits
+from shared.vector_index.server import ServerIndex, connect_server_index
 
 BM25 = Bm25Encoder()
+WAITING = 330
+"""As many deleted documents as once made a search find nothing."""
+
+Hook = Callable[[int], Awaitable[None]]
 
 
 class OneVector:
@@ -28,46 +38,192 @@ class OneVector:
         return np.array([1, 0], dtype=np.float32)
 
 
-class PublishingIndex(EdgeIndex):
-    """The real index; in its second search a worker publishes version v2 of a document."""
+class HookedEdge(EdgeIndex):
+    """The real index; `before` and `after` are called around its n-th search, so that a test can act in its midst."""
 
-    registry: DocumentRegistry
-    document_id: str
+    before: Hook | None = None
+    after: Hook | None = None
     searches = 0
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
-        hits = await super().search(tenant, query)
         self.searches += 1
-        if self.searches == 2:
-            redis: Any = self.registry._redis
-            await redis.hset(f"pagewire:default:document:{self.document_id}", "version", "v2")
+        if self.before is not None:
+            await self.before(self.searches)
+        hits = await super().search(tenant, query)
+        if self.after is not None:
+            await self.after(self.searches)
         return hits
 
 
 @pytest.fixture
-async def index(tmp_path: Path, registry: DocumentRegistry, ready_document: str) -> AsyncIterator[PublishingIndex]:
-    index = PublishingIndex(tmp_path / "index", 2)
-    index.registry, index.document_id = registry, ready_document
+async def edge(tmp_path: Path) -> AsyncIterator[HookedEdge]:
+    index = HookedEdge(tmp_path / "index", 2)
     await index.prepare()
     yield index
     await index.close()
 
 
-def make_point(document_id: str, version: str) -> IndexPoint:
+@pytest.fixture
+async def server(qdrant_url: str) -> AsyncIterator[ServerIndex]:
+    settings = IndexSettings(qdrant_url=qdrant_url, collection=f"test-{uuid.uuid4().hex}", qdrant_timeout_s=30)
+    index = await connect_server_index(settings, 2)
+    yield index
+    await index._client.delete_collection(index._collection)
+    await index.close()
+
+
+@pytest.fixture(params=["edge", pytest.param("server", marks=pytest.mark.docker)])
+def index(request: pytest.FixtureRequest) -> EdgeIndex | ServerIndex:
+    chosen: EdgeIndex | ServerIndex = request.getfixturevalue(request.param)
+    return chosen
+
+
+def make_point(document_id: str, version: str = "v1", *, nearness: float = 1.0) -> IndexPoint:
+    """One chunk; the smaller `nearness`, the further it is from every question."""
     text = f"The crane lifts tonnes, says {version}."
     payload = ChunkPayload(document_id, version, 0, "T", 1, 0, len(text), text)
-    point_id = make_point_id("default", document_id, version, 0)
-    return IndexPoint(point_id, payload, [1.0, 0.0], BM25.encode_passages([text])[0])
+    vector = [nearness, (1 - nearness**2) ** 0.5]
+    return IndexPoint(
+        make_point_id("default", document_id, version, 0), payload, vector, BM25.encode_passages([text])[0]
+    )
+
+
+def make_dependencies(
+    index: EdgeIndex | ServerIndex, registry: DocumentRegistry, *, candidates: int = 50, settle_s: float = 10
+) -> SearchDependencies:
+    options = SearchOptions(candidates, rerank_count=20, fusion=FusionWeights(), settle_s=settle_s)
+    return SearchDependencies(OneVector(), BM25, index, registry, NoReranker(), options)
+
+
+async def search(deps: SearchDependencies, top_k: int = 5) -> list[str]:
+    """What is found, as DOCUMENT@VERSION."""
+    request = SearchRequest(tenant="default", query="What does the crane lift?", top_k=top_k)
+    found = (await search_passages(request, deps)).passages
+    return [f"{passage.document_id}@{passage.text.split()[-1].rstrip('.')}" for passage in found]
+
+
+async def record(registry: DocumentRegistry) -> DocumentJob:
+    """A document without a published version."""
+    new = NewDocument("default", make_document_id(), "a.pdf", uuid.uuid4().hex, 1)
+    await registry.create(new)
+    return DocumentJob(tenant="default", document_id=new.document_id)
+
+
+async def publish(registry: DocumentRegistry, count: int) -> list[str]:
+    """Documents that can be searched in version v1."""
+    ids = []
+    for _ in range(count):
+        job = await record(registry)
+        lease = await registry.claim(job, "w", 30_000)
+        assert isinstance(lease, Lease)
+        await registry.publish(lease, "v1", [])
+        ids.append(job.document_id)
+    return ids
+
+
+async def fill(index: EdgeIndex | ServerIndex, registry: DocumentRegistry) -> tuple[list[str], list[str]]:
+    """Five ready documents, and many unpublished ones that are nearer to every question."""
+    good = await publish(registry, 5)
+    bad = [job.document_id for job in await asyncio.gather(*[record(registry) for _ in range(WAITING)])]
+    points = [make_point(document_id) for document_id in bad]
+    points += [make_point(document_id, nearness=0.9) for document_id in good]
+    await index.upsert("default", points)
+    return good, bad
+
+
+async def test_deleted_documents_that_wait_for_their_purge_take_no_place(
+    index: EdgeIndex | ServerIndex, registry: DocumentRegistry
+) -> None:
+    """However many there are, and though all are nearer: the search is as full as if they were not there."""
+    good, bad = await fill(index, registry)
+    await asyncio.gather(*[registry.delete("default", document_id) for document_id in bad])
+
+    found = await search(make_dependencies(index, registry))
+
+    assert sorted(found) == sorted(f"{document_id}@v1" for document_id in good)
+    assert await index.count("default") == WAITING + 5
+
+
+async def test_deleted_documents_cost_one_search_more(edge: HookedEdge, registry: DocumentRegistry) -> None:
+    """The first that shows up has all that wait excluded, and not fifty at a time."""
+    good, bad = await fill(edge, registry)
+    await asyncio.gather(*[registry.delete("default", document_id) for document_id in bad])
+
+    await search(make_dependencies(edge, registry))
+    assert edge.searches == 2
+
+    for document_id in bad:
+        await edge.delete_document("default", document_id)
+    assert len(await search(make_dependencies(edge, registry))) == len(good)
+    assert edge.searches == 3
+
+
+async def test_unpublished_documents_take_no_place(index: EdgeIndex | ServerIndex, registry: DocumentRegistry) -> None:
+    """They are ingested at this moment, or failed with points left: as many searches as it takes find the others."""
+    good, _ = await fill(index, registry)
+
+    found = await search(make_dependencies(index, registry))
+
+    assert sorted(found) == sorted(f"{document_id}@v1" for document_id in good)
+
+
+async def test_another_tenants_deleted_documents_do_not_matter(edge: HookedEdge, registry: DocumentRegistry) -> None:
+    """Neither are they looked for, nor does an id that both have hide a document."""
+    (shared_id,) = await publish(registry, 1)
+    new = NewDocument("other", shared_id, "a.pdf", "aa", 1)
+    await registry.create(new)
+    await registry.delete("other", shared_id)
+    stale = await record(registry)
+    await edge.upsert("default", [make_point(shared_id), make_point(stale.document_id)])
+
+    assert await search(make_dependencies(edge, registry)) == [f"{shared_id}@v1"]
+
+
+async def test_a_document_that_is_deleted_during_a_search_is_not_found(
+    edge: HookedEdge, registry: DocumentRegistry
+) -> None:
+    """Also when the index has found it already; another one takes its place."""
+    first, second = await publish(registry, 2)
+    await edge.upsert("default", [make_point(first), make_point(second, nearness=0.9)])
+
+    async def delete(search_number: int) -> None:
+        if search_number == 1:
+            await registry.delete("default", first)
+
+    edge.after = delete
+
+    assert await search(make_dependencies(edge, registry, candidates=1), top_k=1) == [f"{second}@v1"]
 
 
 async def test_a_version_that_is_published_during_a_search_is_found(
-    index: PublishingIndex, registry: DocumentRegistry
+    edge: HookedEdge, registry: DocumentRegistry
 ) -> None:
     """It was left out in the first round, its predecessor is in the next: the document must not vanish."""
-    await index.upsert("default", [make_point(index.document_id, version) for version in ("v1", "v2")])
-    options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
-    deps = SearchDependencies(OneVector(), BM25, index, registry, NoReranker(), options)
+    (document_id,) = await publish(registry, 1)
+    await edge.upsert("default", [make_point(document_id, version) for version in ("v1", "v2")])
 
-    found = await search_passages(SearchRequest(tenant="default", query="What does the crane lift?"), deps)
+    async def publish_second(search_number: int) -> None:
+        if search_number == 2:
+            redis: Any = registry._redis
+            await redis.hset(f"pagewire:default:document:{document_id}", "version", "v2")
 
-    assert [passage.text for passage in found.passages] == ["The crane lifts tonnes, says v2."]
+    edge.after = publish_second
+
+    assert await search(make_dependencies(edge, registry)) == [f"{document_id}@v2"]
+
+
+async def test_a_search_that_cannot_settle_is_an_error_and_no_short_answer(
+    edge: HookedEdge, registry: DocumentRegistry
+) -> None:
+    """Whenever it is repeated something new and unpublished takes the only place: the caller is to try again."""
+
+    async def crowd(search_number: int) -> None:
+        job = await record(registry)
+        await edge.upsert("default", [make_point(job.document_id)])
+
+    edge.before = crowd
+
+    with pytest.raises(DependencyUnavailable) as caught:
+        await search(make_dependencies(edge, registry, candidates=1, settle_s=0.3), top_k=1)
+
+    assert (caught.value.error_code, caught.value.retryable) == ("search_unsettled", True)

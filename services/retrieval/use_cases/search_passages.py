@@ -1,27 +1,35 @@
 """Answers a search: embed the question, run both legs, drop what is not published, fuse, rerank."""
 
+import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.ports import QueryEmbedder, Reranker
 from shared.contracts.search import Passage, SearchRequest, SearchResponse, SearchTimings, StageScores
 from shared.embedding.sparse import Bm25Encoder
+from shared.errors import DependencyUnavailable
 from shared.registry.registry import DocumentRegistry
-from shared.vector_index.port import Hit, IndexQuery, LegHits, VectorIndex
+from shared.vector_index.port import IndexQuery, LegHits, VectorIndex
 
-MAX_SEARCHES = 4
-"""How often a search is repeated because unpublished points took places; each time they are excluded by name."""
+SETTLE_S = 10.0
+"""How long a search may be repeated; two rounds take milliseconds."""
+
+_UNSETTLED = "Documents change faster than they can be searched now; try again in a few seconds."
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How many hits each leg gives (`candidates`) and how many of the fused ones are reranked."""
+    """How many hits each leg gives (`candidates`) and how many of the fused ones are reranked.
+
+    A search that finds something unpublished is repeated for at most `settle_s` seconds.
+    """
 
     candidates: int
     rerank_count: int
     fusion: FusionWeights
+    settle_s: float = SETTLE_S
 
 
 @dataclass(frozen=True)
@@ -37,14 +45,18 @@ class SearchDependencies:
 
 
 async def search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
-    """The best passages, best first. Raises DependencyUnavailable when the index or the registry does not answer."""
+    """Return the best passages, best first. Raises DependencyUnavailable when they cannot be found now."""
     started = time.perf_counter()
     dense = (await deps.embedder.embed_query(request.query)).tolist()
     sparse = deps.bm25.encode_query(request.query)
     embedded = time.perf_counter()
     limit = max(deps.options.candidates, request.top_k)
     query = IndexQuery(dense, sparse, limit, request.filter.document_ids)
-    legs = await _search_published(request.tenant, query, deps)
+    try:
+        async with asyncio.timeout(deps.options.settle_s):
+            legs = await _search_published(request.tenant, query, deps)
+    except TimeoutError:
+        raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
     candidates = fuse_hits(legs, deps.options.fusion)
     searched = time.perf_counter()
     reranker = deps.reranker.state
@@ -64,28 +76,25 @@ async def search_passages(request: SearchRequest, deps: SearchDependencies) -> S
 
 
 async def _search_published(tenant: str, query: IndexQuery, deps: SearchDependencies) -> LegHits:
-    """Hits of published versions only.
+    """Hits of published versions only, as many as there are.
 
     The registry decides, in the moment of the search: a document that was deleted a millisecond ago is gone, and of
-    two versions of one exactly one is seen. Their points go later; until then they are excluded by name and the
-    search is repeated, so that they cannot crowd out others. What was excluded before is judged anew each time: it may
-    have been published meanwhile, and its predecessor be the one that is stale now.
+    two versions of one exactly one is seen. Their points go later. Until then, when one of them takes a place, it is
+    excluded, and with it all that is deleted and waits for its purge; then the search is repeated. What was excluded
+    before is judged anew each time: it may have been published meanwhile, and its predecessor be the stale one now.
     """
     excluded: set[tuple[str, str]] = set()
-    for _ in range(MAX_SEARCHES):
+    while True:
         legs = await deps.index.search(tenant, query)
-        known = excluded | {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
-        active = await deps.registry.get_active_versions(tenant, sorted({document_id for document_id, _ in known}))
-        stale = {pair for pair in known if active.get(pair[0]) != pair[1]}
-        if stale == excluded:
+        found = {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
+        ids = {document_id for document_id, _ in found | excluded}
+        active = set((await deps.registry.get_active_versions(tenant, sorted(ids))).items())
+        stale, revived = found - active, excluded & active
+        if not stale and not revived:
             return legs
-        excluded = stale
-        query = IndexQuery(query.dense, query.sparse, query.limit, query.document_ids, sorted(excluded))
-    return LegHits(dense=_drop(legs.dense, excluded), bm25=_drop(legs.bm25, excluded))
-
-
-def _drop(hits: Sequence[Hit], excluded: set[tuple[str, str]]) -> list[Hit]:
-    return [hit for hit in hits if (hit.payload.document_id, hit.payload.version) not in excluded]
+        deleted = set(await deps.registry.find_deleted(tenant))
+        excluded = {pair for pair in (excluded | stale) - revived if pair[0] not in deleted}
+        query = replace(query, excluded_versions=excluded, excluded_documents=deleted)
 
 
 async def _rerank(request: SearchRequest, candidates: Sequence[Candidate], deps: SearchDependencies) -> list[Passage]:
