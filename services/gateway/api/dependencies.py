@@ -1,13 +1,13 @@
 """What every route gets: the parts that the composition root put into the app, and who is asking."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from services.gateway.answers.answer_question import AnswerDependencies
 from services.gateway.documents.accept_document import DocumentDependencies
+from services.gateway.documents.spool import Spool
 from services.gateway.ports import PassageSearch
 from services.gateway.settings import GatewaySettings
 
@@ -17,10 +17,10 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True)
 class GatewayDependencies:
-    """All parts of the gateway; `spool` is the folder in which uploads arrive."""
+    """All parts of the gateway."""
 
     settings: GatewaySettings
-    spool: Path
+    spool: Spool
     documents: DocumentDependencies
     answers: AnswerDependencies
     search: PassageSearch
