@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlparse
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError as ObstoreError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from shared.disk import is_full_disk, telling_full_disk
 from shared.errors import DependencyUnavailable, NotFound
 from shared.settings import MEGABYTE
 
@@ -25,6 +27,12 @@ def make_blob_key(tenant: str, sha256: str, document_id: str) -> str:
     return f"{tenant}/{sha256[:2]}/{sha256}/{document_id}.pdf"
 
 
+PART_BYTES = 5 * MEGABYTE
+"""The least that S3 takes as a part of an object."""
+COPIES_AT_ONCE = 4
+"""Each has a part or two in memory. More at once are no faster, and 200 uploads of 50 MB would hold gigabytes."""
+
+
 class BlobStore:
     """Stores whole files under keys. Raises DependencyUnavailable when the store does not answer."""
 
@@ -32,6 +40,7 @@ class BlobStore:
         parsed = urlparse(url)
         self._folder: Path | None = None
         self._store: ObjectStore
+        self._copying = asyncio.Semaphore(COPIES_AT_ONCE)
         if parsed.scheme == "file":
             self._folder = Path(unquote(parsed.path))
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -41,11 +50,18 @@ class BlobStore:
             self._store = from_url(url, client_options={"timeout": "30s", "connect_timeout": "5s", "allow_http": True})
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Stores a file; when the call returns, the bytes survive a power cut."""
+        """Store a file that is not written to any more; when the call returns, the bytes survive a power cut.
+
+        In a folder on the same disk the blob is the file itself under a second name: nothing is copied, and no space
+        is needed. Raises DiskFull.
+        """
         try:
-            await obstore.put_async(self._store, key, path)
-            if self._folder is not None:
-                await asyncio.to_thread(_sync_to_disk, self._folder / key, self._folder)
+            with telling_full_disk():
+                if self._folder is None or not await asyncio.to_thread(_link, path, self._folder / key):
+                    async with self._copying:
+                        await obstore.put_async(self._store, key, path, chunk_size=PART_BYTES, max_concurrency=1)
+                if self._folder is not None:
+                    await asyncio.to_thread(_sync_to_disk, self._folder / key, self._folder)
         except (ObstoreError, OSError) as error:
             raise DependencyUnavailable("The document store does not take files now; try again.") from error
 
@@ -92,6 +108,25 @@ class BlobStore:
 
 def _make_missing() -> NotFound:
     return NotFound("The document's file is not in the store.", code="blob_missing")
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name, in place of what has it; return False where that cannot be, as between two disks."""
+    partial = target.with_name(f"{target.name}#{uuid4().int}")  # a name that obstore, too, takes for an unfinished blob
+    while True:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.hardlink_to(source)
+            partial.replace(target)  # in one step: a worker may be opening the bytes that were there
+        except FileNotFoundError:
+            source.stat()  # it is there, so the folder is gone: the last blob in it was deleted
+        except OSError as error:
+            if is_full_disk(error):
+                raise
+            return False
+        else:
+            partial.unlink(missing_ok=True)  # the target was this very file, which `replace` leaves as it is
+            return True
 
 
 def _sync_to_disk(path: Path, root: Path) -> None:

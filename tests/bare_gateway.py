@@ -9,6 +9,7 @@ from typing import Any, cast
 import httpx
 
 from services.gateway.api.dependencies import GatewayDependencies
+from services.gateway.documents.spool import Spool
 from services.gateway.main import create_app
 from services.gateway.settings import GatewaySettings
 from tests.http_server import serve_app
@@ -35,7 +36,8 @@ async def open_bare_gateway(
     async def open_nothing() -> AsyncIterator[GatewayDependencies]:
         part = cast("Any", _Nothing())
         parts = dict.fromkeys(("documents", "answers", "runs", "run_log", "document_log", "tail", "search"), part)
-        yield GatewayDependencies(settings=settings, spool=spool, **parts)
+        uploads = Spool(spool, max_uploads=settings.max_uploads_at_once, min_free_bytes=settings.min_free_disk_bytes)
+        yield GatewayDependencies(settings=settings, spool=uploads, **parts)
 
     app = await asyncio.to_thread(create_app, open_nothing, settings)
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url) as client:

@@ -2,14 +2,11 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import structlog
 import uvicorn
@@ -25,6 +22,7 @@ from services.gateway.api.foreign_requests import ForeignRequestMiddleware
 from services.gateway.api.head_requests import HeadRequestMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
 from services.gateway.documents.accept_document import DocumentDependencies
+from services.gateway.documents.spool import Spool, prepare_spool
 from services.gateway.http_protocol import HttpProtocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
@@ -92,7 +90,11 @@ async def open_gateway(
         log.info("gateway_started", provider=provider, model=models[provider].model)
         yield GatewayDependencies(
             settings=settings,
-            spool=await asyncio.to_thread(prepare_spool, settings.data_dir / "spool", abandoned_s),
+            spool=Spool(
+                await asyncio.to_thread(prepare_spool, settings.data_dir / "spool", abandoned_s),
+                max_uploads=settings.max_uploads_at_once,
+                min_free_bytes=settings.min_free_disk_bytes,
+            ),
             documents=DocumentDependencies(registry=registry, blobs=blobs, queue=queue),
             answers=AnswerDependencies(registry=registry, search=search, models=models, default_provider=provider),
             runs=supervisor,
@@ -101,17 +103,6 @@ async def open_gateway(
             tail=tail,
             search=search,
         )
-
-
-def prepare_spool(folder: Path, abandoned_s: float) -> Path:
-    """The folder in which uploads arrive, without what a gateway that was killed has left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    latest = time.time() - abandoned_s
-    for left in folder.iterdir():
-        with suppress(FileNotFoundError):  # another gateway was quicker
-            if left.stat().st_mtime <= latest:
-                shutil.rmtree(left, ignore_errors=True)
-    return folder
 
 
 def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None = None) -> FastAPI:

@@ -44,6 +44,14 @@ class GatewaySettings(SharedSettings):
     max_upload_mb: int = Field(
         default=50, gt=0, description="PAGEWIRE_MAX_UPLOAD_MB: megabytes per PDF; a 1,000-page filing has about 10"
     )
+    max_uploads_at_once: int = Field(
+        default=200,
+        gt=0,
+        description=(
+            "PAGEWIRE_MAX_UPLOADS_AT_ONCE: uploads that may arrive at the same time, each with about 1 MB of memory;"
+            " more get 503 `too_many_uploads`"
+        ),
+    )
     max_upload_wait_s: float = Field(
         default=600, gt=0, description="PAGEWIRE_MAX_UPLOAD_WAIT_S: most seconds that ?wait= may ask for"
     )

@@ -1,6 +1,9 @@
 """One suite for both kinds of store: what holds in a folder holds in an S3 bucket."""
 
 import asyncio
+import errno
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from shared.blobs import BlobStore, make_blob_key
 from shared.errors import DependencyUnavailable, NotFound
+from tests.standalone_process import ROOT
 
 CONTENT = bytes(range(256)) * 12_000
 """3 MB: more than one piece of a download."""
@@ -25,10 +29,21 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["folder", "s3"])
+def refuse_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system says where a folder is on another disk than the spool."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+
+
+@pytest.fixture(params=["folder", "folder on another disk", "s3"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
     """An empty store of each kind."""
-    if request.param == "folder":
+    if request.param == "folder on another disk":
+        refuse_links(monkeypatch)
+    if request.param != "s3":
         return await asyncio.to_thread(BlobStore, (tmp_path / "a folder").as_uri())
     endpoint: str = request.getfixturevalue("s3")
     set_up_s3(monkeypatch, endpoint)
@@ -69,6 +84,62 @@ async def test_what_was_stored_comes_back_byte_by_byte(store: BlobStore, file: P
 
     assert await read(store, key) == CONTENT
     assert await read(store, key) == CONTENT
+
+
+async def test_what_is_stored_again_replaces_what_was_there(store: BlobStore, file: Path, tmp_path: Path) -> None:
+    """A document whose bytes were damaged is mended by its upload; the same file twice is fine."""
+    damaged = tmp_path / "damaged"
+    await asyncio.to_thread(damaged.write_bytes, b"%PDF-")
+    await store.put_file("t/ab/doc.pdf", damaged)
+    await store.put_file("t/ab/doc.pdf", file)
+    await store.put_file("t/ab/doc.pdf", file)
+
+    await asyncio.to_thread(file.unlink)
+
+    assert await read(store, "t/ab/doc.pdf") == CONTENT
+    await store.delete("t/ab/doc.pdf")
+    assert not await asyncio.to_thread(lambda: [path for path in tmp_path.rglob("doc*") if path.is_file()])
+
+
+async def test_nothing_is_copied_on_the_same_disk(tmp_path: Path, file: Path) -> None:
+    """The blob is the upload itself, so that it takes neither time nor space."""
+    store = await asyncio.to_thread(BlobStore, (tmp_path / "blobs").as_uri())
+    await store.put_file("t/ab/doc.pdf", file)
+
+    assert await asyncio.to_thread(file.samefile, tmp_path / "blobs/t/ab/doc.pdf")
+
+
+STORE_MUCH = r"""
+import asyncio, pathlib, re, sys
+from shared.blobs import BlobStore
+
+def read_peak():
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024
+
+async def store_all(folder):
+    file = folder / "upload"
+    with file.open("wb") as upload:
+        upload.truncate(64 << 20)
+    store = BlobStore(folder.joinpath("blobs").as_uri())
+    await store.put_file("t/first.pdf", file)
+    before = read_peak()
+    await asyncio.gather(*(store.put_file(f"t/{number}.pdf", file) for number in range(8)))
+    print(read_peak() - before)
+
+import os
+def refuse(*_, **__):
+    raise OSError(18, "Invalid cross-device link")
+os.link = refuse
+asyncio.run(store_all(pathlib.Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the most memory that was used")
+def test_copies_take_little_memory(tmp_path: Path) -> None:
+    """Eight files of 64 MB at once stay below the size of one: pieces are few and small."""
+    command = [sys.executable, "-c", STORE_MUCH, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd=ROOT)
+    assert int(result.stdout) < 64
 
 
 async def test_each_document_has_its_own_bytes(store: BlobStore, file: Path) -> None:

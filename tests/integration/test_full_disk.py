@@ -1,15 +1,26 @@
-"""What a gateway does when its disk is nearly full."""
+"""What a gateway does when its disk is full, or nearly."""
 
 import asyncio
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from services.gateway.main import create_app, open_gateway
 from services.gateway.retrieval_client import RetrievalClient
 from services.gateway.settings import GatewaySettings
 from tests.http_server import serve_app
 from tests.pdfs import make_pdf
+from tests.standalone_process import ROOT
+
+MEGABYTE = 1024 * 1024
 
 
 async def test_an_upload_to_a_full_disk_is_refused_and_a_deletion_is_not(
@@ -27,3 +38,79 @@ async def test_an_upload_to_a_full_disk_is_refused_and_a_deletion_is_not(
         assert (await client.delete(f"/documents/{ready_document}")).status_code == 204
 
     assert await asyncio.to_thread(lambda: list((tmp_path / "spool").iterdir())) == []
+
+
+@asynccontextmanager
+async def run_on_small_disk(
+    folder: Path, megabytes: int, environment: dict[str, str]
+) -> AsyncIterator[tuple[str, Path]]:
+    """A gateway process whose data folder is a disk of this size; its URL, and the folder as seen from here.
+
+    The disk is in memory and in a namespace of the process: it needs no rights and is gone with it.
+    """
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    try:
+        await asyncio.to_thread(subprocess.run, [*unshare, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this system lets no user make namespaces, which a small disk needs")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    mount = f'mount -t tmpfs -o size={megabytes}m tmpfs "$0" && exec "$@"'
+    command = [*unshare, "sh", "-c", mount, str(folder), sys.executable, "-m", "services.gateway.main"]
+    environment = os.environ | environment | {"PAGEWIRE_DATA_DIR": str(folder), "PAGEWIRE_PORT": str(port)}
+    process = await asyncio.create_subprocess_exec(*command, env=environment, cwd=ROOT)
+    try:
+        yield f"http://127.0.0.1:{port}", Path(f"/proc/{process.pid}/root{folder}")
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def wait_until_up(client: httpx.AsyncClient) -> None:
+    """Returns when the gateway answers; pytest's timeout is the limit."""
+    while True:
+        try:
+            await client.get("/health/live")
+        except httpx.TransportError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+@pytest.mark.parametrize("min_free_mb", ["4", "0"])
+async def test_of_many_uploads_at_once_those_that_fit_are_whole(
+    redis_url: str, tmp_path: Path, min_free_mb: str
+) -> None:
+    """14 of 8 MB on a disk of 48 MB: each is 202 or 507, and what was accepted has every byte; then one more is 507."""
+    environment = {"PAGEWIRE_REDIS_URL": redis_url, "PAGEWIRE_MIN_FREE_DISK_MB": min_free_mb}
+    files = {f"{number}.pdf": b"%PDF-" + bytes([number]) * 8 * MEGABYTE for number in range(14)}
+    async with (
+        run_on_small_disk(tmp_path, 48, environment) as (url, data),
+        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client,
+    ):
+        await wait_until_up(client)
+
+        async def upload(name: str, content: bytes) -> tuple[str, httpx.Response]:
+            return name, await client.post("/documents", files={"file": (name, content)})
+
+        answers = dict(await asyncio.gather(*(upload(name, content) for name, content in files.items())))
+        last = (await upload("last.pdf", b"%PDF-" + b"x" * 40 * MEGABYTE))[1]
+        accepted = {name: answer.json()["document_id"] for name, answer in answers.items() if answer.status_code == 202}
+        stored = await asyncio.to_thread(
+            lambda: {path.stem: path.read_bytes() for path in (data / "blobs").rglob("*.pdf")}
+        )
+        spooled = await asyncio.to_thread(lambda: list((data / "spool").iterdir()))
+
+    assert {answer.status_code for answer in answers.values()} == {202, 507}
+    assert {answer.json()["error"]["code"] for answer in answers.values() if answer.is_error} == {"disk_full"}
+    assert (last.status_code, last.json()["error"]["code"]) == (507, "disk_full")
+    assert len(accepted) == 5
+    assert {document_id: digest(content) for document_id, content in stored.items()} == {
+        document_id: digest(files[name]) for name, document_id in accepted.items()
+    }
+    assert spooled == []
+
+
+def digest(content: bytes) -> str:
+    """Short enough to be shown when two differ."""
+    return hashlib.sha256(content).hexdigest()

@@ -88,7 +88,9 @@ class FaultyRegistry(DocumentRegistry):
         if self.fate is Fate.TWICE:
             before = self.state
             again = self.deliver(call)
-            assert flatten(again) == flatten(reply) or script == scripts.RELEASE  # nobody reads which release was the first
+            assert (
+                flatten(again) == flatten(reply) or script == scripts.RELEASE
+            )  # nobody reads which release was the first
             assert self.state == before
         if self.fate is Fate.ANSWER_LOST:
             raise DependencyUnavailable("away")

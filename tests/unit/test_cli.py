@@ -1,6 +1,7 @@
 """The `pagewire` command against a real HTTP server that speaks the gateway's contract."""
 
 import asyncio
+import io
 import json
 import os
 import pty
@@ -17,8 +18,9 @@ from typing import Annotated, Any
 
 import pytest
 import uvicorn
-from fastapi import Body, FastAPI, UploadFile
+from fastapi import Body, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from multipart import MultipartParser, parse_options_header
 
 from services.cli import add
 from services.cli.main import main as pagewire
@@ -134,8 +136,11 @@ def build_app(gateway: Gateway) -> FastAPI:
     app = FastAPI()
 
     @app.post("/documents", status_code=202, response_model=None)
-    async def add(file: UploadFile) -> Response | dict[str, Any]:
-        content, name = await file.read(), file.filename or ""
+    async def add(request: Request) -> Response | dict[str, Any]:
+        _, options = parse_options_header(request.headers["content-type"])
+        body = io.BytesIO(await request.body())
+        (file,) = MultipartParser(body, options["boundary"], spool_limit=1 << 20).parts()
+        content, name = file.raw, file.filename
         if not content.startswith(b"%PDF-"):
             return fail(415, "not_a_pdf", "This is not a PDF. Choose a PDF file.")
         duplicate = name in gateway.uploads

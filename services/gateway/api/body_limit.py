@@ -1,4 +1,7 @@
-"""Pure-ASGI middleware that bounds the bodies that are read into memory; uploads have a limit of their own."""
+"""Pure-ASGI middleware that bounds the bodies that are read into memory; uploads have a limit of their own.
+
+FastAPI's `max_body_size` (0.165) has no say here: to a body that announces too much it answers in plain text.
+"""
 
 from starlette.datastructures import Headers
 from starlette.requests import Request

@@ -1,13 +1,13 @@
 """What every route gets: the parts that the composition root put into the app, and who is asking."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from services.gateway.answers.answer_question import AnswerDependencies
 from services.gateway.documents.accept_document import DocumentDependencies
+from services.gateway.documents.spool import Spool
 from services.gateway.ports import PassageSearch
 from services.gateway.runs.supervisor import RunSupervisor
 from services.gateway.settings import GatewaySettings
@@ -26,14 +26,13 @@ class GatewayDependencies:
     """All parts of the gateway.
 
     Attributes:
-        spool: the folder in which uploads arrive.
         run_log: where runs are that outlive their client.
         document_log: the progress of documents, written by the workers.
         tail: what follows those that are written elsewhere.
     """
 
     settings: GatewaySettings
-    spool: Path
+    spool: Spool
     documents: DocumentDependencies
     answers: AnswerDependencies
     runs: RunSupervisor

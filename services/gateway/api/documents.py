@@ -1,8 +1,5 @@
 """Routes of documents: upload, list, look, delete."""
 
-import asyncio
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,7 +7,7 @@ from sse_starlette.sse import EventSourceResponse
 
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
-from services.gateway.api.multipart_file import receive_file
+from services.gateway.api.multipart_file import read_largest_size, receive_file
 from services.gateway.api.while_connected import run_while_connected
 from services.gateway.documents.accept_document import (
     accept_document,
@@ -21,7 +18,7 @@ from services.gateway.documents.follow_document import follow_document, wait_unt
 from services.gateway.runs.dialects import native
 from shared.contracts.document_events import DocumentProgress
 from shared.contracts.documents import DocumentList, DocumentRecord, UploadAccepted
-from shared.disk import check_free_space, telling_full_disk
+from shared.disk import telling_full_disk
 
 router = APIRouter(tags=["documents"])
 
@@ -64,15 +61,11 @@ async def upload(
 ) -> UploadAccepted:
     """Takes a PDF (form field `file`); 202 means that it is stored and will not be lost."""
     settings = gateway.settings
+    size = read_largest_size(request.headers, settings.max_upload_bytes)
     with telling_full_disk():
-        await asyncio.to_thread(check_free_space, gateway.spool, settings.min_free_disk_bytes)
-        spool = await asyncio.to_thread(TemporaryDirectory, dir=gateway.spool)
-        try:
-            path = Path(spool.name) / "body"
+        async with gateway.spool.reserve(size) as path:
             received = await receive_file(request.stream(), request.headers, path, settings.max_upload_bytes)
             record, duplicate = await accept_document(tenant, received, gateway.documents)
-        finally:
-            await asyncio.to_thread(spool.cleanup)
     if wait > 0:
         seconds = min(wait, settings.max_upload_wait_s)
         registry, events = gateway.documents.registry, gateway.document_log

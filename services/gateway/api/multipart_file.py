@@ -9,186 +9,175 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
 
-from services.gateway.api.disposition import clean_filename, read_disposition
+from services.gateway.api.disposition import clean_filename, read_filename
 from services.gateway.documents.received_file import ReceivedFile
 from shared.errors import InvalidRequest, TooLarge, UnprocessableRequest
 from shared.settings import MEGABYTE
 
 FIELD = "file"
-WRITE_BYTES = MEGABYTE
-"""How much is collected before a thread hashes and writes it."""
+BLOCK_BYTES = MEGABYTE // 4
+"""How much is collected before a thread parses, hashes and writes it: four switches of threads for a megabyte."""
 OVERHEAD_BYTES = MEGABYTE
 """What a form may hold besides the file."""
 DRAIN_BYTES = 256 * MEGABYTE
 """How much of a body that is too large is still read, so that the client gets to see the answer."""
 MAX_BOUNDARY_BYTES = 70
 """RFC 2046 allows no more."""
+MAX_PARTS = 16
+"""Our own page sends one; a form around it may have some fields. Unlimited, 8 MB of boundaries are a million parts."""
 MAX_PART_HEADER_BYTES = 16 * 1024
-"""The parser's own limit would refuse a form because of a long file name, which we only shorten."""
+"""The parser's default would refuse a form because of a long file name, which we only shorten."""
 
 _HOW = "Send the PDF as multipart form data in the field `file`, e.g. curl -F file=@report.pdf."
 _ONE = "Send one file per request: each is a document of its own."
 
 
+def read_largest_size(headers: Mapping[str, str], max_bytes: int) -> int:
+    """Return how many bytes a form will have at most: those that it announces, or else what is allowed.
+
+    Raises TooLarge for more than that, before any of it is read: curl asks before it sends much.
+    """
+    allowed = max_bytes + OVERHEAD_BYTES
+    announced = int(headers.get("content-length", allowed))
+    if announced > allowed:
+        raise _make_too_large(max_bytes)
+    return announced
+
+
 async def receive_file(
     body: AsyncIterator[bytes], headers: Mapping[str, str], path: Path, max_bytes: int
 ) -> ReceivedFile:
-    """Writes the form's file to `path`.
+    """Write the form's file to `path`.
 
     Raises UnprocessableRequest (no such field, several files, or no form at all), InvalidRequest (a broken form) and
     TooLarge.
     """
     boundary = _read_boundary(headers.get("content-type", ""))
-    # Said at once where it can be: curl asks before it sends much.
-    if int(headers.get("content-length", 0)) > max_bytes + OVERHEAD_BYTES:
-        raise _make_too_large(max_bytes)
     received = 0
     pending = bytearray()
     with await asyncio.to_thread(path.open, "wb") as file:
-        sink = _Sink(boundary, file, max_bytes)
+        form = _Form(boundary, file, max_bytes)
         async for piece in body:
             received += len(piece)
-            if received > max_bytes + OVERHEAD_BYTES:
-                sink.too_large = True
-            if sink.too_large:
-                pending.clear()
+            if form.is_too_large or received > max_bytes + OVERHEAD_BYTES:
+                form.is_too_large = True
                 if received > DRAIN_BYTES:
                     break
                 continue
             pending += piece
-            if len(pending) >= WRITE_BYTES:
-                await asyncio.to_thread(sink.feed, bytes(pending))
-                pending.clear()
-        if not sink.too_large:
-            await asyncio.to_thread(sink.finish, bytes(pending))
-    if sink.too_large:
+            # Blocks of one size, so that it is of no consequence how the network has cut the body.
+            while len(pending) >= BLOCK_BYTES:
+                block, pending = pending[:BLOCK_BYTES], pending[BLOCK_BYTES:]
+                await asyncio.to_thread(form.feed, block)
+        if not form.is_too_large:
+            await asyncio.to_thread(form.finish, pending)
+    if form.is_too_large:
         raise _make_too_large(max_bytes)
-    return sink.describe(path)
+    return form.describe(path)
 
 
 def _make_too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"The file is larger than {max_bytes // MEGABYTE} MB. Split it, or save a smaller copy.")
 
 
-def _read_boundary(content_type: str) -> bytes:
+def _read_boundary(content_type: str) -> str:
     media_type, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
-    if media_type != b"multipart/form-data" or not boundary or len(boundary) > MAX_BOUNDARY_BYTES:
+    boundary: str = options.get("boundary", "")
+    if media_type != "multipart/form-data" or not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
         raise UnprocessableRequest(_HOW, code="missing_file")
     return boundary
 
 
-class _Sink:
-    """Takes the parser's callbacks; runs in a thread."""
+class _Form:
+    """Takes blocks of a form and writes the file in it; runs in a thread."""
 
-    def __init__(self, boundary: bytes, file: IO[bytes], max_bytes: int) -> None:
+    def __init__(self, boundary: str, file: IO[bytes], max_bytes: int) -> None:
         self._file = file
         self._max_bytes = max_bytes
         self._digest = hashlib.sha256()
         self._size = 0
         self._head = b""
         self._filename: str | None = None
-        self._boundary = boundary
-        self._begun = False
-        self._header_name = b""
-        self._header_value = b""
-        self._disposition = b""
         self._offered: str | None = None
-        self._wanted = False
-        self._ended = False
-        self.too_large = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._add_header_name,
-                "on_header_value": self._add_header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._end_headers,
-                "on_part_data": self._add_data,
-                "on_end": self._end,
-            },
+        self._is_taken = False
+        self.is_too_large = False
+        self._parser = PushMultipartParser(
+            boundary.encode("latin-1"),
             max_header_size=MAX_PART_HEADER_BYTES,
+            max_segment_count=MAX_PARTS,
+            header_charset="latin-1",
+            strict=True,  # no continued headers, each of which costs a copy, and no preamble of more than a block
         )
 
-    def feed(self, data: bytes) -> None:
-        """Parses a piece of the body; the first holds a megabyte, or all."""
-        if not self._begun:
-            self._begun = True
-            data = _skip_preamble(data, self._boundary)
+    def feed(self, block: bytes | bytearray) -> None:
+        """Parse a block of the form."""
         try:
-            self._parser.write(data)
-        except FormParserError as error:
-            raise InvalidRequest(f"The form cannot be read. {_HOW}", code="broken_form") from error
+            for event in self._parser.parse(block):
+                if isinstance(event, MultipartSegment):
+                    self._begin_part(event)
+                elif event is not None:
+                    self._add_data(event)
+        except ParserLimitReached as error:
+            message = f"The form has more than {MAX_PARTS} parts, or a part with too many headers. {_HOW}"
+            raise InvalidRequest(message, code="form_too_complex") from error
+        except MultipartError as error:
+            if not self._is_complete():  # what follows the end means nothing (RFC 2046), but a strict parser minds it
+                raise InvalidRequest(f"The form cannot be read. {_HOW}", code="broken_form") from error
 
-    def finish(self, data: bytes) -> None:
-        """Parses the last piece and checks that the form is whole."""
-        self.feed(data)
-        if not self._ended:
+    def finish(self, rest: bytes | bytearray) -> None:
+        """Parse what is left, and check that the form is complete."""
+        if rest:
+            self.feed(rest)
+        if not self._is_complete():
             raise InvalidRequest("The upload broke off; send it again.", code="broken_form")
         self._file.flush()
 
     def describe(self, path: Path) -> ReceivedFile:
-        """What has arrived. Raises UnprocessableRequest when the field was missing."""
+        """Return what has arrived. Raises UnprocessableRequest when the field was missing."""
         if self._filename is None:
             raise UnprocessableRequest(_HOW, code="missing_file")
         return ReceivedFile(path, self._filename, self._digest.hexdigest(), self._size, self._head)
 
-    def _begin_part(self) -> None:
-        self._disposition = b""
-        self._offered = None
-        self._wanted = False
+    def _is_complete(self) -> bool:
+        """Close the parser, and return whether it has seen the form's end."""
+        try:
+            self._parser.close()
+        except MultipartError:
+            return False
+        return True
 
-    def _add_header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def _add_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
-    def _end_header(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self._disposition = self._header_value
-        self._header_name = self._header_value = b""
-
-    def _end_headers(self) -> None:
-        field, filename = read_disposition(self._disposition)
-        self._offered = filename if field == FIELD else None
+    def _begin_part(self, part: MultipartSegment) -> None:
+        self._is_taken = False
+        self._offered = read_filename(part) if part.name == FIELD else None
         if self._offered:
-            self._take()
+            self._take(self._offered)
 
-    def _take(self) -> None:
+    def _take(self, filename: str) -> None:
         """From here on the bytes of this part are the file."""
         if self._filename is not None:
             raise UnprocessableRequest(_ONE, code="several_files")
-        self._filename = clean_filename(self._offered or "")
-        self._wanted = True
+        self._filename = clean_filename(filename)
+        self._is_taken = True
 
-    def _add_data(self, data: bytes, start: int, end: int) -> None:
-        if self._offered is None or self.too_large:
+    def _add_data(self, data: bytes) -> None:
+        if self._offered is None or self.is_too_large:
             return
-        if not self._wanted:
+        if not self._is_taken:
             # Without a name it is a file only if it has bytes: browsers send such a part when nothing was chosen.
-            self._take()
-        piece = data[start:end]
-        self._size += len(piece)
+            self._take(self._offered)
+        self._size += len(data)
         if self._size > self._max_bytes:
-            self.too_large = True
+            self.is_too_large = True
             return
         if len(self._head) < 1024:
-            self._head += piece[: 1024 - len(self._head)]
-        self._digest.update(piece)
-        self._file.write(piece)
-
-    def _end(self) -> None:
-        self._ended = True
-
-
-def _skip_preamble(data: bytes, boundary: bytes) -> bytes:
-    """The form from its first boundary: what stands before it means nothing (RFC 2046), but our parser minds it."""
-    if data.startswith(b"--" + boundary):
-        return data
-    start = data.find(b"\r\n--" + boundary)
-    return data[start + 2 :] if start >= 0 else data
+            self._head += data[: 1024 - len(self._head)]
+        self._digest.update(data)
+        self._file.write(data)
