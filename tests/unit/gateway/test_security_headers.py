@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 import httpx
-import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway.api.security_headers import SecurityHeadersMiddleware
@@ -17,46 +16,44 @@ def find_directives(response: httpx.Response) -> dict[str, str]:
     return dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "headers"),
-    [
-        ("GET", "/", 200, {}),
-        ("HEAD", "/", 200, {}),
-        ("GET", "/static/page.js", 200, {}),
-        ("GET", "/static/none.js", 404, {}),
-        ("GET", "/favicon.ico", 204, {}),
-        ("GET", "/health/live", 200, {}),
-        ("GET", "/openapi.json", 200, {}),
-        ("GET", "/nowhere", 404, {}),
-        ("PUT", "/query", 405, {}),
-        ("POST", "/query", 422, {}),
-        ("POST", "/query", 413, {}),
-        ("GET", "/health/live", 403, {"Host": "evil.example"}),
-        ("GET", "/documents", 500, {}),
-    ],
-)
-async def test_every_answer_has_the_headers(method: str, path: str, status: int, headers: dict[str, str]) -> None:
+ANSWERS: list[tuple[str, str, int, dict[str, str]]] = [
+    ("GET", "/", 200, {}),
+    ("HEAD", "/", 200, {}),
+    ("GET", "/static/page.js", 200, {}),
+    ("GET", "/static/none.js", 404, {}),
+    ("GET", "/favicon.ico", 204, {}),
+    ("GET", "/health/live", 200, {}),
+    ("GET", "/openapi.json", 200, {}),
+    ("GET", "/nowhere", 404, {}),
+    ("PUT", "/query", 405, {}),
+    ("POST", "/query", 422, {}),
+    ("POST", "/query", 413, {}),
+    ("GET", "/health/live", 403, {"Host": "evil.example"}),
+    ("GET", "/documents", 500, {}),
+]
+
+
+async def test_every_answer_has_the_headers() -> None:
     """Whoever gives it: a route, the file server, a middleware, or what answers a bug."""
     async with open_bare_gateway() as client:
-        body = b" " * 2_000_000 if status == 413 else None
-        response = await client.request(method, path, headers=headers, content=body)
+        for method, path, status, headers in ANSWERS:
+            body = b" " * 2_000_000 if status == 413 else None
+            response = await client.request(method, path, headers=headers, content=body)
 
-    assert response.status_code == status
-    assert response.headers.get_list("x-content-type-options") == ["nosniff"]
-    assert response.headers.get_list("referrer-policy") == ["no-referrer"]
-    assert response.headers.get_list("cross-origin-resource-policy") == ["same-origin"]
-    directives = find_directives(response)
-    assert directives["default-src"] == ("'self'" if path == "/" else "'none'")
-    assert directives["frame-ancestors"] == directives["base-uri"] == directives["form-action"] == "'none'"
+            assert response.status_code == status
+            assert response.headers.get_list("x-content-type-options") == ["nosniff"], path
+            assert response.headers.get_list("referrer-policy") == ["no-referrer"], path
+            assert response.headers.get_list("cross-origin-resource-policy") == ["same-origin"], path
+            directives = find_directives(response)
+            assert directives["default-src"] == ("'self'" if path == "/" else "'none'"), path
+            assert directives["frame-ancestors"] == directives["base-uri"] == directives["form-action"] == "'none'"
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/oauth2-redirect"])
-async def test_no_page_of_others_is_shown(path: str) -> None:
+async def test_no_page_of_others_is_shown() -> None:
     """FastAPI's pages about the API load scripts from a CDN into our origin."""
     async with open_bare_gateway() as client:
-        response = await client.get(path)
-
-    assert response.status_code == 404
+        for path in ("/docs", "/redoc", "/docs/oauth2-redirect"):
+            assert (await client.get(path)).status_code == 404, path
 
 
 async def test_pages_that_are_allowed_to_use_us_may_embed_what_we_send() -> None:
