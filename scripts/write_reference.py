@@ -163,6 +163,7 @@ def list_others() -> list[Group]:
                 ),
                 Setting("PAGEWIRE_IMAGE", "pagewire", "text", "first part of the images' names"),
                 Setting("PAGEWIRE_TAG", "latest", "text", "tag of our images"),
+                Setting("NGINX_IMAGE", "nginx:stable-bookworm", "text", "image of nginx, before the gateways"),
                 Setting("REDIS_IMAGE", "redis:7-bookworm", "text", "image of Redis"),
                 Setting("QDRANT_IMAGE", "qdrant/qdrant:v1.16.3", "text", "image of Qdrant; the one that is tested"),
             ],

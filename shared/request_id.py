@@ -11,14 +11,20 @@ REQUEST_ID_HEADER = "x-request-id"
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # a caller's own id is kept when it cannot forge a log line
 
 
+def make_request_id_headers() -> dict[str, str]:
+    """Return the header that names the request at work now to the next service; empty outside of any."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    return {} if request_id is None else {REQUEST_ID_HEADER: request_id}
+
+
 class RequestIdMiddleware:
-    """Puts the caller's X-Request-ID, or a new one, into the log context and the response."""
+    """Put the caller's X-Request-ID, or a new one, into the log context and the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wraps one request; streams pass through untouched."""
+        """Wrap one request; streams pass through untouched."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

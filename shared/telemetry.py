@@ -6,9 +6,15 @@ import sys
 import structlog
 from structlog.typing import Processor
 
+OUR_LOGGERS = ("services", "shared", "__main__")
+"""They obey the level that is asked for; those of libraries speak from WARNING on."""
+
 
 def configure_logging(service: str, level: str, log_format: str) -> None:
-    """Sets up structlog and the standard library's loggers; called once, by a composition root.
+    """Set up structlog and the standard library's loggers; call it once, from a composition root.
+
+    Libraries say nothing below WARNING, whatever the level: at DEBUG sse-starlette writes every token of an answer, and
+    the providers' SDKs whole prompts with the passages in them; at INFO httpx writes URLs.
 
     Parameters:
         service: name that every line carries.
@@ -25,15 +31,21 @@ def configure_logging(service: str, level: str, log_format: str) -> None:
     # Plain tracebacks: the pretty ones show local variables, and with them questions, passages and keys.
     text = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer: Processor = text if as_text else structlog.processors.JSONRenderer()
+    number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=common))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # These repeat per request or per poll what our own lines say once; httpx logs URLs.
-    for noisy in ("httpx", "httpx2", "httpcore", "arq.worker", "sentence_transformers", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Asked again here, because a library may set the level of its own logger (openai does for OPENAI_LOG=debug).
+    handler.addFilter(_is_ours_or_warning)
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).setLevel(number)
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _is_ours_or_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OUR_LOGGERS

@@ -27,9 +27,13 @@ class _Nothing:
 
 @asynccontextmanager
 async def open_bare_gateway(
-    settings: GatewaySettings | None = None, *, spool: Path = Path("nowhere")
+    settings: GatewaySettings | None = None, *, spool: Path = Path("nowhere"), http: Any = None
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the gateway on a real socket; uploads arrive in `spool` and go nowhere from there."""
+    """A client of the gateway on a real socket; uploads arrive in `spool` and go nowhere from there.
+
+    Parameters:
+        http: the protocol, when it is not to be the usual one.
+    """
     settings = settings or GatewaySettings.model_construct()
 
     @asynccontextmanager
@@ -40,5 +44,5 @@ async def open_bare_gateway(
         yield GatewayDependencies(settings=settings, spool=uploads, **parts)
 
     app = await asyncio.to_thread(create_app, open_nothing, settings)
-    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with serve_app(app, http=http) as server, httpx.AsyncClient(base_url=server.url) as client:
         yield client

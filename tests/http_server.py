@@ -5,11 +5,12 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from services.gateway.http_protocol import HttpProtocol
+from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import bind_socket
 from services.gateway.server import GatewayServer
 
@@ -27,9 +28,14 @@ class RunningServer:
 
 
 @asynccontextmanager
-async def serve_app(app: FastAPI) -> AsyncIterator[RunningServer]:
-    """The running app; leaving stops it and waits for its end."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, http=HttpProtocol, timeout_graceful_shutdown=5)
+async def serve_app(app: FastAPI, *, http: Any = None) -> AsyncIterator[RunningServer]:
+    """The running app; leaving stops it and waits for its end.
+
+    Parameters:
+        http: the protocol, when it is not to be the gateway's with room for all that tests need.
+    """
+    http = http or make_http_protocol(1000)
+    config = uvicorn.Config(app, log_config=None, access_log=False, http=http, ws="none", timeout_graceful_shutdown=5)
     listener = bind_socket("127.0.0.1", 0, unsent_timeout_s=5)
     started = asyncio.Event()
 

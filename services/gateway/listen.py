@@ -14,7 +14,7 @@ class CannotListenError(Exception):
 
 
 def bind_socket(host: str, port: int, *, unsent_timeout_s: float) -> socket.socket:
-    """A bound socket; port 0 picks a free one. Raises CannotListenError.
+    """Return a bound socket; port 0 picks a free one. Raise CannotListenError.
 
     Parameters:
         unsent_timeout_s: seconds after which the kernel drops a connection whose client takes nothing. Without it,

@@ -18,12 +18,14 @@ from services.gateway.api import documents, health, page, questions, runs
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.body_timeout import BodyTimeoutMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
-from services.gateway.api.foreign_requests import ForeignRequestMiddleware
 from services.gateway.api.head_requests import HeadRequestMiddleware
+from services.gateway.api.origin_check import OriginCheckMiddleware
+from services.gateway.api.security_headers import SecurityHeadersMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
+from services.gateway.connection_gate import fit_connections
 from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.documents.spool import Spool, prepare_spool
-from services.gateway.http_protocol import HttpProtocol
+from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
 from services.gateway.providers.language_models import build_language_models, choose_default_provider
@@ -130,13 +132,15 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         description="Answers questions about your PDFs, streamed token by token, with page-exact sources.",
         lifespan=lifespan,
         responses=ERROR_RESPONSES,
+        docs_url=None,  # FastAPI's pages load scripts from a CDN, which could then do here what they like
+        redoc_url=None,
         redirect_slashes=False,  # the redirect would lead to whatever host the caller has named
     )
     app.add_middleware(HeadRequestMiddleware)
     app.add_middleware(BodyTimeoutMiddleware, idle_timeout_s=settings.body_idle_timeout_s)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(ShutdownMiddleware)
-    app.add_middleware(ForeignRequestMiddleware, hosts=settings.known_hosts, origins=settings.known_origins)
+    app.add_middleware(OriginCheckMiddleware, hosts=settings.known_hosts, origins=settings.known_origins)
     if settings.known_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -150,6 +154,9 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
     for module in (documents, questions, runs, health, page):
         app.include_router(module.router)
     app.mount("/static", page.make_static_files())
+    # Around FastAPI's own outermost ones too, which answer some requests themselves.
+    embeddable = bool(settings.known_origins)
+    app.middleware_stack = SecurityHeadersMiddleware(app.build_middleware_stack(), embeddable=embeddable)
     return app
 
 
@@ -168,7 +175,8 @@ def serve(
         app,
         log_config=None,
         access_log=False,
-        http=HttpProtocol,
+        http=make_http_protocol(fit_connections()),
+        ws="none",
         loop="auto",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.shutdown_grace_s,

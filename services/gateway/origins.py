@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Return whether a host name or address is this machine's own."""
     if host == "localhost":
         return True
     try:
@@ -15,7 +15,7 @@ def is_loopback(host: str) -> bool:
 
 
 def split_netloc(url: str) -> tuple[str, int | None]:
-    """Name in lower case and port of a URL; an empty name for one that is none, such as the origin `null`."""
+    """Return a URL's name in lower case and its port; an empty name for what is no URL, such as the origin `null`."""
     try:
         parts = urlsplit(url)
         return (parts.hostname or "").removesuffix("."), parts.port

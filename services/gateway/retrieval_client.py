@@ -6,12 +6,13 @@ from pydantic import ValidationError
 from shared.contracts.health import UNAVAILABLE, Readiness
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.errors import DependencyUnavailable
+from shared.request_id import make_request_id_headers
 
 _MESSAGE = "The search does not answer now; try again in a few seconds."
 
 
 class RetrievalClient:
-    """One pool of connections to the service. Raises DependencyUnavailable for whatever goes wrong on the way."""
+    """One pool of connections to the service. Raise DependencyUnavailable for whatever goes wrong on the way."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         timeout = httpx.Timeout(timeout_s, connect=2.0, pool=2.0)
@@ -20,16 +21,17 @@ class RetrievalClient:
         self._client = httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, trust_env=False)
 
     async def search(self, request: SearchRequest) -> SearchResponse:
-        """The best passages of the tenant's documents."""
+        """Return the best passages of the tenant's documents; being cancelled ends the search in the service, too."""
         try:
-            response = await self._client.post("/search", json=request.model_dump())
+            headers = make_request_id_headers()
+            response = await self._client.post("/search", json=request.model_dump(), headers=headers)
             response.raise_for_status()
             return SearchResponse.model_validate_json(response.content)
         except (httpx.HTTPError, ValidationError) as error:
             raise DependencyUnavailable(_MESSAGE, code="search_unavailable", retry_after=5) from error
 
     async def check_ready(self) -> dict[str, str]:
-        """State per part of the service."""
+        """Return the state of each part of the service."""
         try:
             response = await self._client.get("/health/ready", timeout=3.0)
             return Readiness.model_validate_json(response.content).parts
@@ -37,5 +39,5 @@ class RetrievalClient:
             return {"retrieval": UNAVAILABLE}
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._client.aclose()

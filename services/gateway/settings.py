@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.gateway.origins import is_loopback, split_netloc
+from services.gateway.origins import split_netloc
 from services.gateway.providers.language_models import LanguageModelConfig
 from shared.settings import MEGABYTE, SharedSettings
 
@@ -24,7 +24,7 @@ class GatewaySettings(SharedSettings):
         default=None,
         description=(
             "PAGEWIRE_ALLOWED_HOSTS: names, with commas between, under which browsers may call the gateway besides"
-            " localhost; `*`: any; default: none while it listens on loopback, else any"
+            " localhost; `*`: any"
         ),
     )
     allowed_origins: str | None = Field(
@@ -148,9 +148,7 @@ class GatewaySettings(SharedSettings):
     def known_hosts(self) -> frozenset[str] | None:
         """Names under which the gateway may be called besides those of the loopback; None: any."""
         names = {split_netloc(f"//{item}")[0] or item for item in split_list(self.allowed_hosts)}
-        if "*" in names or not (names or is_loopback(self.host)):
-            return None
-        return frozenset(names)
+        return None if "*" in names else frozenset(names)
 
     @property
     def known_origins(self) -> frozenset[str]:

@@ -72,7 +72,14 @@ def create_app(settings: RetrievalSettings, dependencies: SearchDependencies | N
             log.info("retrieval_started", embedding_model=settings.embedding_model)
             yield
 
-    app = FastAPI(title="Pagewire retrieval", version=read_version(), lifespan=lifespan, responses=ERROR_RESPONSES)
+    app = FastAPI(
+        title="Pagewire retrieval",
+        version=read_version(),
+        lifespan=lifespan,
+        responses=ERROR_RESPONSES,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     app.include_router(router)

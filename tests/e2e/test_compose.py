@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from tests.standalone_process import ROOT
 
 HANDBOOK = SHARED_DATA / "handbook" / "zentara.pdf"
 SAMPLE = ROOT / "samples" / "meridian-field-guide.pdf"
+HELD_LLM = ROOT / "tests" / "e2e" / "held_llm.py"
 OURS = ("gateway", "retrieval", "ingest")
 BUSY = (DocumentStatus.PARSING, DocumentStatus.EMBEDDING)
 WORKERS = 3
@@ -53,8 +56,8 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where the gateway is published."""
-        return f"http://{self.compose('port', 'gateway', '8000').strip()}"
+        """Where nginx, before the gateways, is published."""
+        return f"http://{self.compose('port', 'nginx', '8000').strip()}"
 
 
 def run(*command: str, environment: dict[str, str] | None = None) -> str:
@@ -82,7 +85,10 @@ def start_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     no_keys = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GROQ_API_KEY"), "")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PAGEWIRE_")}
     # Tags of its own: whoever runs the tests keeps the images they had. Port 0: Docker picks a free one.
-    stack = Stack(f"pagewire-e2e-{os.getpid()}", inherited | no_keys | {"PAGEWIRE_TAG": "e2e", "PAGEWIRE_PORT": "0"})
+    # A model that a test may start; questions go there only when they ask for it.
+    model = {"OPENAI_BASE_URL": "http://llm:8000/v1", "PAGEWIRE_LLM_PROVIDER": "extractive"}
+    ours = {"PAGEWIRE_TAG": "e2e", "PAGEWIRE_PORT": "0"} | model
+    stack = Stack(f"pagewire-e2e-{os.getpid()}", inherited | no_keys | ours)
     failed_before = request.session.testsfailed
     started = False
     try:
@@ -158,26 +164,150 @@ def test_streams_an_answer_with_the_right_page(client: httpx.Client) -> None:
     assert {source.document_id for source in sources} == {accepted.document_id}
 
 
-def test_only_the_gateway_is_published(stack: Stack) -> None:
-    """Redis, Qdrant, retrieval and the workers cannot be reached from outside; the gateway from this machine only."""
+def test_only_nginx_is_published(stack: Stack) -> None:
+    """All others cannot be reached from outside; nginx from this machine only."""
     published = {}
-    for service in (*OURS, "redis", "qdrant"):
+    for service in (*OURS, "nginx", "redis", "qdrant"):
         for container in stack.find_containers(service):
             ports = inspect(container)["NetworkSettings"]["Ports"]
             published[service] = {binding["HostIp"] for bindings in ports.values() for binding in bindings or []}
 
-    assert published == {"gateway": {"127.0.0.1"}, "retrieval": set(), "ingest": set(), "redis": set(), "qdrant": set()}
+    assert published.pop("nginx") == {"127.0.0.1"}
+    assert published == {"gateway": set(), "retrieval": set(), "ingest": set(), "redis": set(), "qdrant": set()}
 
 
 def test_containers_have_no_rights(stack: Stack) -> None:
-    """Our containers run as a user without rights, on a file system that cannot be written."""
-    for service in OURS:
+    """Our containers and nginx run as a user without rights, on a file system that cannot be written."""
+    for service in (*OURS, "nginx"):
         details = inspect(stack.find_containers(service)[0])
 
         assert stack.compose("exec", "-T", service, "id", "-u").strip() == "10001", service
         assert details["HostConfig"]["ReadonlyRootfs"], service
         assert details["HostConfig"]["CapDrop"] == ["ALL"], service
         assert "no-new-privileges:true" in details["HostConfig"]["SecurityOpt"], service
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_no_website_gets_in_under_its_own_name(client: httpx.Client, method: str) -> None:
+    """One that has pointed its name at this machine (DNS rebinding) can neither list nor ask nor delete."""
+    path = "/query" if method == "POST" else "/documents" if method == "GET" else "/documents/doc_1"
+    host, port = client.base_url.host, client.base_url.port
+    for foreign in ("evil.example", f"evil.example:{port}", f"{host}.evil.example"):
+        response = client.request(method, path, headers={"Host": foreign, "Origin": f"http://{foreign}"})
+
+        assert (response.status_code, response.json()["error"]["code"]) == (403, "foreign_host")
+
+
+def test_no_website_gets_in_through_a_browser(client: httpx.Client) -> None:
+    """The page of another website may not ask or delete; our own page, as which nginx shows it, may."""
+    port = client.base_url.port
+    for origin, known in [
+        ("http://evil.example", False),
+        ("null", False),
+        ("http://localhost:3000", False),
+        (f"http://localhost:{port}", True),
+    ]:
+        headers = {"Host": f"localhost:{port}", "Origin": origin}
+        answers = [
+            client.post("/query", json={}, headers=headers),
+            client.delete("/documents/doc_1", headers=headers),
+        ]
+        expected = ["invalid_value", "not_found"] if known else ["foreign_origin"] * 2
+        assert [answer.json()["error"]["code"] for answer in answers] == expected, origin
+
+
+def test_other_containers_reach_the_gateway_by_its_name(stack: Stack) -> None:
+    """A front end in a container of its own asks `gateway` or `nginx`."""
+    program = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1] + '/health/live').status)"
+    for url in ("http://gateway:8000", "http://nginx:8000"):
+        assert stack.compose("exec", "-T", "retrieval", "python", "-c", program, url).strip() == "200"
+
+
+@pytest.fixture(name="llm")
+def start_held_llm(stack: Stack) -> Iterator[str]:
+    """A container with a model that says one word and waits; its id."""
+    image = inspect(stack.find_containers("gateway")[0])["Config"]["Image"]
+    options = ("--detach", "--network", f"{stack.project}_edge", "--network-alias", "llm", "--entrypoint", "python")
+    container = run("docker", "run", *options, image, "-c", HELD_LLM.read_text()).strip()
+    yield container
+    run("docker", "rm", "--force", container)
+
+
+def test_a_stream_passes_nginx_token_by_token(client: httpx.Client, llm: str) -> None:
+    """The first token is here while the model still holds the second back."""
+    accepted = upload(client, SAMPLE.name, SAMPLE.read_bytes(), wait=120)
+    body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
+
+    with client.stream("POST", "/query/stream", json=body) as response:
+        events = read_events(response.iter_bytes())
+        assert "first" in next(events).data
+        run("docker", "exec", llm, "touch", "/tmp/go")
+        rest = list(events)
+
+    assert [event.event for event in rest] == ["token"] * (len(rest) - 1) + ["sources"]
+    assert "second" in "".join(event.data for event in rest)
+
+
+def test_a_client_that_leaves_nginx_ends_the_call_to_the_model(client: httpx.Client, llm: str) -> None:
+    """Through nginx and the gateway: nobody pays for tokens that nobody reads."""
+    accepted = upload(client, SAMPLE.name, SAMPLE.read_bytes(), wait=120)
+    body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
+
+    with client.stream("POST", "/query/stream", json=body) as response:
+        assert "first" in next(read_events(response.iter_bytes())).data
+
+    run(
+        "docker",
+        "exec",
+        llm,
+        "sh",
+        "-c",
+        f"for n in $(seq {WAIT_S}); do test -e /tmp/left && exit; sleep 1; done; false",
+    )
+
+
+def test_half_requests_lock_nobody_out(client: httpx.Client) -> None:
+    """1,005 clients that begin a request and do not go on; others are served."""
+    with ExitStack() as stack:
+        for _ in range(1005):
+            half = stack.enter_context(socket.create_connection((client.base_url.host, client.base_url.port or 80)))
+            half.sendall(b"GET / HTTP/1.1\r\nHost:")
+        with httpx.Client(base_url=client.base_url, trust_env=False) as another:
+            assert another.get("/health/live").status_code == httpx.codes.OK
+        half.settimeout(WAIT_S)
+        with suppress(ConnectionError):
+            assert half.recv(1) == b"", "its time is over"
+
+
+def test_too_much_is_refused_with_our_own_error(client: httpx.Client) -> None:
+    """A file that is too large, by the gateway; too many headers, by nginx."""
+    large = client.post("/documents", files={"file": ("large.pdf", b"%PDF-" + b"0" * 51 * 1024 * 1024)})
+    headers = client.get("/health/live", headers={"X-Large": "x" * 100_000})
+
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "too_large")
+    assert (headers.status_code, headers.json()["error"]["code"]) == (431, "headers_too_large")
+    assert headers.headers["x-request-id"] == headers.json()["error"]["request_id"]
+
+
+def test_several_gateways_share_the_port(stack: Stack, client: httpx.Client) -> None:
+    """Both answer, and what one is told the other knows; when one is killed the other goes on alone."""
+    stack.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "gateway=2")
+    accepted = upload(client, SAMPLE.name, SAMPLE.read_bytes(), wait=120)
+    body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id]}
+    gateways = stack.find_containers("gateway")
+    assert len(gateways) == 2
+    while not all("question_answered" in read_logs(gateway) for gateway in gateways):
+        assert client.post("/query", json=body).status_code == httpx.codes.OK
+
+    run("docker", "kill", "--signal", "KILL", gateways[0])
+    for _ in range(10):
+        assert client.post("/query", json=body).status_code == httpx.codes.OK
+
+
+def read_logs(container: str) -> str:
+    """What a container has written to standard error so far."""
+    done = subprocess.run(("docker", "logs", container), capture_output=True, text=True, check=True)
+    return done.stderr
 
 
 def test_workers_and_stores_have_no_way_out(stack: Stack) -> None:

@@ -3,8 +3,9 @@
 import re
 import runpy
 import subprocess
+import sys
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from packaging.requirements import Requirement
@@ -97,6 +98,44 @@ def test_gpu_packages_are_in_their_own_list_only() -> None:
     for name in LISTS:
         if name != "torch.txt":
             assert not gpu & read_pins(name).keys(), name
+
+
+def test_there_is_no_wheel(tmp_path: Path) -> None:
+    """A wheel would install packages named `services` and `shared`; who builds one is told what to do instead."""
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
+    build = f"import {backend['build-backend']} as backend; backend.build_wheel({str(tmp_path)!r})"
+
+    done = subprocess.run(
+        [sys.executable, "-c", build],
+        cwd=ROOT / backend["backend-path"][0],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "scripts/install" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_get_what_they_copy() -> None:
+    """What the Dockerfile takes from the tree is in the tree, and is sent to the engine."""
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    sent = [
+        line.removeprefix("!").removesuffix("/**")
+        for line in (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
+    copied = {
+        path
+        for match in re.finditer(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+        for path in match[1].split()
+    }
+
+    assert copied
+    for path in copied:
+        assert (ROOT / path).exists(), path
+        assert any(PurePath(path).match(pattern) or path.startswith(f"{pattern}/") for pattern in sent), path
 
 
 def test_make_alone_lists_every_target() -> None:

@@ -15,7 +15,7 @@ from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http_protocol import HANG_UP
+from services.gateway.http_protocol import ABORT_CONNECTION
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import make_shutdown_error, make_stream_error
 from services.gateway.settings import GatewaySettings
@@ -70,8 +70,8 @@ class LogResponse(EventSourceResponse):
             await super().__call__(scope, receive, send)
         except* SendTimeoutError:
             log.info("client_too_slow", send_timeout_s=self.send_timeout)
-            if hang_up := scope.get("extensions", {}).get(HANG_UP):
-                hang_up["call"]()
+            if abort := scope.get("extensions", {}).get(ABORT_CONNECTION):
+                abort["call"]()
                 while (await receive())["type"] != "http.disconnect":
                     pass
         finally:

@@ -1,5 +1,7 @@
 """Logs say what happened and nothing of what was in the documents."""
 
+import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -35,3 +37,37 @@ def test_a_traceback_shows_no_variables(log_format: str, capsys: pytest.CaptureF
     assert "it_failed" in written
     assert "ZeroDivisionError" in written
     assert " ".join(SECRET) not in written
+
+
+@pytest.mark.parametrize("name", ["sse_starlette.sse", "openai._base_client", "anthropic", "httpcore", "asyncio"])
+def test_libraries_say_nothing_below_a_warning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """At DEBUG they write what passes through them; not even when a library sets its logger's level itself."""
+    configure_logging("test", "DEBUG", "json")
+    logger = logging.getLogger(name)
+    logger.debug("chunk: %s", " ".join(SECRET))
+    logger.setLevel(logging.DEBUG)
+    try:
+        logger.debug("chunk: %s", " ".join(SECRET))
+        logger.info("request: %s", " ".join(SECRET))
+        logger.warning("retrying")
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+    written = capsys.readouterr().err
+    assert " ".join(SECRET) not in written
+    assert "retrying" in written
+
+
+@pytest.mark.parametrize(("level", "said"), [("DEBUG", ["d", "i", "w"]), ("INFO", ["i", "w"]), ("ERROR", [])])
+@pytest.mark.parametrize("name", ["services.gateway.main", "shared.queue", "__main__"])
+def test_our_own_loggers_obey_the_level(
+    name: str, level: str, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also those of composition roots, whose name is `__main__` when they are started."""
+    configure_logging("test", level, "json")
+    log = structlog.get_logger(name)
+    log.debug("d")
+    log.info("i")
+    log.warning("w")
+
+    assert [line["event"] for line in map(json.loads, capsys.readouterr().err.splitlines())] == said

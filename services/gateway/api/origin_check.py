@@ -21,8 +21,8 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class ForeignRequestMiddleware:
-    """Refuses requests under a foreign host name, and changes that the page of another origin asks for.
+class OriginCheckMiddleware:
+    """Refuse requests under a foreign host name, and changes that the page of another origin asks for.
 
     Parameters:
         hosts: names under which we are called besides those of the loopback; None: any.
@@ -35,7 +35,7 @@ class ForeignRequestMiddleware:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wraps one request."""
+        """Wrap one request."""
         if scope["type"] == "http" and (error := self._check(scope["method"], Headers(scope=scope))) is not None:
             response = await answer_pagewire_error(Request(scope), error)
             await response(scope, receive, send)

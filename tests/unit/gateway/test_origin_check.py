@@ -25,7 +25,9 @@ def configure(**chosen: str) -> GatewaySettings:
         ({}, "localhost:8000@evil.example", False),
         ({}, "192.168.0.7:8000", False),
         ({"host": "localhost"}, "evil.example", False),
-        ({"host": "0.0.0.0"}, "any.example", True),
+        ({"host": "0.0.0.0"}, "localhost:8000", True),
+        ({"host": "0.0.0.0"}, "evil.example", False),
+        ({"host": "0.0.0.0", "allowed_hosts": "*"}, "any.example", True),
         ({"allowed_hosts": "pages.example, Other.example:9000"}, "Pages.Example:443", True),
         ({"allowed_hosts": "pages.example, Other.example:9000"}, "other.example", True),
         ({"allowed_hosts": "pages.example"}, "localhost:8000", True),
@@ -34,8 +36,8 @@ def configure(**chosen: str) -> GatewaySettings:
         ({"allowed_hosts": "*"}, "any.example", True),
     ],
 )
-async def test_only_known_names_are_answered_on_loopback(chosen: dict[str, str], host: str, known: bool) -> None:
-    """A website that has pointed its own name at our address gets nothing, not even by GET."""
+async def test_only_known_names_are_answered(chosen: dict[str, str], host: str, known: bool) -> None:
+    """A website that has pointed its own name at our address gets nothing, not even by GET, wherever we listen."""
     async with open_bare_gateway(configure(**chosen)) as client:
         response = await client.get("/health/live", headers={"Host": host})
 

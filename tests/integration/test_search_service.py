@@ -1,0 +1,151 @@
+"""The retrieval service behind the gateway's client of it, on a real socket: who leaves is seen, ids are passed on."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from services.gateway.retrieval_client import RetrievalClient
+from services.retrieval.adapters.cross_encoder import NoReranker
+from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.main import create_app
+from services.retrieval.settings import RetrievalSettings
+from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions
+from shared.contracts.search import SearchRequest
+from shared.embedding.dense import DenseEmbedder
+from shared.embedding.sparse import Bm25Encoder
+from shared.registry.registry import DocumentRegistry
+from shared.vector_index.port import IndexQuery, LegHits
+from tests.http_server import serve_app
+
+
+class EmptyIndex:
+    """Finds nothing, and counts how often it is asked."""
+
+    searches = 0
+
+    async def search(self, tenant: str, query: IndexQuery) -> LegHits:
+        self.searches += 1
+        return LegHits(dense=[], bm25=[])
+
+
+@dataclass
+class HeldModel:
+    """The real embedder, whose forward passes wait until they may go on."""
+
+    embedder: DenseEmbedder
+    go_on: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    texts: list[str] = field(default_factory=list)
+
+    def embed(self, texts: list[str], kind: str) -> Any:
+        self.texts += texts
+        self.begun.release()
+        self.go_on.wait(30)
+        return DenseEmbedder._embed(self.embedder, texts, kind)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[DenseEmbedder]:
+    embedder = DenseEmbedder("all-MiniLM-L6-v2")
+    yield embedder
+    embedder.close()
+
+
+@pytest.fixture
+def model(embedder: DenseEmbedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldModel]:
+    held = HeldModel(embedder)
+    monkeypatch.setattr(embedder, "_embed", held.embed)
+    yield held
+    held.go_on.set()
+
+
+@pytest.fixture
+def index() -> EmptyIndex:
+    return EmptyIndex()
+
+
+@pytest.fixture
+def logs() -> Iterator[list[EventDict]]:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        yield lines
+
+
+@pytest.fixture
+async def client(model: HeldModel, index: EmptyIndex, registry: DocumentRegistry) -> AsyncIterator[RetrievalClient]:
+    options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
+    deps = SearchDependencies(model.embedder, Bm25Encoder(), cast("Any", index), registry, NoReranker(), options)
+    app = await asyncio.to_thread(create_app, RetrievalSettings(), deps)
+    async with serve_app(app) as server:
+        client = RetrievalClient(server.url, timeout_s=30)
+        yield client
+        model.go_on.set()
+        await client.close()
+
+
+def begin_search(client: RetrievalClient, query: str) -> "asyncio.Task[Any]":
+    """A search on behalf of a request whose id is the query."""
+    with structlog.contextvars.bound_contextvars(request_id=query):
+        return asyncio.create_task(client.search(SearchRequest(tenant="default", query=query)))
+
+
+async def leave(task: "asyncio.Task[Any]", logs: list[EventDict]) -> EventDict:
+    """What the gateway does when its own client leaves; returns the service's line about it, once it is there."""
+    task.cancel()
+    while not (lines := [line for line in logs if line["event"] == "client_left"]):
+        await asyncio.sleep(0.01)
+    return lines[0]
+
+
+async def test_a_search_whose_client_left_goes_no_further(
+    client: RetrievalClient, model: HeldModel, index: EmptyIndex, logs: list[EventDict]
+) -> None:
+    """The forward pass that runs cannot be stopped; nothing comes after it, and the next search is served."""
+    left = begin_search(client, "left")
+    await asyncio.to_thread(model.begun.acquire)
+    line = await leave(left, logs)
+    assert index.searches == 0
+
+    model.go_on.set()
+    await begin_search(client, "stayed")
+
+    assert line["request_id"] == "left"
+    assert model.texts == ["left", "stayed"]
+    assert index.searches == 1
+
+
+async def test_a_search_that_waits_for_the_model_gives_up_its_turn(
+    client: RetrievalClient, model: HeldModel, index: EmptyIndex, logs: list[EventDict]
+) -> None:
+    """A queue of searches that nobody wants any more would keep out those that somebody waits for."""
+    first = begin_search(client, "first")
+    await asyncio.to_thread(model.begun.acquire)
+    second, third = begin_search(client, "second"), begin_search(client, "third")
+    while model.embedder._query_thread._work_queue.qsize() < 2:
+        await asyncio.sleep(0.01)
+    await leave(second, logs)
+    model.go_on.set()
+    await asyncio.gather(first, third)
+
+    assert model.texts == ["first", "third"]
+    assert index.searches == 2
+
+
+async def test_the_id_of_a_request_is_passed_on(
+    client: RetrievalClient, model: HeldModel, logs: list[EventDict]
+) -> None:
+    """What both services log about a question can be found by it."""
+    model.go_on.set()
+    await begin_search(client, "some-id")
+    await client.search(SearchRequest(tenant="default", query="outside of any request"))
+
+    ids = [line["request_id"] for line in logs if line["event"] == "search_answered"]
+    assert ids[0] == "some-id"
+    assert len(ids) == 2
+    assert ids[1] != "some-id"
