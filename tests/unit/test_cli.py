@@ -292,7 +292,14 @@ def test_ask_prints_the_answer_and_its_sources(gateway: Gateway, capsys: pytest.
     assert out.endswith("page 12  (not cited)\n")
     assert not CONTROL.search(out)
     assert err == ""
-    assert gateway.queries == [{"question": "What?", "top_k": 7, "document_ids": ["a", "b"], "include": []}]
+    (query,) = gateway.queries
+    assert query == {
+        "question": "What?",
+        "top_k": 7,
+        "document_ids": ["a", "b"],
+        "include": [],
+        "on_disconnect": "cancel",
+    }
 
 
 def test_character_split_over_two_tokens_is_whole(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
