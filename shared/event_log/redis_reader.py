@@ -71,7 +71,9 @@ class RedisEventReader(Generic[E]):
                         yield batch
                     if END in fields:
                         return
-                elif not await _wait(grown, CHECK_S) and self._lost is not None:
+                elif self._lost is None:
+                    await grown.wait()
+                elif not await _wait(grown, CHECK_S):
                     await self._end_if_lost(stream)
 
     async def request_stop(self, stream: StreamId, kept_ms: int) -> None:
