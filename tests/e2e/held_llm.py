@@ -1,14 +1,14 @@
 """A language model for the tests of the compose system: one word, then nothing until it is told to go on.
 
-Runs as a script inside a container, with nothing but Python. `/tmp/go` tells it to go on; `/tmp/left` says that its
-client has left before.
+Runs as a script inside a container, with nothing but Python. `/tmp/ready` says that it listens; `/tmp/go` tells it to
+go on; `/tmp/left` says that its client has left before.
 """
 
 import asyncio
 import json
 from pathlib import Path
 
-GO, LEFT = Path("/tmp/go"), Path("/tmp/left")
+READY, GO, LEFT = Path("/tmp/ready"), Path("/tmp/go"), Path("/tmp/left")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 
 
@@ -43,6 +43,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def main() -> None:
     """Serve until killed."""
     async with await asyncio.start_server(answer, "0.0.0.0", 8000) as server:
+        READY.touch()  # noqa: ASYNC240
         await server.serve_forever()
 
 

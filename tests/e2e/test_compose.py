@@ -229,8 +229,17 @@ def start_held_llm(stack: Stack) -> Iterator[str]:
     image = inspect(stack.find_containers("gateway")[0])["Config"]["Image"]
     options = ("--detach", "--network", f"{stack.project}_edge", "--network-alias", "llm", "--entrypoint", "python")
     container = run("docker", "run", *options, image, "-c", HELD_LLM.read_text()).strip()
-    yield container
-    run("docker", "rm", "--force", container)
+    try:
+        wait_for_file(container, "/tmp/ready")
+        yield container
+    finally:
+        run("docker", "rm", "--force", container)
+
+
+def wait_for_file(container: str, path: str) -> None:
+    """Return when a file is there."""
+    look = f"for n in $(seq {WAIT_S}); do test -e {path} && exit; sleep 0.2; done; false"
+    run("docker", "exec", container, "sh", "-c", look)
 
 
 def test_a_stream_passes_nginx_token_by_token(client: httpx.Client, llm: str) -> None:

@@ -89,6 +89,6 @@ async def test_debug_logs_hold_nothing_of_anybody(
 
     written = "".join(capfd.readouterr())
     assert "question_answered" in written
-    assert "answer_failed" in written
+    assert "run_failed" in written
     for word in (QUESTION, PASSAGE, ANSWER, KEY, PROBLEM):
         assert word not in written, word
