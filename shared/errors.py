@@ -11,6 +11,7 @@
     ├── UnsupportedFile       415
     └── ServiceError          503   ours or an upstream's fault
         ├── DependencyUnavailable   503
+        ├── IndexRejected           502   the vector index refuses what we send; trying again does not help
         ├── DiskFull                507
         └── LanguageModelError      502
             ├── LanguageModelUnavailable 503
@@ -114,6 +115,13 @@ class DependencyUnavailable(ServiceError):
     code = "dependency_unavailable"
 
 
+class IndexRejected(ServiceError):
+    """The vector index refuses the call itself (another dimension, too large): trying again does not help."""
+
+    code = "index_rejected"
+    retryable = False
+
+
 class DiskFull(ServiceError):
     """Too little space is left where the data is."""
 
@@ -161,6 +169,7 @@ STATUS: dict[type[PagewireError], int] = {
     TooLarge: 413,
     UnsupportedFile: 415,
     ServiceError: 503,
+    IndexRejected: 502,
     DiskFull: 507,
     LanguageModelError: 502,
     LanguageModelUnavailable: 503,

@@ -19,6 +19,9 @@ from shared.errors import DependencyUnavailable
 QUEUE_NAME = f"pagewire:{default_queue_name}"
 INGEST = "ingest_document"
 PURGE = "purge_document"
+PURGE_QUEUE_NAME = f"{QUEUE_NAME}:purges"
+"""Purges take milliseconds and wait for no ingest."""
+_QUEUE_NAMES = {INGEST: QUEUE_NAME, PURGE: PURGE_QUEUE_NAME}
 EXPIRES_EXTRA_MS = 7 * 24 * 3600 * 1000
 """Jobs wait for a week before arq forgets them (its default is a day); then the reconciler queues them anew."""
 
@@ -56,7 +59,9 @@ def make_job_id(function: str, job: DocumentJob) -> str:
 async def enqueue(queue: ArqRedis, function: str, job: DocumentJob) -> bool:
     """Queues a job; False when the same job waits or runs already. Raises DependencyUnavailable."""
     try:
-        queued = await queue.enqueue_job(function, job.model_dump(), _job_id=make_job_id(function, job))
+        queued = await queue.enqueue_job(
+            function, job.model_dump(), _job_id=make_job_id(function, job), _queue_name=_QUEUE_NAMES[function]
+        )
     except (RedisError, OSError) as error:
         raise DependencyUnavailable("The queue does not answer now; try again.", retry_after=5) from error
     return queued is not None

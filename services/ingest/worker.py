@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from arq import Retry, func
@@ -14,6 +15,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
 from redis.asyncio import Redis
+from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
 from services.ingest.adapters.pdf_process import ProcessPdfParser
@@ -26,11 +28,12 @@ from shared.blobs import BlobStore
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
-from shared.errors import ServiceError
+from shared.errors import IndexRejected, ServiceError
 from shared.queue import (
     EXPIRES_EXTRA_MS,
     INGEST,
     PURGE,
+    PURGE_QUEUE_NAME,
     QUEUE_NAME,
     connect_queue,
     deserialize_job,
@@ -47,8 +50,12 @@ log = structlog.get_logger(__name__)
 
 JOB_TIMEOUT_S = 24 * 3600
 """arq's own limit per job. Ours are on the parse and on each call; a long document may take its time."""
-RETRY_S = 5.0
-"""Pause before a job is tried again because a dependency was away or another worker has the document."""
+HELD_S = 5.0
+"""Pause before a job is tried again because another worker has the document."""
+FAULT_PAUSE = EqualJitterBackoff(base=5, cap=300)
+"""Pauses in seconds after faults of what we depend on: 5, 10, 20 … up to 300, of each a random half less."""
+PURGE_CONCURRENCY = 8
+"""A purge mostly waits for the index and the blob store."""
 HAND_BACK_S = 5.0
 """How long a job may take to let go when the worker stops; then its lease has to run out."""
 READ_LIMIT = 1000
@@ -57,60 +64,68 @@ READ_LIMIT = 1000
 
 @dataclass(frozen=True)
 class IngestWorker:
-    """A worker with all its parts; `run` until cancelled."""
+    """A worker with all its parts."""
 
     settings: IngestSettings
     dependencies: IngestDependencies
     queue: ArqRedis
 
     async def run(self) -> None:
-        """Works on jobs, and restarts arq whenever Redis was away: arq itself would end (its issue 498)."""
-        reconciler = asyncio.create_task(self._reconcile_forever())
+        """Work on jobs until cancelled: ingests and purges each in a lane of their own, so that neither waits."""
+        parts = [
+            asyncio.create_task(part)
+            for part in (
+                self._reconcile_forever(),
+                self._run_lane(self._make_ingest_lane),
+                self._run_lane(self._make_purge_lane),
+            )
+        ]
         try:
-            while True:
-                worker = self._make_arq_worker()
-                polling = asyncio.create_task(worker.main())
-                try:
-                    await asyncio.wait({polling})
-                    polling.result()
-                except (RedisError, OSError) as error:
-                    log.warning("redis_away", error=type(error).__name__)
-                    await asyncio.sleep(1)
-                finally:
-                    await run_to_end(_stop_arq(worker, polling))
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in ended:
+                part.result()
         finally:
-            await run_to_end(end_tasks(reconciler))
+            await run_to_end(end_tasks(*parts))
 
-    def _make_arq_worker(self) -> Worker:
-        return Worker(
-            functions=[
-                func(
-                    cast("Any", self._run_ingest),
-                    name=INGEST,
-                    timeout=JOB_TIMEOUT_S,
-                    max_tries=sys.maxsize,
-                    keep_result=0,
-                ),
-                func(
-                    cast("Any", self._run_purge),
-                    name=PURGE,
-                    timeout=JOB_TIMEOUT_S,
-                    max_tries=sys.maxsize,
-                    keep_result=0,
-                ),
-            ],
+    async def _run_lane(self, make_lane: Callable[[], Worker]) -> None:
+        """Run arq, and start it anew whenever Redis was away: arq itself would end (its issue 498)."""
+        while True:
+            worker = make_lane()
+            polling = asyncio.create_task(worker.main())
+            try:
+                await asyncio.wait({polling})
+                polling.result()
+            except (RedisError, OSError) as error:
+                log.warning("redis_away", error=type(error).__name__)
+                await asyncio.sleep(1)
+            finally:
+                await run_to_end(_stop_arq(worker, polling))
+
+    def _make_ingest_lane(self) -> Worker:
+        return self._make_arq_worker(
+            INGEST,
+            self._run_ingest,
             queue_name=QUEUE_NAME,
+            max_jobs=self.settings.ingest_concurrency,
+            health_check_interval=NOTE_INTERVAL_S,
+            health_check_key=make_health_key(),
+        )
+
+    def _make_purge_lane(self) -> Worker:
+        return self._make_arq_worker(PURGE, self._run_purge, queue_name=PURGE_QUEUE_NAME, max_jobs=PURGE_CONCURRENCY)
+
+    def _make_arq_worker(self, name: str, run: Any, **lane: Any) -> Worker:
+        return Worker(
+            functions=[func(run, name=name, timeout=JOB_TIMEOUT_S, max_tries=sys.maxsize, keep_result=0)],
             redis_pool=self.queue,
             handle_signals=False,
-            max_jobs=self.settings.ingest_concurrency,
             poll_delay=0.1,
             queue_read_limit=READ_LIMIT,
             keep_result=0,
-            health_check_interval=NOTE_INTERVAL_S,
-            health_check_key=make_health_key(),
             job_serializer=serialize_job,
             job_deserializer=deserialize_job,
             expires_extra_ms=EXPIRES_EXTRA_MS,
+            **lane,
         )
 
     async def _run_ingest(self, context: dict[Any, Any], job: dict[str, str]) -> None:
@@ -129,12 +144,11 @@ class IngestWorker:
                 max_attempts=self.settings.max_attempts,
                 keep_mark=keep_mark,
             )
-        if outcome is Outcome.RETRY:
-            raise Retry(defer=RETRY_S)
+        try_again_unless_done(outcome, context["job_try"])
 
     async def _run_purge(self, context: dict[Any, Any], job: dict[str, str]) -> None:
-        if await run_purge_job(DocumentJob(**job), self.dependencies) is Outcome.RETRY:
-            raise Retry(defer=RETRY_S)
+        outcome = await run_purge_job(DocumentJob(**job), self.dependencies)
+        try_again_unless_done(outcome, context["job_try"])
 
     async def _reconcile_forever(self) -> None:
         lease_ms = int(self.settings.lease_s * 1000)
@@ -149,8 +163,16 @@ class IngestWorker:
             await asyncio.sleep(self.settings.reconcile_interval_s)
 
 
+def try_again_unless_done(outcome: Outcome, tries: int) -> None:
+    """Raise arq's Retry for a job that is not done after its n-th try, with the pause before the next one."""
+    if outcome is Outcome.HELD:
+        raise Retry(defer=HELD_S)
+    if outcome is Outcome.RETRY:
+        raise Retry(defer=FAULT_PAUSE.compute(tries - 1))
+
+
 async def _stop_arq(worker: Worker, polling: asyncio.Task[None]) -> None:
-    """Takes no more jobs, then ends the running ones: each lets its lease go and stays in the queue for the next."""
+    """Take no more jobs, then end the running ones: each lets its lease go and stays in the queue for the next."""
     await end_tasks(polling)
     running = list(worker.tasks.values())
     await end_tasks(*worker.job_tasks.values())
@@ -160,7 +182,7 @@ async def _stop_arq(worker: Worker, polling: asyncio.Task[None]) -> None:
 
 
 async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
-    """A worker on a Qdrant server; loads the model and waits until the index answers."""
+    """Return a worker on a Qdrant server; loads the model and prepares the index."""
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     index = await connect_server_index(settings, embedder.dimension)
     dependencies = IngestDependencies(
@@ -177,7 +199,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
 
 
 async def run_worker(settings: IngestSettings) -> None:
-    """Runs until SIGTERM or SIGINT; then jobs are handed back to the queue at once."""
+    """Run until SIGTERM or SIGINT; then jobs are handed back to the queue at once."""
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
     worker = await build_worker(settings, redis)
     running = asyncio.create_task(worker.run())
@@ -196,13 +218,13 @@ async def run_worker(settings: IngestSettings) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the worker; exit with one clear line when its model or its index cannot be used."""
     settings = load_settings(IngestSettings)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     configure_logging("ingest", settings.log_level, settings.log_format)
     try:
         asyncio.run(run_worker(settings))
-    except ModelNotUsableError as error:
+    except (ModelNotUsableError, IndexRejected) as error:
         sys.exit(f"pagewire: {error}")
 
 

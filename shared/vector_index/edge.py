@@ -14,7 +14,7 @@ from typing import TypeVar
 import qdrant_edge as edge
 
 from shared.disk import check_free_space
-from shared.errors import DependencyUnavailable, ServiceError
+from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
 from shared.vector_index.payload import DOCUMENT, KEYWORD_FIELDS, TENANT, VERSION_KEY, dump_payload, load_payload
 from shared.vector_index.port import (
     BM25,
@@ -30,10 +30,13 @@ from shared.vector_index.port import (
 T = TypeVar("T")
 
 BATCH_POINTS = 64
+_PERMANENT = frozenset({"Vector dimension error", "Not existing vector name error", "Validation failed"})
+"""How the engine's messages begin when it refuses a call as such."""
+_INCOMPATIBLE = "config is incompatible"
 
 
 class EdgeIndex:
-    """A VectorIndex in a folder. Raises DependencyUnavailable when another process has the folder.
+    """A VectorIndex in a folder. `prepare` raises DependencyUnavailable when another process has the folder.
 
     Parameters:
         min_free_bytes: points are written only while that much of the disk is free. The engine maps its files into
@@ -113,7 +116,7 @@ class EdgeIndex:
             sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         )
         if (self._folder / "edge_config.json").exists() or (self._folder / "segments").exists():
-            self._shard = edge.EdgeShard.load(str(self._folder), config)
+            self._shard = self._load(config)
         else:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._shard = edge.EdgeShard.create(str(self._folder), config)
@@ -122,6 +125,18 @@ class EdgeIndex:
         self._shard.update(edge.UpdateOperation.create_field_index(TENANT, tenant_index))
         for field in KEYWORD_FIELDS:
             self._shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword))
+
+    def _load(self, config: edge.EdgeConfig) -> edge.EdgeShard:
+        try:
+            return edge.EdgeShard.load(str(self._folder), config)
+        except Exception as error:
+            if _INCOMPATIBLE not in str(error):
+                raise
+            raise IndexRejected(
+                f"The vectors in {self._folder} do not have {self._dimension} numbers: they are of another embedding"
+                " model. Set PAGEWIRE_EMBEDDING_MODEL to that model, or move the data folder away and add the documents"
+                " again."
+            ) from error
 
     def _get_shard(self) -> edge.EdgeShard:
         if self._shard is None:
@@ -137,7 +152,10 @@ class EdgeIndex:
             return await loop.run_in_executor(self._thread, call)
         except ServiceError:
             raise
-        except Exception as error:  # the binding raises bare exceptions of its own choosing
+        except Exception as error:  # the binding raises bare exceptions, told apart by how their message begins
+            kind = str(error).partition(":")[0]
+            if kind in _PERMANENT:
+                raise IndexRejected(f"The vector index refuses the call ({kind}).") from error
             raise DependencyUnavailable("The vector index failed; try again.", retry_after=5) from error
 
 

@@ -80,10 +80,16 @@ class LegHits:
 
 
 class VectorIndex(Protocol):
-    """Stores points and finds them by meaning and by words. Raises DependencyUnavailable when it cannot."""
+    """Stores points and finds them by meaning and by words.
+
+    Raises DependencyUnavailable when it cannot now, and IndexRejected when it will never do what was asked.
+    """
 
     async def prepare(self) -> None:
-        """Make the collection and its payload indexes where they are missing."""
+        """Make the collection and its payload indexes where they are missing.
+
+        Raises IndexRejected when there is one whose vectors have another length.
+        """
         ...
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Collection, Sequence
+from json import JSONDecodeError
 from typing import TypeVar
 
 import httpx
 from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.http.exceptions import ApiException
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from shared.errors import DependencyUnavailable
+from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
 from shared.settings import IndexSettings
 from shared.vector_index.payload import DOCUMENT, KEYWORD_FIELDS, TENANT, VERSION_KEY, dump_payload, load_payload
 from shared.vector_index.port import (
@@ -25,6 +27,9 @@ from shared.vector_index.port import (
 T = TypeVar("T")
 
 BATCH_POINTS = 64
+_PERMANENT = frozenset({400, 413, 422})
+"""Statuses of calls that are wrong as such. 401, 403 and 404 are not among them: a key that was changed or a collection
+that was lost is everybody's trouble and will be mended; no document should fail for it."""
 
 
 class ServerIndex:
@@ -46,6 +51,7 @@ class ServerIndex:
         """Make the collection and its payload indexes where they are missing; several services may do so at once."""
         if not await self._call(self._client.collection_exists(self._collection)):
             await self._create_collection()
+        await self._check_vectors()
         # Also where the collection was there: whoever made it may have been killed before this. What is there stays.
         tenant_index = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
         await self._call(
@@ -57,15 +63,27 @@ class ServerIndex:
                 self._client.create_payload_index(self._collection, field, field_schema=keyword, wait=True)
             )
 
+    async def _check_vectors(self) -> None:
+        parameters = (await self._call(self._client.get_collection(self._collection))).config.params
+        dense = parameters.vectors.get(DENSE) if isinstance(parameters.vectors, dict) else None
+        if dense is None or dense.size != self._dimension or BM25 not in (parameters.sparse_vectors or {}):
+            raise IndexRejected(
+                f"The collection {self._collection!r} is not one for vectors of {self._dimension} numbers: it was made"
+                " for another embedding model. Set PAGEWIRE_COLLECTION to a new name, or PAGEWIRE_EMBEDDING_MODEL to"
+                " that model."
+            )
+
     async def _create_collection(self) -> None:
         vectors = {DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)}
         sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
         try:
-            await self._client.create_collection(self._collection, vectors_config=vectors, sparse_vectors_config=sparse)
-        except (ApiException, httpx.HTTPError, OSError) as error:
+            await self._call(
+                self._client.create_collection(self._collection, vectors_config=vectors, sparse_vectors_config=sparse)
+            )
+        except ServiceError:
             # Somebody else made it between our question and our call; anything else is a fault.
             if not await self._call(self._client.collection_exists(self._collection)):
-                raise _make_unavailable() from error
+                raise
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
         """Writes points and waits until they are in the server's write-ahead log and visible."""
@@ -126,7 +144,11 @@ class ServerIndex:
     async def _call(awaitable: Awaitable[T]) -> T:
         try:
             return await awaitable
-        except (ApiException, httpx.HTTPError, OSError) as error:
+        except UnexpectedResponse as error:
+            if error.status_code in _PERMANENT:
+                raise IndexRejected(f"The vector index refuses the call (status {error.status_code}).") from error
+            raise _make_unavailable() from error
+        except (ApiException, QdrantException, httpx.HTTPError, OSError, JSONDecodeError) as error:
             raise _make_unavailable() from error
 
 

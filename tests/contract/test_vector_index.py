@@ -1,6 +1,7 @@
 """One suite for both engines: what holds on Qdrant Edge holds on a Qdrant server."""
 
 import asyncio
+import dataclasses
 import random
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +11,7 @@ import pytest
 import qdrant_edge
 
 from shared.embedding.sparse import Bm25Encoder
-from shared.errors import DependencyUnavailable, DiskFull
+from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
 from shared.identifiers import make_point_id
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
@@ -213,6 +214,42 @@ async def test_a_question_without_known_words_has_no_lexical_hits(index: VectorI
 
     assert len(hits.dense) == 5
     assert hits.bm25 == []
+
+
+async def test_points_of_another_dimension_are_refused_for_good(index: VectorIndex) -> None:
+    """Whoever writes them or searches with one learns that trying again is no use; what was there stays."""
+    await index.upsert("t", make_points("t", "doc", "v1", 5))
+    (point,) = make_points("t", "wide", "v1", 1)
+    wide = dataclasses.replace(point, dense=[*point.dense, 0.0])
+
+    with pytest.raises(IndexRejected) as caught:
+        await index.upsert("t", [wide])
+    assert not caught.value.retryable
+    with pytest.raises(IndexRejected):
+        await index.search("t", IndexQuery(wide.dense, wide.sparse, 5))
+
+    assert await index.count("t") == 5
+
+
+async def test_an_index_of_another_dimension_is_refused_at_the_start(index: VectorIndex, tmp_path: Path) -> None:
+    """With what to set: the first upload would find it out too late."""
+    if isinstance(index, ServerIndex):
+        other: VectorIndex = await asyncio.to_thread(
+            ServerIndex,
+            str(index._client.init_options["url"]),
+            index._collection,
+            DIMENSION + 1,
+            api_key=None,
+            timeout_s=30,
+        )
+    else:
+        await index.close()
+        other = EdgeIndex(tmp_path / "index", DIMENSION + 1)
+
+    with pytest.raises(IndexRejected, match=f"{DIMENSION + 1} numbers.*PAGEWIRE_EMBEDDING_MODEL"):
+        await other.prepare()
+
+    await other.close()
 
 
 async def test_preparing_twice_keeps_the_points(index: VectorIndex) -> None:

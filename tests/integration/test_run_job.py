@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arq import Retry
 from arq.connections import ArqRedis
 from numpy.typing import NDArray
 
@@ -17,7 +18,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
-from services.ingest.worker import IngestWorker
+from services.ingest.worker import IngestWorker, try_again_unless_done
 from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.jobs import DocumentJob
@@ -60,6 +61,12 @@ class FlakyIndex(EdgeIndex):
     """The real index, which does not answer as long as `away` is set: a fault that Edge cannot be made to have."""
 
     away = False
+    unreachable = False
+
+    async def check(self) -> None:
+        if self.unreachable:
+            raise DependencyUnavailable("The vector index does not answer now; try again.")
+        await super().check()
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
         if self.away:
@@ -155,6 +162,71 @@ async def test_an_index_that_is_away_is_tried_again(
 
     assert await run(job, deps, max_attempts=3) is Outcome.DONE
     assert await get_status(deps, job) is DocumentStatus.READY
+
+
+async def test_nothing_is_parsed_for_an_index_that_does_not_answer(
+    deps: IngestDependencies, index: FlakyIndex, tmp_path: Path
+) -> None:
+    """It is asked first, so that waiting for it costs no parse and no embedding."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    index.unreachable = True
+
+    assert await run(job, deps) is Outcome.RETRY
+
+    record = await deps.registry.get("t", job.document_id)
+    assert (record.status, record.pages_total) == (DocumentStatus.QUEUED, 0)
+
+
+async def test_a_document_that_the_index_refuses_is_failed_with_a_code(
+    deps: IngestDependencies, gated: GatedEmbedder, tmp_path: Path
+) -> None:
+    """Its vectors have another length than the index takes: it would be refused however often it is tried."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    narrow = EdgeIndex(tmp_path / "narrow", 8)
+    await narrow.prepare()
+
+    assert await run(job, dataclasses.replace(deps, index=narrow)) is Outcome.DONE
+
+    record = await deps.registry.get("t", job.document_id)
+    assert record.failure is not None
+    assert (record.status, record.failure.code) == (DocumentStatus.FAILED, "index_rejected")
+    await narrow.close()
+
+
+def find_pause(outcome: Outcome, tries: int) -> float:
+    """Seconds until a job is tried again."""
+    with pytest.raises(Retry) as caught:
+        try_again_unless_done(outcome, tries)
+    assert caught.value.defer_score is not None
+    return caught.value.defer_score / 1000
+
+
+def test_pauses_after_faults_grow_up_to_a_limit() -> None:
+    """5, 10, 20 … 300 s, each up to a half less by chance; a document that another worker has is looked at soon."""
+    for tries, longest in ((1, 5), (2, 10), (3, 20), (6, 160), (7, 300), (500, 300)):
+        pauses = {find_pause(Outcome.RETRY, tries) for _ in range(50)}
+        assert all(longest / 2 <= pause <= longest for pause in pauses)
+        assert len(pauses) > 1
+    assert find_pause(Outcome.HELD, 500) == 5
+    try_again_unless_done(Outcome.DONE, 500)
+
+
+async def test_a_worker_puts_a_job_back_after_a_fault(
+    deps: IngestDependencies, index: FlakyIndex, queue: ArqRedis, redis_url: str, tmp_path: Path
+) -> None:
+    """It stays in its queue, to be tried at a later time."""
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    index.unreachable = True
+    await enqueue(queue, INGEST, job)
+    due = await queue.zscore(QUEUE_NAME, make_job_id(INGEST, job))
+    assert due is not None
+
+    worker = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), deps, queue).run())
+    try:
+        while (await queue.zscore(QUEUE_NAME, make_job_id(INGEST, job)) or 0) < due + 2000:
+            await asyncio.sleep(0.02)
+    finally:
+        await end_tasks(worker)
 
 
 async def test_a_machine_without_file_descriptors_is_not_the_documents_fault(
@@ -288,7 +360,7 @@ async def test_a_document_deleted_during_its_ingest_leaves_no_points(
     work = asyncio.create_task(run(job, deps))
     await gated.reached.wait()
     await deps.registry.delete("t", job.document_id)
-    assert await run_purge_job(job, deps) is Outcome.RETRY  # the worker may write in this moment: not yet forgotten
+    assert await run_purge_job(job, deps) is Outcome.HELD  # the worker may write in this moment: not yet forgotten
     gated.gate.set()
 
     assert await work is Outcome.DONE
@@ -356,6 +428,35 @@ async def test_a_purge_whose_worker_died_is_not_left_for_a_day(
     await reconcile(deps.registry, queue, 30_000)
 
     assert 0 < await queue.pttl(mark) <= 60_000
+
+
+async def test_a_purge_does_not_wait_for_ingests(
+    deps: IngestDependencies, gated: GatedEmbedder, index: FlakyIndex, queue: ArqRedis, redis_url: str, tmp_path: Path
+) -> None:
+    """Three ingests have all places of the worker and end only after the purge has."""
+    deleted = await accept(deps, tmp_path, make_pdf(["some text"]))
+    assert await run(deleted, deps) is Outcome.DONE
+    gated.reached.clear()
+    gated.gate.clear()
+    long = [await accept(deps, tmp_path, make_pdf([text])) for text in ("one", "two", "three")]
+    for job in long:
+        await enqueue(queue, INGEST, job)
+    settings = IngestSettings(redis_url=redis_url, ingest_concurrency=2)
+
+    worker = asyncio.create_task(IngestWorker(settings, deps, queue).run())
+    try:
+        await gated.reached.wait()
+        await deps.registry.delete("t", deleted.document_id)
+        await enqueue(queue, PURGE, deleted)
+        while await deps.registry.find_purgeable():
+            await asyncio.sleep(0.02)
+        assert await index.count("t") == 0
+        assert not any([(await deps.registry.get("t", job.document_id)).status.final for job in long])
+        gated.gate.set()
+        while not all([(await deps.registry.get("t", job.document_id)).status.final for job in long]):
+            await asyncio.sleep(0.02)
+    finally:
+        await end_tasks(worker)
 
 
 class StumblingRegistry(DocumentRegistry):

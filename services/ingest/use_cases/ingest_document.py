@@ -18,8 +18,9 @@ from services.ingest.ports import Embedder, PdfOutline, PdfParser, UnreadablePdf
 from services.ingest.use_cases.work_room import WorkRoom
 from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
+from shared.contracts.jobs import DocumentJob
 from shared.embedding.sparse import Bm25Encoder
-from shared.errors import ServiceError
+from shared.errors import IndexRejected, ServiceError
 from shared.identifiers import make_point_id
 from shared.registry.registry import DocumentRegistry, Lease, LeaseLostError, Progress
 from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
@@ -37,6 +38,10 @@ _JUNK_TITLES = ("untitled", "(anonymous)", "anonymous", "microsoft ", "powerpoin
 """How titles begin that programs write when nobody gave one."""
 _NO_TEXT = "The PDF has no text, only pictures of it. Run text recognition (OCR) on it and upload the result."
 
+_INDEX_REJECTED = (
+    "The search index refuses this document's passages, so trying again is no use. The log of the ingest says why; once"
+    " that is mended, upload the PDF again."
+)
 _TOO_LONG = "The PDF has more text than is allowed: more than {limit} passages of a third of a page. Split it."
 
 
@@ -55,7 +60,7 @@ class IngestDependencies:
 
 
 async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
-    """Brings the leased document to `ready` or `failed`.
+    """Bring the leased document to `ready` or `failed`.
 
     Raises LeaseLostError when another worker took over or the document was deleted, and DependencyUnavailable when
     Redis, Qdrant or the blob store does not answer; then the document stays unfinished, to be tried again.
@@ -65,6 +70,10 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
     except UnreadablePdfError as error:
         await fail_document(lease, error.failure, deps)
         return
+    except IndexRejected as error:
+        log.error("index_rejected", document_id=lease.job.document_id, reason=error.message)  # noqa: TRY400
+        await fail_document(lease, DocumentFailure(code=error.error_code, detail=_INDEX_REJECTED), deps)
+        return
     except LeaseLostError:
         await _clean_up_if_deleted(lease, deps)
         raise
@@ -72,20 +81,26 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
 
 
 async def fail_document(lease: Lease, failure: DocumentFailure, deps: IngestDependencies) -> None:
-    """Ends a document as failed, and removes the points that it may have. Raises LeaseLostError.
+    """End a document as failed, and remove the points that it may have. Raises LeaseLostError.
 
     In this order: once it has failed nobody writes for it, and as long as we have the lease nobody tries it again.
     """
     await deps.registry.fail(lease, failure)
     log.info("document_failed", document_id=lease.job.document_id, code=failure.code)
+    await _remove_points(lease.job, deps)
+
+
+async def _remove_points(job: DocumentJob, deps: IngestDependencies, *, except_version: str | None = None) -> None:
+    """Remove what no search shows any more; what cannot be removed now is so by the next try or the purge."""
     try:
-        await deps.index.delete_document(lease.job.tenant, lease.job.document_id)
-    except ServiceError as error:  # no search shows them; its next try or its purge removes them
-        log.warning("points_left", document_id=lease.job.document_id, code=error.error_code)
+        await deps.index.delete_document(job.tenant, job.document_id, except_version=except_version)
+    except ServiceError as error:
+        log.warning("points_left", document_id=job.document_id, code=error.error_code)
 
 
 async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[DocumentWarning]:
     job = lease.job
+    await deps.index.check()  # where it is away nothing is parsed and embedded in vain
     record = await deps.registry.get(job.tenant, job.document_id)
     title, pages = await _read_pages(lease, record, deps)
     warnings = _find_warnings(pages)
@@ -105,7 +120,7 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
         done = first + len(batch)
         await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_done=done))
     await deps.registry.publish(lease, version, warnings)
-    await deps.index.delete_document(job.tenant, job.document_id, except_version=version)
+    await _remove_points(job, deps, except_version=version)
     return warnings
 
 

@@ -33,13 +33,16 @@ class Outcome(Enum):
     """What became of a job."""
 
     DONE = "done"
+    HELD = "held"
+    """Another worker has the document."""
     RETRY = "retry"
+    """Something that the job needs is away."""
 
 
 async def run_ingest_job(
     job: DocumentJob, deps: IngestDependencies, *, lease_s: float, max_attempts: int, keep_mark: KeepMark
 ) -> Outcome:
-    """Ingests a document under a lease; RETRY when it should be tried again later.
+    """Ingest a document under a lease; unless DONE, it is to be tried again later.
 
     An attempt that ends in any way that we control is given back; only a worker that dies keeps it. Such a death proves
     nothing: another document may have caused it, or somebody from outside. So a document that has lost `max_attempts`
@@ -51,7 +54,7 @@ async def run_ingest_job(
         async with deps.room.enter(alone=alone, while_waiting=keep_mark, every_s=lease_s / 3):
             lease = await deps.registry.claim(job, uuid.uuid4().hex, int(lease_s * 1000))
             if lease == "held":
-                return Outcome.RETRY
+                return Outcome.HELD
             if lease == "gone":
                 return Outcome.DONE
             try:
@@ -73,7 +76,7 @@ async def _ingest_while_renewing(
         await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             log.warning("lease_lost", document_id=lease.job.document_id)
-            return Outcome.RETRY
+            return Outcome.HELD
         return work.result()
     finally:
         await run_to_end(end_tasks(work, renewal))
@@ -132,9 +135,9 @@ async def _release(lease: Lease, deps: IngestDependencies) -> None:
 
 
 async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
-    """Removes what a deleted document left: points, bytes, record; in this order, so that a crash loses no trace.
+    """Remove what a deleted document left: points, bytes, record; in this order, so that a crash loses no trace.
 
-    RETRY as long as a worker has the document: it may be writing points in this moment, and without the record nobody
+    HELD as long as a worker has the document: it may be writing points in this moment, and without the record nobody
     would look for them any more.
     """
     try:
@@ -144,7 +147,7 @@ async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
         if sha256 is not None:
             await deps.blobs.delete(make_blob_key(job.tenant, sha256, job.document_id))
         if leased:
-            return Outcome.RETRY
+            return Outcome.HELD
         await deps.registry.forget(job)
     except ServiceError as error:
         log.warning("purge_interrupted", document_id=job.document_id, code=error.error_code)

@@ -1,0 +1,86 @@
+"""Faults that a real Qdrant server cannot be made to have, by a local HTTP server: which of them are for good."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from fastapi import FastAPI, Response
+
+from shared.embedding.sparse import Bm25Encoder
+from shared.errors import DependencyUnavailable, IndexRejected
+from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery
+from shared.vector_index.server import ServerIndex
+from tests.http_server import serve_app
+
+BM25 = Bm25Encoder()
+POINT_ID = "00000000-0000-0000-0000-000000000001"
+POINT = IndexPoint(
+    POINT_ID, ChunkPayload("doc", "v1", 0, "T", 1, 0, 4, "text"), [1.0, 0.0], BM25.encode_passages(["text"])[0]
+)
+
+
+@asynccontextmanager
+async def answering(status: int, content: str, headers: dict[str, str]) -> AsyncIterator[ServerIndex]:
+    """An index whose server answers everything in one way."""
+    app = FastAPI()
+
+    @app.api_route("/{path:path}", methods=["GET", "PUT", "POST", "DELETE"])
+    async def answer(path: str) -> Response:
+        return Response(content, status, headers)
+
+    async with serve_app(app) as server:
+        index = await asyncio.to_thread(ServerIndex, server.url, "c", 2, api_key=None, timeout_s=5)
+        yield index
+        await index.close()
+
+
+async def call_everything(index: ServerIndex) -> set[type[BaseException]]:
+    """The errors of all the calls that a job and a search make."""
+    results: Sequence[object] = await asyncio.gather(
+        index.prepare(),
+        index.upsert("t", [POINT]),
+        index.search("t", IndexQuery(POINT.dense, POINT.sparse, 5)),
+        index.delete_document("t", "doc"),
+        index.count("t"),
+        return_exceptions=True,
+    )
+    return {type(result) for result in results if isinstance(result, BaseException)}
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_call_that_is_wrong_as_such_is_rejected(status: int) -> None:
+    """Trying it again is no use. What the server says about it may quote the document, so it goes no further."""
+    async with answering(status, '{"status": {"error": "Wrong input: secret text"}}', {}) as index:
+        with pytest.raises(IndexRejected) as caught:
+            await index.upsert("t", [POINT])
+        assert "secret" not in caught.value.message
+        assert await call_everything(index) == {IndexRejected}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (401, {}),
+        (403, {}),
+        (404, {}),
+        (408, {}),
+        (429, {}),
+        (429, {"Retry-After": "7"}),
+        (429, {"Retry-After": "soon"}),
+        (500, {}),
+        (502, {}),
+        (503, {}),
+        (507, {}),
+    ],
+)
+async def test_a_server_in_trouble_is_tried_again(status: int, headers: dict[str, str]) -> None:
+    """Overload, faults, and what its operator mends: a key, a collection that was lost."""
+    async with answering(status, "{}", headers) as index:
+        assert await call_everything(index) == {DependencyUnavailable}
+
+
+async def test_an_answer_that_is_none_is_tried_again() -> None:
+    """Something else answers under the address, a proxy for instance."""
+    async with answering(200, "<html>Welcome</html>", {"Content-Type": "text/html"}) as index:
+        assert await call_everything(index) == {DependencyUnavailable}
