@@ -5,6 +5,10 @@ SHELL := /bin/bash
 
 bin := .venv/bin
 
+# Whatever the machine says, bytecode is kept (in .venv and __pycache__, which are ours): without it every start and
+# every process of the tests compiles torch and all that it imports anew, some 10 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run demo test chaos lint format lock eval compose-up clean standalone dev gateway-venv
 
 help: ## print this list

@@ -1,12 +1,15 @@
 """Composition root of the whole system in one process: `python -m services.standalone`.
 
-Whatever keeps it from starting (a wrong setting, a port or a data folder in use) is said within two seconds, before the
-model libraries are imported. Redis is a private child process that ends with this one, and this one with it.
+Whatever keeps it from starting (a wrong setting, a port or a data folder in use) is said before it listens. Then the
+port answers, and the models, whose libraries take seconds to import, load behind it. Redis is a private child process
+that ends with this one, and this one with it.
 """
 
 import os
 import signal
 import sys
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from services.gateway.listen import CannotListenError, bind_socket
 from services.standalone_settings import StandaloneSettings, load_standalone_settings
@@ -16,8 +19,17 @@ from shared.folder_lock import FolderNotUsableError, lock_folder
 from shared.private_redis import RedisDidNotStartError, start_private_redis
 from shared.telemetry import configure_logging
 
+if TYPE_CHECKING:
+    from services.gateway.api.dependencies import GatewayDependencies
 
-def _announce(url: str) -> None:
+BROKEN = "stopped because a part of it broke; the last critical line of the log says which."
+
+
+def _announce_listening(url: str) -> None:
+    _say(f"Pagewire answers on {url} and loads its models, which takes some seconds. PDFs can be added meanwhile.")
+
+
+def _announce_ready(url: str) -> None:
     _say(
         f"\n  Pagewire is ready:  {url}\n"
         f"\n  Add a PDF:          curl -F file=@report.pdf '{url}/documents?wait=60'"
@@ -42,29 +54,37 @@ def _exit_on_signals() -> None:
             signal.signal(number, lambda *_: os._exit(0))
 
 
-def _run(settings: StandaloneSettings, lock: int) -> bool:
-    """Serves until a signal; whether it was ours, because a part broke."""
+def _run(settings: StandaloneSettings, lock: int) -> str | None:
+    """Serve until a signal; return why it was ours, should a part have broken."""
     gateway = settings.gateway
-    broken = False
+    broken: str | None = None
+    url = ""
 
-    def stop() -> None:
+    def stop(error: BaseException | None) -> None:
         nonlocal broken
-        broken = True
+        broken = broken or (str(error) if isinstance(error, PartNotUsableError) else BROKEN)
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def announce_listening(address: str) -> None:
+        nonlocal url
+        url = address
+        _announce_listening(url)
 
     check_free_space(gateway.data_dir, gateway.min_free_disk_bytes)
     with (
         bind_socket(gateway.host, gateway.port, unsent_timeout_s=gateway.send_timeout_s) as listener,
         start_private_redis(gateway.data_dir / "redis", lock) as redis,
     ):
-        _say("Pagewire is starting: loading the models takes some seconds.")
         from services.gateway.main import create_app, serve
-        from services.standalone_system import load_embedder, open_standalone
+        from services.standalone_system import PartNotUsableError, open_standalone
 
         private = settings.point_at(redis.url)
-        embedder = load_embedder(private.ingest)
-        app = create_app(lambda: open_standalone(private, embedder, redis, stop=stop), private.gateway)
-        serve(app, private.gateway, listener, on_listening=_announce)
+
+        def open_system() -> "AbstractAsyncContextManager[GatewayDependencies]":
+            return open_standalone(private, redis, stop=stop, on_loaded=lambda: _announce_ready(url))
+
+        app = create_app(open_system, private.gateway)
+        serve(app, private.gateway, listener, on_listening=announce_listening)
     return broken
 
 
@@ -77,16 +97,19 @@ def main() -> None:
     configure_logging("standalone", gateway.log_level, gateway.log_format)
     try:
         with telling_full_disk(), lock_folder(gateway.data_dir) as lock:
-            broken = _run(settings, lock)
+            problem = _run(settings, lock)
     except (CannotListenError, FolderNotUsableError, RedisDidNotStartError) as error:
-        sys.exit(f"pagewire: {error}")
+        problem = str(error)
     except DiskFull:
-        sys.exit(
-            f"pagewire: Less than {gateway.min_free_disk_mb} MB are free on the disk of {gateway.data_dir.absolute()}."
+        problem = (
+            f"Less than {gateway.min_free_disk_mb} MB are free on the disk of {gateway.data_dir.absolute()}."
             " Free some space, or lower PAGEWIRE_MIN_FREE_DISK_MB."
         )
-    if broken:
-        sys.exit("pagewire: stopped because a part of it broke; the last critical line of the log says which.")
+    if problem is not None:
+        print(f"pagewire: {problem}", file=sys.stderr, flush=True)  # noqa: T201 - for the person at the terminal
+    # Everything is closed. The loader may still be in the middle of an import, which an orderly end of the interpreter
+    # would wait for, or crash in.
+    os._exit(0 if problem is None else 1)
 
 
 if __name__ == "__main__":

@@ -1,146 +1,174 @@
-"""What the standalone system is made of: gateway, retrieval and an ingest worker that share an event loop.
+"""What the standalone system is made of: a gateway that answers at once, and behind it the parts that take seconds.
 
-Qdrant runs inside. Only PDFs are parsed elsewhere, each in a child of its own. Everything that lasts is in the data
-folder. Importing this module imports the model libraries, which takes seconds.
+Everything shares one process and one event loop; only PDFs are parsed elsewhere, each in a child of its own. The heavy
+parts (`standalone_parts`: models, index, ingest) are imported and loaded by a thread while the gateway already takes
+uploads, which queue, and questions, which wait. Importing this module imports none of their libraries.
 """
 
 import asyncio
+import gc
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import open_gateway
-from services.ingest.adapters.pdf_process import ProcessPdfParser
-from services.ingest.settings import IngestSettings
-from services.ingest.use_cases.ingest_document import IngestDependencies
-from services.ingest.worker import IngestWorker
-from services.retrieval.main import build_reranker
-from services.retrieval.use_cases.check_readiness import check_readiness
-from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
+from services.gateway.ports import PassageSearch
 from services.standalone_settings import StandaloneSettings
-from shared.blobs import BlobStore
+from shared.contracts.health import LOADING
 from shared.contracts.search import SearchRequest, SearchResponse
-from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
-from shared.embedding.sparse import Bm25Encoder
+from shared.errors import DependencyUnavailable
 from shared.private_redis import PrivateRedis
-from shared.queue import connect_queue, drop_all_marks
-from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry
-from shared.tasks import end_tasks
-from shared.vector_index.edge import EdgeIndex
+from shared.tasks import end_tasks, run_to_end
 
 log = structlog.get_logger(__name__)
 
+LOADER = "load-parts"
+"""Name of the thread that loads."""
+RETRY_AFTER_S = 5
 
-class LocalSearch:
-    """The gateway's PassageSearch by a function call, where the compose system has an HTTP one."""
-
-    def __init__(self, dependencies: SearchDependencies) -> None:
-        self._dependencies = dependencies
-
-    async def search(self, request: SearchRequest) -> SearchResponse:
-        """The best passages of the tenant's documents."""
-        return await search_passages(request, self._dependencies)
-
-    async def check_ready(self) -> dict[str, str]:
-        """State per part of the retrieval."""
-        return await check_readiness(self._dependencies)
-
-    async def close(self) -> None:
-        """Nothing of its own to close."""
+Result = TypeVar("Result")
 
 
-Stop = Callable[[], None]
+class PartNotUsableError(Exception):
+    """A part without which nothing works cannot be loaded; the message says which and what to do."""
 
 
-def stop_process() -> None:
-    """What SIGTERM from outside does."""
+class LoadedParts(Protocol):
+    """What takes seconds to load, ready to be opened."""
+
+    def open(self) -> AbstractAsyncContextManager[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
+        """Open the search, and the ingest as a call that runs until it is cancelled."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what is being computed, and end the threads."""
+        ...
+
+
+Stop = Callable[[BaseException | None], None]
+
+
+def stop_process(_error: BaseException | None) -> None:
+    """Do what SIGTERM from outside does."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def load_embedder(settings: IngestSettings) -> DenseEmbedder:
-    """The embedding model; ends the process with one clear line when it cannot be used. Takes seconds."""
+def load_parts(settings: StandaloneSettings) -> LoadedParts:
+    """Import and load the models. Takes seconds; raises PartNotUsableError.
+
+    Without the garbage collector: what is imported stays, and looking through it again and again costs a seventh of
+    the time. Freezing it spares later collections the same.
+    """
+    gc.disable()
     try:
-        return DenseEmbedder(settings.embedding_model, threads=settings.embedding_threads)
-    except ModelNotUsableError as error:
-        sys.exit(f"pagewire: {error}")
+        from services.standalone_parts import StandaloneParts
+
+        return StandaloneParts.load(settings)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+class PendingSearch:
+    """The gateway's PassageSearch from the first moment on: until the real one is there, searches wait for it."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._loaded: asyncio.Future[PassageSearch] = asyncio.get_running_loop().create_future()
+
+    def hand_over(self, search: PassageSearch) -> None:
+        """Let waiting and coming searches through."""
+        self._loaded.set_result(search)
+
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        """Return the best passages. Raise DependencyUnavailable when the models are not loaded within the timeout."""
+        done, _ = await asyncio.wait([self._loaded], timeout=self._timeout_s)
+        if not done:
+            raise DependencyUnavailable(
+                "The models are still loading; ask again.", code="models_loading", retry_after=RETRY_AFTER_S
+            )
+        return await self._loaded.result().search(request)
+
+    async def check_ready(self) -> dict[str, str]:
+        """Return the state per part of the retrieval."""
+        if not self._loaded.done():
+            return {"embedder": LOADING, "index": LOADING, "reranker": LOADING}
+        return await self._loaded.result().check_ready()
+
+    async def close(self) -> None:
+        """Close nothing: what it waits for is closed by whoever opened it."""
 
 
 @asynccontextmanager
 async def open_standalone(
     settings: StandaloneSettings,
-    embedder: DenseEmbedder,
     redis_server: PrivateRedis | None = None,
     *,
+    load: Callable[[StandaloneSettings], LoadedParts] = load_parts,
     stop: Stop = stop_process,
+    on_loaded: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[GatewayDependencies]:
-    """Starts everything in the order in which the parts need each other; stops in reverse order.
+    """Open the gateway at once and load the rest behind it; stop in reverse order.
 
     Parameters:
-        embedder: closed in the end.
         redis_server: our own one, which is watched; a test may bring another.
-        stop: called when a part broke without which the system would take uploads and questions in vain.
+        load: runs in a thread.
+        stop: called with the error when a part broke without which the system would take uploads and questions in vain.
+        on_loaded: called when questions can be answered.
     """
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(asyncio.to_thread, embedder.close)
         if redis_server is not None:
             await stack.enter_async_context(_run_or_stop(redis_server.wait_until_dead(), "redis_broke", stop))
-        redis = connect_redis(settings.ingest.redis_url, timeout_s=settings.ingest.redis_timeout_s)
-        stack.push_async_callback(redis.aclose)
-        queue = connect_queue(settings.ingest.redis_url, timeout_s=settings.ingest.redis_timeout_s)
-        stack.push_async_callback(queue.aclose)
-        index = EdgeIndex(
-            settings.ingest.data_dir / "index",
-            embedder.dimension,
-            min_free_bytes=settings.ingest.min_free_disk_bytes,
-        )
-        stack.push_async_callback(index.close)
-        await index.prepare()
-        registry, bm25 = DocumentRegistry(redis), Bm25Encoder()
-        # Redis is ours alone, so whatever it says is being worked on was worked on by a process that is gone.
-        await registry.drop_all_leases()
-        await drop_all_marks(queue)
-        ingest = IngestDependencies(
-            registry=registry,
-            blobs=await asyncio.to_thread(BlobStore, settings.ingest.resolve_blob_url()),
-            parser=ProcessPdfParser(settings.ingest.make_parse_limits()),
-            embedder=embedder,
-            bm25=bm25,
-            index=index,
-            max_chunks=settings.ingest.max_chunks,
-        )
-        reranker = build_reranker(settings.retrieval)
-        stack.push_async_callback(asyncio.to_thread, reranker.close)
-        search = SearchDependencies(
-            embedder=embedder,
-            bm25=bm25,
-            index=index,
-            registry=registry,
-            reranker=reranker,
-            options=settings.retrieval.make_search_options(),
-        )
+        search = PendingSearch(settings.gateway.retrieval_timeout_s)
         # The data folder is ours alone: whatever lies in the spool was received by a process that is gone.
-        opened = open_gateway(settings.gateway, LocalSearch(search), abandoned_s=0)
-        gateway = await stack.enter_async_context(opened)
-        worker = IngestWorker(settings.ingest, ingest, queue)
-        await stack.enter_async_context(_run_or_stop(worker.run(), "worker_broke", stop))
+        gateway = await stack.enter_async_context(open_gateway(settings.gateway, search, abandoned_s=0))
+
+        async def load_and_work() -> None:
+            parts = await run_in_daemon_thread(lambda: load(settings), LOADER)
+            try:
+                async with parts.open() as (loaded, ingest):
+                    search.hand_over(loaded)
+                    on_loaded()
+                    await ingest()
+            finally:
+                await run_to_end(asyncio.to_thread(parts.close))
+
+        await stack.enter_async_context(_run_or_stop(load_and_work(), "worker_broke", stop))
         yield gateway
+
+
+async def run_in_daemon_thread(function: Callable[[], Result], name: str) -> Result:
+    """Return the result of a call that must not keep the process from ending, as `asyncio.to_thread` would."""
+    outcome: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            outcome.set_exception(error)
+
+    outcome.set_running_or_notify_cancel()
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 @asynccontextmanager
 async def _run_or_stop(work: Coroutine[Any, Any, None], event: str, stop: Stop) -> AsyncIterator[None]:
-    """Runs a part until the block ends; should it end by itself, however that is, the whole system stops."""
+    """Run a part until the block ends; should it end by itself, however that is, the whole system stops."""
 
     def stop_if_ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            log.critical(event, exc_info=task.exception())
-            stop()
+            error = task.exception()
+            if not isinstance(error, PartNotUsableError):  # its message says it all
+                log.critical(event, exc_info=error)
+            stop(error)
 
     task = asyncio.create_task(work, name=event)
     task.add_done_callback(stop_if_ended)

@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -12,8 +14,15 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from shared.telemetry import configure_logging
 from tests.standalone_process import ROOT, StandaloneProcess
 
+if TYPE_CHECKING:
+    from shared.embedding.dense import DenseEmbedder
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# A shell has its background jobs ignore Ctrl-C, and their children inherit that; tests send it to theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 configure_logging("test", "INFO", "json")
 
@@ -62,6 +71,16 @@ async def redis_url(private_redis: str) -> str:
     await redis.flushall()
     await redis.aclose()
     return private_redis
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Iterator["DenseEmbedder"]:
+    """The real embedding model, loaded once."""
+    from shared.embedding.dense import DenseEmbedder
+
+    loaded = DenseEmbedder("all-MiniLM-L6-v2")
+    yield loaded
+    loaded.close()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 
-_PROVIDER_VARIABLES = ("OPENAI_", "ANTHROPIC_", "GROQ_", "PAGEWIRE_")
+_LEFT_OUT = ("OPENAI_", "ANTHROPIC_", "GROQ_", "PAGEWIRE_", "PYTHONDONTWRITEBYTECODE")
+"""Of this process's environment: what would choose a provider or a setting, and what makes each start compile torch."""
 
 
 class StandaloneProcess:
@@ -75,7 +76,7 @@ class StandaloneProcess:
 
 def make_environment(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without any provider's keys, with settings for a quiet system on a free port."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(_PROVIDER_VARIABLES)}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
     ours = {
         "PAGEWIRE_DATA_DIR": str(data),
         "PAGEWIRE_PORT": "0",

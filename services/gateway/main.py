@@ -29,7 +29,6 @@ from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
 from services.gateway.providers.language_models import build_language_models, choose_default_provider
-from services.gateway.retrieval_client import RetrievalClient
 from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
@@ -201,6 +200,9 @@ def serve(
 
 def main() -> None:
     """Entry point."""
+    # Imported here: standalone, which needs no HTTP client, need not wait for one.
+    from services.gateway.retrieval_client import RetrievalClient
+
     settings = load_settings(GatewaySettings)
     configure_logging("gateway", settings.log_level, settings.log_format)
 

@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from shared.contracts.documents import DocumentFailure
+
+if TYPE_CHECKING:  # settings come by here, and nobody should wait for numpy to learn that one of them is wrong
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class UnreadablePdfError(Exception):
@@ -52,6 +53,6 @@ class Embedder(Protocol):
         """Word pieces of each text. Blocks: call it in a thread."""
         ...
 
-    async def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    async def embed_passages(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """float32 array of shape (number of texts, dimension)."""
         ...

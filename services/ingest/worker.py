@@ -44,7 +44,6 @@ from shared.registry.registry import DocumentRegistry
 from shared.settings import load_settings
 from shared.tasks import end_tasks, run_to_end
 from shared.telemetry import configure_logging
-from shared.vector_index.server import connect_server_index
 
 log = structlog.get_logger(__name__)
 
@@ -183,6 +182,9 @@ async def _stop_arq(worker: Worker, polling: asyncio.Task[None]) -> None:
 
 async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
     """Return a worker on a Qdrant server; loads the model and prepares the index."""
+    # Imported here: it takes 2 s, and standalone, which takes the worker from this module, needs no Qdrant client.
+    from shared.vector_index.server import connect_server_index
+
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     index = await connect_server_index(settings, embedder.dimension)
     dependencies = IngestDependencies(

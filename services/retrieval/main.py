@@ -22,7 +22,6 @@ from shared.registry.registry import DocumentRegistry
 from shared.request_id import RequestIdMiddleware
 from shared.settings import load_settings
 from shared.telemetry import configure_logging
-from shared.vector_index.server import connect_server_index
 from shared.version import read_version
 
 log = structlog.get_logger(__name__)
@@ -38,6 +37,9 @@ def build_reranker(settings: RetrievalSettings) -> Reranker:
 @asynccontextmanager
 async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[SearchDependencies]:
     """Everything a search needs on a Qdrant server; closed in reverse order."""
+    # Imported here: it takes 2 s, and standalone, which takes the reranker from this module, needs no Qdrant client.
+    from shared.vector_index.server import connect_server_index
+
     reranker = build_reranker(settings)
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     index = await connect_server_index(settings, embedder.dimension)

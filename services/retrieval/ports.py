@@ -1,18 +1,19 @@
 """What the search needs from the outside world."""
 
 from collections.abc import Sequence
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from shared.contracts.search import RerankerState
+
+if TYPE_CHECKING:  # settings come by here, and nobody should wait for numpy to learn that one of them is wrong
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class QueryEmbedder(Protocol):
     """Turns a question into a vector."""
 
-    async def embed_query(self, text: str) -> NDArray[np.float32]:
+    async def embed_query(self, text: str) -> "NDArray[np.float32]":
         """float32 array of shape (dimension,)."""
         ...
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,29 +168,40 @@ def test_a_restart_keeps_every_document(start: Start, tmp_path: Path, scratch: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_stop_while_it_starts_leaves_nothing(tmp_path: Path, scratch: Path, number: signal.Signals) -> None:
-    """While the model libraries are imported: the private Redis is ended, and there is no traceback."""
+def test_a_stop_while_it_loads_leaves_nothing(tmp_path: Path, scratch: Path, number: signal.Signals) -> None:
+    """While the models are imported: no traceback, the private Redis is ended, and nobody waits for the imports."""
     with subprocess.Popen(
         [sys.executable, "-m", "services.standalone"],
         cwd=ROOT,
-        env=make_environment(tmp_path, {"TMPDIR": str(scratch)}),
+        env=make_environment(tmp_path, {"TMPDIR": str(scratch), "PAGEWIRE_LOG_LEVEL": "WARNING"}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert "is starting" in process.stdout.readline()
+        line = process.stdout.readline()
+        assert "answers on" in line
+        url = next(word for word in line.split() if word.startswith("http"))
+        assert httpx.get(f"{url}/health", timeout=10).status_code == 200
+        assert httpx.get(f"{url}/health/ready", timeout=10).json()["status"] == "loading"
         process.send_signal(number)
         try:
             said, _ = process.communicate(timeout=STOP_TIMEOUT_S)
         finally:
             process.kill()
 
-    assert (process.returncode, said) == (0, "")
-    deadline = time.monotonic() + PROGRESS_TIMEOUT_S
-    while list_redis_servers(tmp_path) or list_redis_folders(scratch):  # it writes its data out, and goes
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert (process.returncode, said) == (0, "")  # and so it has not said that it is ready
+    assert list_redis_servers(tmp_path) == []
+    assert list_redis_folders(scratch) == []
+
+
+def test_a_model_that_there_is_not_is_one_clear_line(tmp_path: Path) -> None:
+    """It names the model and the setting, is the process's last word, and the exit status is 1."""
+    ended = run_briefly(tmp_path, PAGEWIRE_EMBEDDING_MODEL="/no/such/model", PAGEWIRE_LOG_LEVEL="ERROR")
+
+    assert ended.returncode == 1
+    assert re.fullmatch(r"pagewire: .*'/no/such/model'.* PAGEWIRE_EMBEDDING_MODEL.*\n", ended.stderr)
+    assert list_redis_servers(tmp_path) == []
 
 
 def run_briefly(data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -238,7 +250,7 @@ def test_wrong_settings_are_one_clear_line(tmp_path: Path, variables: dict[str, 
     assert ended.returncode == 1
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert "starting" not in ended.stdout  # said before the models are loaded
+    assert "answers on" not in ended.stdout  # said before anything is promised
 
 
 def test_a_port_that_is_taken_is_one_clear_line(standalone: StandaloneProcess, tmp_path: Path) -> None:

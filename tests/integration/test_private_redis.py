@@ -52,7 +52,7 @@ def wait_until_gone(process: int) -> None:
         try:
             if " Z " in Path(f"/proc/{process}/stat").read_text():
                 return
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # the latter when it goes between the opening and the reading
             return
         time.sleep(0.01)
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,13 +45,6 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertForSequenceClassification(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(locate_model("all-MiniLM-L6-v2")).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[DenseEmbedder]:
-    embedder = DenseEmbedder("all-MiniLM-L6-v2")
-    yield embedder
-    embedder.close()
 
 
 async def search(

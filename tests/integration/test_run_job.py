@@ -34,11 +34,6 @@ from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
 from tests.pdfs import make_long_pdf, make_pdf
 
 
-@pytest.fixture(scope="module")
-def embedder() -> DenseEmbedder:
-    return DenseEmbedder("all-MiniLM-L6-v2")
-
-
 class GatedEmbedder:
     """The real embedder, but it waits at a gate, so that a test can act in the middle of an ingest."""
 

@@ -3,18 +3,22 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import create_app
 from services.gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
+from services.standalone_parts import StandaloneParts
 from services.standalone_settings import StandaloneSettings
-from services.standalone_system import load_embedder, open_standalone
+from services.standalone_system import open_standalone
 from shared.contracts.questions import NOT_FOUND_ANSWER
+from shared.embedding.dense import DenseEmbedder
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream
 from tests.pdfs import make_pdf, make_pdf_without_pages
@@ -25,17 +29,31 @@ PAGES = [
 ]
 
 
+class LoadedBefore(StandaloneParts):
+    """Parts whose model outlives them: one is enough for all tests."""
+
+    def close(self) -> None:
+        """Leave the model to the next test."""
+
+
 @pytest.fixture
-async def client(redis_url: str, tmp_path: Path, settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClient]:
+async def client(
+    redis_url: str, tmp_path: Path, settings: GatewaySettings, embedder: DenseEmbedder
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a whole system on an empty data folder."""
     standalone = StandaloneSettings(
         gateway=settings.model_copy(update={"max_upload_mb": 1}),
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
         ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
     )
-    embedder = await asyncio.to_thread(load_embedder, standalone.ingest)
-    app = await asyncio.to_thread(create_app, lambda: open_standalone(standalone, embedder))
+    loaded = asyncio.Event()
+
+    def open_system() -> AbstractAsyncContextManager[GatewayDependencies]:
+        return open_standalone(standalone, load=lambda s: LoadedBefore(s, embedder), on_loaded=loaded.set)
+
+    app = await asyncio.to_thread(create_app, open_system)
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        await loaded.wait()
         yield client
 
 
@@ -358,6 +376,7 @@ async def test_readiness_names_every_part(client: httpx.AsyncClient) -> None:
 
     assert ready.status_code == 200
     assert ready.json()["parts"] == {
+        "embedder": "ok",
         "index": "ok",
         "registry": "ok",
         "reranker": "off: disabled",
@@ -387,10 +406,3 @@ async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) 
     for name in ("style.css", "page.js"):
         assert f"/static/{name}" in page.text
         assert (await client.get(f"/static/{name}")).status_code == 200
-
-
-def test_a_model_that_there_is_not_is_one_clear_line() -> None:
-    """It names the model and the setting, and is the process's last word."""
-    with pytest.raises(SystemExit, match=r"'/no/such/model'.* PAGEWIRE_EMBEDDING_MODEL") as caught:
-        load_embedder(IngestSettings(embedding_model="/no/such/model"))
-    assert "\n" not in str(caught.value.code)

@@ -7,7 +7,7 @@ from shared.errors import DependencyUnavailable
 
 async def check_readiness(deps: SearchDependencies) -> dict[str, str]:
     """`ok` or `unavailable` per part; the reranker also `loading`, or `off` with the reason."""
-    parts = {}
+    parts = {"embedder": "ok"}  # loaded, or there would be no search to ask about
     for name, check in (("index", deps.index.check), ("registry", deps.registry.ping)):
         try:
             await check()

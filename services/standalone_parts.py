@@ -1,0 +1,106 @@
+"""The parts of the standalone system that take seconds to import and to load: models, index, search and ingest.
+
+Imported by a thread of `standalone_system`, never at the start. Qdrant runs inside.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from services.gateway.ports import PassageSearch
+from services.ingest.adapters.pdf_process import ProcessPdfParser
+from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.worker import IngestWorker
+from services.retrieval.main import build_reranker
+from services.retrieval.use_cases.check_readiness import check_readiness
+from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
+from services.standalone_settings import StandaloneSettings
+from services.standalone_system import PartNotUsableError
+from shared.blobs import BlobStore
+from shared.contracts.search import SearchRequest, SearchResponse
+from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
+from shared.embedding.sparse import Bm25Encoder
+from shared.queue import connect_queue, drop_all_marks
+from shared.redis_client import connect_redis
+from shared.registry.registry import DocumentRegistry
+from shared.vector_index.edge import EdgeIndex
+
+
+class LocalSearch:
+    """The gateway's PassageSearch by a function call, where the compose system has an HTTP one."""
+
+    def __init__(self, dependencies: SearchDependencies) -> None:
+        self._dependencies = dependencies
+
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        """Return the best passages of the tenant's documents."""
+        return await search_passages(request, self._dependencies)
+
+    async def check_ready(self) -> dict[str, str]:
+        """Return the state per part of the retrieval."""
+        return await check_readiness(self._dependencies)
+
+    async def close(self) -> None:
+        """Close nothing: it has nothing of its own."""
+
+
+@dataclass(frozen=True)
+class StandaloneParts:
+    """The loaded embedding model, and what the rest is built from."""
+
+    settings: StandaloneSettings
+    embedder: DenseEmbedder
+
+    @classmethod
+    def load(cls, settings: StandaloneSettings) -> Self:
+        """Load the embedding model. Takes seconds; raises PartNotUsableError."""
+        ingest = settings.ingest
+        try:
+            return cls(settings, DenseEmbedder(ingest.embedding_model, threads=ingest.embedding_threads))
+        except ModelNotUsableError as error:
+            raise PartNotUsableError(str(error)) from error
+
+    def close(self) -> None:
+        """Wait for what is being computed."""
+        self.embedder.close()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
+        """Open index, search and ingest in the order in which they need each other; close in reverse order."""
+        ingest = self.settings.ingest
+        async with AsyncExitStack() as stack:
+            redis = connect_redis(ingest.redis_url, timeout_s=ingest.redis_timeout_s)
+            stack.push_async_callback(redis.aclose)
+            queue = connect_queue(ingest.redis_url, timeout_s=ingest.redis_timeout_s)
+            stack.push_async_callback(queue.aclose)
+            index = EdgeIndex(
+                ingest.data_dir / "index", self.embedder.dimension, min_free_bytes=ingest.min_free_disk_bytes
+            )
+            stack.push_async_callback(index.close)
+            await index.prepare()
+            registry, bm25 = DocumentRegistry(redis), Bm25Encoder()
+            # Redis is ours alone, so whatever it says is being worked on was worked on by a process that is gone.
+            await registry.drop_all_leases()
+            await drop_all_marks(queue)
+            dependencies = IngestDependencies(
+                registry=registry,
+                blobs=await asyncio.to_thread(BlobStore, ingest.resolve_blob_url()),
+                parser=ProcessPdfParser(ingest.make_parse_limits()),
+                embedder=self.embedder,
+                bm25=bm25,
+                index=index,
+                max_chunks=ingest.max_chunks,
+            )
+            reranker = build_reranker(self.settings.retrieval)
+            stack.push_async_callback(asyncio.to_thread, reranker.close)
+            search = SearchDependencies(
+                embedder=self.embedder,
+                bm25=bm25,
+                index=index,
+                registry=registry,
+                reranker=reranker,
+                options=self.settings.retrieval.make_search_options(),
+            )
+            yield LocalSearch(search), IngestWorker(ingest, dependencies, queue).run

@@ -1,0 +1,146 @@
+"""The standalone system while its models load: what it takes, what it says, and what waits."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+
+from services.gateway.api.dependencies import GatewayDependencies
+from services.gateway.main import create_app
+from services.gateway.settings import GatewaySettings
+from services.ingest.settings import IngestSettings
+from services.retrieval.settings import RetrievalSettings
+from services.standalone_parts import StandaloneParts
+from services.standalone_settings import StandaloneSettings
+from services.standalone_system import PartNotUsableError, open_standalone
+from shared.embedding.dense import DenseEmbedder
+from tests.http_server import serve_app
+from tests.pdfs import make_pdf
+
+WAIT_S = 0.1
+"""How long a search waits for the models here."""
+
+
+@dataclass(frozen=True)
+class LoadingSystem:
+    """A system that has begun to load, and goes on when `may_load` is set."""
+
+    client: httpx.AsyncClient
+    may_load: threading.Event
+    loaded: asyncio.Event
+
+
+@pytest.fixture
+async def system(
+    redis_url: str, tmp_path: Path, settings: GatewaySettings, embedder: DenseEmbedder, request: pytest.FixtureRequest
+) -> AsyncIterator[LoadingSystem]:
+    """The system; a search waits for the models as long as the test's parameter says."""
+    standalone = StandaloneSettings(
+        gateway=settings.model_copy(update={"retrieval_timeout_s": request.param}),
+        retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
+        ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
+    )
+    may_load, loaded = threading.Event(), asyncio.Event()
+
+    class LoadedBefore(StandaloneParts):
+        def close(self) -> None:
+            """Leave the model to other tests."""
+
+    def load(settings: StandaloneSettings) -> StandaloneParts:
+        may_load.wait()
+        return LoadedBefore(settings, embedder)
+
+    def open_system() -> AbstractAsyncContextManager[GatewayDependencies]:
+        return open_standalone(standalone, load=load, on_loaded=loaded.set)
+
+    app = await asyncio.to_thread(create_app, open_system)
+    try:
+        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            yield LoadingSystem(client, may_load, loaded)
+    finally:
+        may_load.set()
+
+
+@pytest.mark.parametrize("system", [WAIT_S], indirect=True)
+async def test_while_it_loads_it_answers_takes_uploads_and_says_what_is_missing(system: LoadingSystem) -> None:
+    """Health is ok, readiness names what loads, an upload queues, a question is refused with when to ask again."""
+    client = system.client
+
+    assert (await client.get("/health")).json()["status"] == "ok"
+    ready = await client.get("/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (503, "loading")
+    assert ready.json()["parts"] == {
+        "embedder": "loading",
+        "index": "loading",
+        "reranker": "loading",
+        "registry": "ok",
+        "llm": "extractive",
+    }
+    first = await client.post("/documents", files={"file": ("otter.pdf", make_pdf(["The otter weighs nine kilos."]))})
+    assert (first.status_code, first.json()["status"]) == (202, "queued")
+
+    system.may_load.set()
+    await system.loaded.wait()
+
+    assert (await client.get("/health/ready")).status_code == 200
+    again = await client.post(
+        "/documents", params={"wait": 60}, files={"file": ("owl.pdf", make_pdf(["The owl weighs two kilos."]))}
+    )
+    assert again.json()["status"] == "ready"
+    # The first was queued before: it has been worked on, too.
+    record = f"/documents/{first.json()['document_id']}"
+    while (await client.get(record)).json()["status"] != "ready":
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("system", [WAIT_S], indirect=True)
+async def test_a_question_that_waited_in_vain_says_so(system: LoadingSystem, ready_document: str) -> None:
+    """503 `models_loading`, when to ask again, whole and as a stream."""
+    body = {"question": "How heavy is the otter?"}
+
+    refused = await system.client.post("/query", json=body)
+    streamed = await system.client.post("/query/stream", json=body)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "models_loading")
+    assert int(refused.headers["retry-after"]) > 0
+    assert '"code":"models_loading"' in streamed.text.replace(" ", "")
+
+
+@pytest.mark.parametrize("system", [60], indirect=True)
+async def test_a_question_waits_for_the_models(system: LoadingSystem, ready_document: str) -> None:
+    """It is answered as soon as they are loaded, like any other."""
+    asking = asyncio.create_task(system.client.post("/query", json={"question": "How heavy is the otter?"}))
+    await asyncio.wait({asking}, timeout=WAIT_S)
+    assert not asking.done()
+
+    system.may_load.set()
+
+    assert (await asking).status_code == 200
+
+
+async def test_a_part_that_cannot_be_loaded_stops_the_system(
+    redis_url: str, tmp_path: Path, settings: GatewaySettings
+) -> None:
+    """The system is told to stop, with the error; what the log says of it is left to the last word."""
+    standalone = StandaloneSettings(
+        gateway=settings,
+        retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path),
+        ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path, embedding_model="/no/such/model"),
+    )
+    stopped: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    with structlog.testing.capture_logs() as logs:
+        async with open_standalone(standalone, load=StandaloneParts.load, stop=stopped.set_result):
+            error = await stopped
+
+    assert isinstance(error, PartNotUsableError)
+    assert "'/no/such/model'" in str(error)
+    assert "PAGEWIRE_EMBEDDING_MODEL" in str(error)
+    assert "\n" not in str(error)
+    assert [line["event"] for line in logs if line["log_level"] == "critical"] == []
