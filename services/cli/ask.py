@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 
 import httpx
+from httpx_sse import EventSource, ServerSentEvent
 
 from services.cli.gateway import NOT_PAGEWIRE, CliError, check_response, connect, read_as
 from services.cli.terminal import clean_line, clean_text, say
 from shared.contracts.questions import ErrorEvent, QueryRequest, Source, SourcesEvent
-from shared.sse import Event, read_events
 from shared.surrogates import join_halves
 
 CUT_OFF = {
@@ -25,14 +25,14 @@ def ask(url: str, query: QueryRequest) -> None:
     headers = {"Accept": "text/event-stream"}
     with connect(url) as client, client.stream("POST", "/query/stream", json=body, headers=headers) as response:
         check_response(response)
-        end = print_answer(read_events(response.iter_bytes()))
+        end = print_answer(EventSource(response).iter_sse())
     for line in describe_sources(end.sources):
         say(line)
     if problem := CUT_OFF.get(end.finish_reason):
         raise CliError(problem)
 
 
-def print_answer(events: Iterator[Event]) -> SourcesEvent:
+def print_answer(events: Iterator[ServerSentEvent]) -> SourcesEvent:
     """Prints tokens as they come; returns the event that ends them."""
     printed, half = False, ""
     try:

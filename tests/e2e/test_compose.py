@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+from httpx_sse import EventSource, ServerSentEvent
 
 from shared.contracts.documents import DocumentList, DocumentRecord, DocumentStatus, UploadAccepted
 from shared.contracts.questions import SourcesEvent, TokenEvent
-from shared.sse import Event, read_events
 from tests.conftest import SHARED_DATA, skip_or_fail
 from tests.pdfs import make_long_pdf
 from tests.standalone_process import ROOT
@@ -124,12 +124,12 @@ def upload(client: httpx.Client, name: str, content: bytes, **parameters: Any) -
     return UploadAccepted.model_validate_json(response.content)
 
 
-def ask(client: httpx.Client, question: str, document_id: str) -> list[Event]:
+def ask(client: httpx.Client, question: str, document_id: str) -> list[ServerSentEvent]:
     """The events of a streamed answer."""
     body = {"question": question, "document_ids": [document_id]}
     with client.stream("POST", "/query/stream", json=body) as response:
         assert response.status_code == httpx.codes.OK, response.read()
-        return list(read_events(response.iter_bytes()))
+        return [event for event in EventSource(response).iter_sse() if event.data]  # heartbeats have none
 
 
 def list_documents(client: httpx.Client) -> list[DocumentRecord]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from httpx_sse import EventSource
 
 from services.gateway.settings import GatewaySettings
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry, Lease, NewDocument
-from shared.sse import EventBuilder, LineSplitter
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,9 @@ class StreamEvent:
 
 async def read_stream(response: httpx.Response) -> AsyncIterator[StreamEvent]:
     """The events of a response as they arrive."""
-    lines, builder = LineSplitter(), EventBuilder()
-    async for chunk in response.aiter_bytes():
-        for line in lines.feed(chunk):
-            if (event := builder.add(line)) is not None:
-                yield StreamEvent(event.event, json.loads(event.data), event.id)
+    async for event in EventSource(response).aiter_sse():
+        if event.data:  # a heartbeat, too, ends with a blank line
+            yield StreamEvent(event.event, json.loads(event.data), event.id)
 
 
 async def ask_stream(client: httpx.AsyncClient, question: str = "How much?", **body: Any) -> list[StreamEvent]:

@@ -2,6 +2,8 @@
 
 import json
 
+import httpx
+from httpx_sse import EventSource, ServerSentEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,6 @@ from services.gateway.runs.dialects.native import encode_batch, encode_break
 from shared.contracts.questions import QueryTimings, StreamError, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.event_log.port import EventBatch
-from shared.sse import Event, read_events
 
 ERROR = StreamError(code="c", message="m", retryable=True, partial=False)
 FINISHED = Finished(
@@ -20,9 +21,15 @@ FINISHED = Finished(
 )
 
 
-def send(events: list[RunEvent], *include: str) -> list[Event]:
+def read(stream: bytes) -> list[ServerSentEvent]:
+    """What a client reads of a stream."""
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
+    return list(EventSource(response).iter_sse())
+
+
+def send(events: list[RunEvent], *include: str) -> list[ServerSentEvent]:
     """What a client reads of these events, the first of which has the number 1."""
-    return list(read_events([encode_batch(EventBatch(1, events), "run_1", include)]))
+    return read(encode_batch(EventBatch(1, events), "run_1", include))
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=30))
@@ -64,6 +71,6 @@ def test_an_end_names_the_run() -> None:
 
 def test_the_end_of_a_connection_has_no_number() -> None:
     """It is no event of the run: a client that comes back goes on behind the last one that has one."""
-    (broken,) = read_events([encode_break(ERROR)])
+    (broken,) = read(encode_break(ERROR))
 
     assert (broken.event, broken.id) == ("error", "")
