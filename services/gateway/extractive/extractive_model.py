@@ -37,6 +37,6 @@ class ExtractiveModel:
 
 def _answer(question: str, passages: Sequence[Passage]) -> str:
     # Imported with the first question: numpy and the rest take 0.4 s, which a start need not wait for.
-    from services.gateway.extractive.extractive import answer_extractively
+    from services.gateway.extractive.answer import answer_extractively
 
     return answer_extractively(question, passages)
