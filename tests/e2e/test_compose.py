@@ -129,7 +129,12 @@ def ask(client: httpx.Client, question: str, document_id: str) -> list[ServerSen
     body = {"question": question, "document_ids": [document_id]}
     with client.stream("POST", "/query/stream", json=body) as response:
         assert response.status_code == httpx.codes.OK, response.read()
-        return [event for event in EventSource(response).iter_sse() if event.data]  # heartbeats have none
+        return list(read_events(response))
+
+
+def read_events(response: httpx.Response) -> Iterator[ServerSentEvent]:
+    """The events of a stream as they arrive; heartbeats have no data."""
+    return (event for event in EventSource(response).iter_sse() if event.data)
 
 
 def list_documents(client: httpx.Client) -> list[DocumentRecord]:
@@ -248,7 +253,7 @@ def test_a_stream_passes_nginx_token_by_token(client: httpx.Client, llm: str) ->
     body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
 
     with client.stream("POST", "/query/stream", json=body) as response:
-        events = read_events(response.iter_bytes())
+        events = read_events(response)
         assert "first" in next(events).data
         run("docker", "exec", llm, "touch", "/tmp/go")
         rest = list(events)
@@ -263,7 +268,7 @@ def test_a_client_that_leaves_nginx_ends_the_call_to_the_model(client: httpx.Cli
     body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
 
     with client.stream("POST", "/query/stream", json=body) as response:
-        assert "first" in next(read_events(response.iter_bytes())).data
+        assert "first" in next(read_events(response)).data
 
     run(
         "docker",

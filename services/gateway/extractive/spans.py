@@ -12,8 +12,8 @@ from services.gateway.extractive.brackets import drop_bracketed_numbers
 from services.gateway.extractive.headings import LOOK_AHEAD, heads_table, mark_headings
 from services.gateway.extractive.lines import Kind, Line, asks, read_lines
 from services.gateway.extractive.sentences import split_sentences
-from shared.invisible_text import strip_invisible
 from shared.contracts.search import Passage
+from shared.invisible_text import strip_invisible
 
 MAX_SPANS = 1_500
 """Far more than the passages of an answer hold; keeps odd input from taking long."""
