@@ -397,7 +397,7 @@ def test_tokens_are_on_the_page_while_the_stream_is_open(held: Visit) -> None:
         "passages in 12 ms · first word after 15 ms · done in 1.2 s · extractive"
     )
     expect(page.locator("#answer")).to_have_js_property(
-        "textContent", f"On day ü\u2028🙂\n<b>🙂2 and [7]. {HOSTILE} [x"
+        "textContent", f"On day ü\u2028🙂\n<b>🙂[2] and [7]. {HOSTILE} [x"
     )
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     expect(page.get_by_role("link", name="Source 2")).to_have_attribute("href", "#source-2")
@@ -405,6 +405,25 @@ def test_tokens_are_on_the_page_while_the_stream_is_open(held: Visit) -> None:
     expect(page.locator("#source-2").get_by_text("cited", exact=True)).to_be_visible()
     expect(page.locator("#source-1").get_by_text("cited", exact=True)).to_be_hidden()
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def test_every_form_of_a_marker_is_linked(held: Visit) -> None:
+    """The text stays as it came; each number that counts is a link to its source, and nothing else is one."""
+    text = (
+        "A [1], [1, 2], [1][3], [2–3], 【3†source】, ［２］, [٣], [^1], [ 1 ], [Source 2], [1, page 3], [2 and 3]; "
+        "no links: `a[1]`, a[1], x[1], [1](x), [2024], [4], [sic], [1.5], (1)\n```\n[1]\n```\nend [2]."
+    )
+    expected = ["1", "1", "2", "1", "3", "2", "3", "3", "2", "3", "1", "1", "2", "1", "2", "3", "2"]
+    held.ask("When?")
+    held.push("passages", {"passages": [make_source(n, "p") for n in (1, 2, 3, 4)]})
+    held.push("token", {"token": text[:90]})
+    held.push("token", {"token": text[90:]})
+    held.push("sources", make_end(*(make_source(n, "p", cited=n < 4) for n in (1, 2, 3, 4))))
+    expect(held.page.locator("#timings")).to_contain_text("done in")
+    expect(held.page.locator("#answer")).to_have_js_property("textContent", text)
+    links = held.page.locator("#answer a.cite")
+    assert [link.get_attribute("href") for link in links.all()] == [f"#source-{n}" for n in expected]
+    assert held.page.get_by_role("link", name="Source 3").first.get_attribute("href") == "#source-3"
 
 
 def test_stop_ends_the_stream_and_keeps_what_is_there(held: Visit) -> None:

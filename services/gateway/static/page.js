@@ -387,7 +387,7 @@ function showEvent(answer, name, data) {
 function showEnd(answer, { sources, timings_ms, usage, finish_reason }) {
   showSources(sources, true);
   answer.flush();
-  answer.unlinkUnknown();
+  answer.unlinkUncited(sources);
   showState("");
   showProblem(byId("answer-problem"), CUT_OFF[finish_reason] ?? "");
   byId("timings").textContent = describeTimings(timings_ms, usage);
@@ -412,30 +412,69 @@ function describeTimings(timings, usage) {
   return parts.join(" · ");
 }
 
-/** Appends tokens as text and turns `[n]` into a link to source n, also when it comes in pieces. */
+const DIGIT_ZEROS = ["0", "٠", "۰", "०", "０"]; // ascending
+const NUMBER = /([0-9０-９٠-٩۰-۹०-९]+)/;
+/** A marker in any form that the server lets through: what its numbers stand in, then what only describes the place. */
+const MARKER =
+  /([[【［](?:[\s,;、，；&^#:~\-‐-―−〜～0-9０-９٠-٩۰-۹०-९]|(?:and|passages?|sources?|documents?|docs?)(?![a-z]))+)((?:†|(?:pages?|pp?)(?![a-z]))[^\][【】［］\n]{0,80})?([\]】］])(?!\()/giu;
+const UNFINISHED_MARKER = /[[【［][\s\d,;-]{0,60}$/;
+
+function readDigits(digits) {
+  const read = (digit) => digit.codePointAt(0) - DIGIT_ZEROS.findLast((zero) => zero <= digit).codePointAt(0);
+  return Number([...digits].map(read).join(""));
+}
+
+/** Whether a bracket behind this part of a line is code: it stands between backticks, or behind a name of one letter. */
+const isInCode = (line) => line.split("`").length % 2 === 0 || /(?:^|[^\p{L}\p{N}'’.])\p{L}$|_$/u.test(line);
+
+/** Appends tokens as text, as they are, and makes links of the numbers in markers, also when they come in pieces. */
 export function createAnswerWriter(box) {
   let held = ""; // may be the beginning of a marker
+  let line = "";
+  let fenced = false;
   const writeText = (text) => {
     if (box.lastChild instanceof Text) box.lastChild.appendData(text);
     else if (text) box.append(text);
+    const lines = (line + text).split("\n");
+    for (const ended of lines.slice(0, -1)) if (/^\s*(?:```|~~~)/.test(ended)) fenced = !fenced;
+    line = lines.at(-1);
   };
-  const writeMarker = (n) =>
-    box.append(make("a", { className: "cite", href: `#source-${n}`, textContent: n, ariaLabel: `Source ${n}` }));
+  const writeLink = (digits) => {
+    const n = readDigits(digits);
+    const link = { className: "cite", href: `#source-${n}`, textContent: digits, ariaLabel: `Source ${n}` };
+    box.append(make("a", link));
+    line += digits;
+  };
+  const writeMarker = ([marker, numbers, place = "", end]) => {
+    const parts = numbers.split(NUMBER); // every second part is a number
+    const found = parts.filter((_, i) => i % 2);
+    const isText = fenced || isInCode(line) || !found.length || found.some((digits) => digits.length > 3);
+    if (isText) return writeText(marker);
+    parts.forEach((part, i) => (i % 2 ? writeLink(part) : writeText(part)));
+    writeText(place + end);
+  };
   const write = (token) => {
-    const parts = (held + token).split(/\[(\d{1,3})\]/); // every second part is a number
-    held = /\[\d{0,3}$/.exec(parts.at(-1))?.[0] ?? "";
-    parts.push(parts.pop().slice(0, held ? -held.length : undefined));
-    parts.forEach((part, i) => (i % 2 ? writeMarker(part) : writeText(part)));
+    const text = held + token;
+    held = UNFINISHED_MARKER.exec(text)?.[0] ?? "";
+    const ready = text.slice(0, text.length - held.length);
+    let written = 0;
+    for (const match of ready.matchAll(MARKER)) {
+      writeText(ready.slice(written, match.index));
+      writeMarker(match);
+      written = match.index + match[0].length;
+    }
+    writeText(ready.slice(written));
   };
   const flush = () => {
     writeText(held);
     held = "";
   };
-  const unlinkUnknown = () => {
-    const unknown = [...box.querySelectorAll("a")].filter((link) => !byId(link.hash.slice(1)));
-    for (const link of unknown) link.replaceWith(`[${link.textContent}]`);
+  /** What the server did not count was no citation, whatever it looks like. */
+  const unlinkUncited = (sources) => {
+    const cited = new Set(sources.filter((source) => source.cited).map(({ n }) => `#source-${n}`));
+    for (const link of box.querySelectorAll("a")) if (!cited.has(link.hash)) link.replaceWith(link.textContent);
   };
-  return { write, flush, unlinkUnknown };
+  return { write, flush, unlinkUncited };
 }
 
 // ---------------------------------------------------------------- sources
