@@ -13,7 +13,7 @@ from services.gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
 from services.standalone_settings import StandaloneSettings
-from services.standalone_system import load_embedder, open_standalone
+from services.standalone_system import open_standalone
 from shared.telemetry import configure_logging
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream
@@ -61,9 +61,10 @@ async def client(
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
         ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
     )
-    embedder = await asyncio.to_thread(load_embedder, standalone.ingest)
-    app = await asyncio.to_thread(create_app, lambda: open_standalone(standalone, embedder))
+    loaded = asyncio.Event()
+    app = await asyncio.to_thread(create_app, lambda: open_standalone(standalone, on_loaded=loaded.set))
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        await loaded.wait()
         yield client
 
 
