@@ -129,12 +129,7 @@ def ask(client: httpx.Client, question: str, document_id: str) -> list[ServerSen
     body = {"question": question, "document_ids": [document_id]}
     with client.stream("POST", "/query/stream", json=body) as response:
         assert response.status_code == httpx.codes.OK, response.read()
-        return list(read_events(response))
-
-
-def read_events(response: httpx.Response) -> Iterator[ServerSentEvent]:
-    """The events of a stream as they arrive; heartbeats have no data."""
-    return (event for event in EventSource(response).iter_sse() if event.data)
+        return [event for event in EventSource(response).iter_sse() if event.data]  # heartbeats have none
 
 
 def list_documents(client: httpx.Client) -> list[DocumentRecord]:
@@ -253,10 +248,10 @@ def test_a_stream_passes_nginx_token_by_token(client: httpx.Client, llm: str) ->
     body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
 
     with client.stream("POST", "/query/stream", json=body) as response:
-        events = read_events(response)
+        events = EventSource(response).iter_sse()
         assert "first" in next(events).data
         run("docker", "exec", llm, "touch", "/tmp/go")
-        rest = list(events)
+        rest = [event for event in events if event.data]  # heartbeats have none
 
     assert [event.event for event in rest] == ["token"] * (len(rest) - 1) + ["sources"]
     assert "second" in "".join(event.data for event in rest)
@@ -268,16 +263,9 @@ def test_a_client_that_leaves_nginx_ends_the_call_to_the_model(client: httpx.Cli
     body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
 
     with client.stream("POST", "/query/stream", json=body) as response:
-        assert "first" in next(read_events(response)).data
+        assert "first" in next(EventSource(response).iter_sse()).data
 
-    run(
-        "docker",
-        "exec",
-        llm,
-        "sh",
-        "-c",
-        f"for n in $(seq {WAIT_S}); do test -e /tmp/left && exit; sleep 1; done; false",
-    )
+    wait_for_file(llm, "/tmp/left")
 
 
 def test_half_requests_lock_nobody_out(client: httpx.Client) -> None:

@@ -61,8 +61,10 @@ async def client(
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
         ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
     )
-    app = await asyncio.to_thread(create_app, lambda: open_standalone(standalone))
+    loaded = asyncio.Event()
+    app = await asyncio.to_thread(create_app, lambda: open_standalone(standalone, on_loaded=loaded.set))
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        await loaded.wait()
         yield client
 
 

@@ -51,13 +51,6 @@ class HeldModel:
         return DenseEmbedder._embed(self.embedder, texts, kind)
 
 
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[DenseEmbedder]:
-    embedder = DenseEmbedder("all-MiniLM-L6-v2")
-    yield embedder
-    embedder.close()
-
-
 @pytest.fixture
 def model(embedder: DenseEmbedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldModel]:
     held = HeldModel(embedder)
