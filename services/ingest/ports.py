@@ -30,17 +30,21 @@ class PdfOutline:
 
 @dataclass(frozen=True)
 class ParsedPage:
-    """A page's number, counted from 1, and its raw text (empty when it has none)."""
+    """A page's number, counted from 1, and its raw text (empty when it has none).
+
+    `headline` is the largest print of the first page with text, empty where nothing stands out.
+    """
 
     number: int
     text: str
+    headline: str = ""
 
 
 class PdfParser(Protocol):
     """Reads PDFs without putting this process at risk."""
 
     def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
-        """Yields the outline, then every page in order; close it if you stop before. Raises UnreadablePdfError."""
+        """Yield the outline, then every page in order; close it if you stop before. Raises UnreadablePdfError."""
         ...
 
 
@@ -50,9 +54,9 @@ class Embedder(Protocol):
     max_tokens: int
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Word pieces of each text. Blocks: call it in a thread."""
+        """Return the word pieces of each text. Blocks: call it in a thread."""
         ...
 
     async def embed_passages(self, texts: Sequence[str]) -> "NDArray[np.float32]":
-        """float32 array of shape (number of texts, dimension)."""
+        """Return a float32 array of shape (number of texts, dimension)."""
         ...

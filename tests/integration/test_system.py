@@ -75,7 +75,7 @@ async def test_a_document_is_found_until_it_is_deleted(client: httpx.AsyncClient
     assert "12,900" in answer["answer"]
     assert {source["page"] for source in cited} == {2}
     assert {source["document_id"] for source in cited} == {document_id}
-    assert {source["title"] for source in cited} == {"heron"}
+    assert {source["title"] for source in cited} == {"The heron drone"}
 
     record = (await client.get(f"/documents/{document_id}")).json()
     assert (record["pages_done"], record["pages_total"], record["status"]) == (2, 2, "ready")

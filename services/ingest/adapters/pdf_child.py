@@ -1,8 +1,9 @@
 """The process in which one PDF is parsed: `python -m services.ingest.adapters.pdf_child FILE LIMITS PARENT`.
 
 It may be killed at any time, by its limits or by its parent, and takes nothing with it. It writes one JSON object a
-line to its standard output: first {"started"}, then {"title", "page_count"}, then {"page", "text"} for each page, at
-last {"done"} or {"failure": {code, detail, page}}. A child that dies before {"started"} has not looked into the file.
+line to its standard output: first {"started"}, then {"title", "page_count"}, then {"page", "text", "headline"} for each
+page, where `headline` is the largest print of the first page with text, at last {"done"} or
+{"failure": {code, detail, page}}. A child that dies before {"started"} has not looked into the file.
 """
 
 import ctypes
@@ -10,8 +11,10 @@ import json
 import os
 import resource
 import signal
+import statistics
 import sys
 from collections.abc import Callable
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +26,12 @@ T = TypeVar("T")
 PR_SET_PDEATHSIG = 1
 """From <sys/prctl.h>."""
 MEGABYTE = 1024 * 1024
+HEADLINE_CHARS = 4000
+"""How far into a page its headline is looked for: a full page."""
+HEADLINE_LETTERS = 3
+"""Fewer are a drop cap or an ornament."""
+HEADLINE_RATIO = 1.15
+"""How much larger than the page's usual print a headline is."""
 
 _ENCRYPTED = "The PDF is protected with a password. Upload a copy that opens without one."
 _DAMAGED = "The file starts like a PDF but cannot be read. Open it in a viewer, save a new copy and upload that."
@@ -30,7 +39,7 @@ _NO_PAGES = "The PDF has no pages. Check that the file is complete and upload it
 
 
 def end_with_parent(parent: int) -> None:
-    """Has the kernel kill us when our parent ends, be it by kill -9; in the midst of a page we would not notice."""
+    """Have the kernel kill us when our parent ends, be it by kill -9; in the midst of a page we would not notice."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has ended before we asked
@@ -38,14 +47,14 @@ def end_with_parent(parent: int) -> None:
 
 
 def main(path: Path, limits: dict[str, int]) -> None:
-    """Parses a file under limits: `memory_mb`, `cpu_s` and `max_pages`."""
+    """Parse a file under limits: `memory_mb`, `cpu_s` and `max_pages`."""
     with path.open("rb"):  # where this fails it is not the PDF's fault
         _write({"started": True})
     # Our own output is bounded by the parent; the limits are set before a single byte of the file is read.
     resource.setrlimit(resource.RLIMIT_AS, (limits["memory_mb"] * MEGABYTE, limits["memory_mb"] * MEGABYTE))
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    second_opinion = _SecondOpinion(path)
+    fallback = PypdfFallback(path)
     document = None
     try:
         document = pypdfium2.PdfDocument(path)
@@ -54,7 +63,7 @@ def main(path: Path, limits: dict[str, int]) -> None:
         if getattr(error, "err_code", None) == pdfium.FPDF_ERR_PASSWORD:
             _write_failure("encrypted", _ENCRYPTED)
             return
-        page_count = second_opinion.count_pages()
+        page_count = fallback.count_pages()
     if page_count <= 0:
         _write_failure("no_pages", _NO_PAGES) if page_count == 0 else _write_failure("damaged", _DAMAGED)
         return
@@ -63,11 +72,14 @@ def main(path: Path, limits: dict[str, int]) -> None:
         _write_failure("too_many_pages", detail)
         return
     _write({"title": _read_title(document) if document else None, "page_count": page_count})
+    seen = False
     for index in range(page_count):
         text = _read_page(document, index) if document else ""
+        headline = _read_headline(document, index) if text.strip() and not seen else ""
         if not text.strip():
-            text = second_opinion.read_page(index)
-        _write({"page": index + 1, "text": text})
+            text = fallback.read_page(index)
+        seen = seen or bool(text.strip())
+        _write({"page": index + 1, "text": text, "headline": headline})
     _write({"done": True})
 
 
@@ -94,7 +106,37 @@ def _read_page(document: Any, index: int) -> str:
         return ""
 
 
-class _SecondOpinion:
+def _read_headline(document: Any, index: int) -> str:
+    """The page's first lines in its largest print; empty when none is larger than most of the page."""
+    try:
+        text_page = document[index].get_textpage()
+        lines: list[tuple[float, str]] = []
+        line, heights = "", list[float]()
+        for place in range(min(text_page.count_chars(), HEADLINE_CHARS)):
+            char = chr(pdfium.FPDFText_GetUnicode(text_page, place))
+            if char in "\r\n":
+                lines += [(statistics.median(heights), line)] if heights else []
+                line, heights = "", []
+                continue
+            line += char
+            if not char.isspace():
+                _, bottom, _, top = text_page.get_charbox(place, loose=True)
+                heights.append(top - bottom)
+        lines += [(statistics.median(heights), line)] if heights else []
+    except (pypdfium2.PdfiumError, ValueError):  # of a character outside Unicode
+        return ""
+    named = [(height, line) for height, line in lines if sum(map(str.isalpha, line)) >= HEADLINE_LETTERS]
+    if not named:
+        return ""
+    largest = max(height for height, _ in named)
+    usual = statistics.median(height for height, line in lines for _ in line)
+    if largest < HEADLINE_RATIO * usual:
+        return ""
+    following = dropwhile(lambda entry: entry[0] < largest * 0.97, named)
+    return "\n".join(line for _, line in takewhile(lambda entry: entry[0] >= largest * 0.97, following))
+
+
+class PypdfFallback:
     """pypdf, asked only about what PDFium cannot open or finds empty; it is 17 times slower."""
 
     def __init__(self, path: Path) -> None:
@@ -103,11 +145,11 @@ class _SecondOpinion:
         self._broken = False
 
     def count_pages(self) -> int:
-        """Pages of the file; -1 when pypdf cannot make sense of it either."""
+        """Return how many pages the file has; -1 when pypdf cannot make sense of it either."""
         return self._ask(lambda reader: len(reader.pages), -1)
 
     def read_page(self, index: int) -> str:
-        """The page's text, or an empty one."""
+        """Return the page's text, or an empty one."""
         return self._ask(lambda reader: str(reader.pages[index].extract_text()), "")
 
     def _ask(self, question: Callable[[Any], T], otherwise: T) -> T:

@@ -45,7 +45,7 @@ class ProcessPdfParser:
         self._limits = limits
 
     async def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
-        """Yields the outline, then every page; the child never outlives the call.
+        """Yield the outline, then every page; the child never outlives the call.
 
         Raises UnreadablePdfError when the PDF is at fault, and DependencyUnavailable or OSError when the child could
         not be started, because the machine has no memory, processes or file descriptors left.
@@ -107,7 +107,7 @@ async def _read_messages(
             return
         if "page" in message:
             last_page = message["page"]
-            yield ParsedPage(number=last_page, text=message["text"])
+            yield ParsedPage(number=last_page, text=message["text"], headline=message["headline"])
         else:
             yield PdfOutline(title=message["title"], page_count=message["page_count"])
 

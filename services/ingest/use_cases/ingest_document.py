@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 
 from services.ingest.domain.chunking import MAX_CHUNKS, Chunk, Page, TooManyChunksError, chunk_pages, make_header
 from services.ingest.domain.text import clean_text
+from services.ingest.domain.title import choose_title
 from services.ingest.ports import Embedder, PdfOutline, PdfParser, UnreadablePdfError
-from services.ingest.use_cases.work_room import WorkRoom
+from services.ingest.use_cases.exclusive_gate import ExclusiveGate
 from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
@@ -27,15 +27,13 @@ from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
 
 log = structlog.get_logger(__name__)
 
-PIPELINE = "2"
+PIPELINE = "3"
 """Raised whenever parsing, chunking or embedding changes, so that old points are not taken for new ones."""
 EMBED_CHUNKS = 64
 """Chunks per step of progress, and points per write."""
 PROGRESS_PAGES = 25
 """Pages per step of progress."""
 
-_JUNK_TITLES = ("untitled", "(anonymous)", "anonymous", "microsoft ", "powerpoint presentation", "slide 1")
-"""How titles begin that programs write when nobody gave one."""
 _NO_TEXT = "The PDF has no text, only pictures of it. Run text recognition (OCR) on it and upload the result."
 
 _INDEX_REJECTED = (
@@ -56,7 +54,7 @@ class IngestDependencies:
     bm25: Bm25Encoder
     index: VectorIndex
     max_chunks: int = MAX_CHUNKS
-    room: WorkRoom = field(default_factory=WorkRoom)
+    gate: ExclusiveGate = field(default_factory=ExclusiveGate)
 
 
 async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
@@ -126,31 +124,26 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
 
 async def _read_pages(lease: Lease, record: DocumentRecord, deps: IngestDependencies) -> tuple[str, list[Page]]:
     """The document's title and cleaned pages. Raises UnreadablePdfError when no page has text."""
-    title = Path(record.filename).stem
+    metadata: str | None = None
+    headline = ""
     pages: list[Page] = []
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING))
     key = make_blob_key(lease.job.tenant, record.sha256, record.document_id)
     async with deps.blobs.open_as_file(key) as path, aclosing(deps.parser.parse(path)) as messages:
         async for message in messages:
             if isinstance(message, PdfOutline):
-                title = _choose_title(message.title, title)
+                metadata = message.title
                 await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=message.page_count))
                 continue
             pages.append(Page(message.number, clean_text(message.text)))
+            headline = headline or message.headline
             if message.number % PROGRESS_PAGES == 0:
                 await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=message.number))
-    if not any(page.text for page in pages):
+    first_text = next((page.text for page in pages if page.text), None)
+    if first_text is None:
         raise UnreadablePdfError(DocumentFailure(code="no_text", detail=_NO_TEXT))
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=len(pages)))
-    return title, pages
-
-
-def _choose_title(metadata: str | None, filename: str) -> str:
-    """The title in the PDF's metadata where it says something, else the name of the file."""
-    title = clean_text(metadata or "").replace("\n", " ")[:200]
-    if len(title) < 3 or title.lower() == "document" or title.lower().startswith(_JUNK_TITLES):
-        return filename
-    return title
+    return choose_title(metadata, headline, first_text.partition("\n")[0], record.filename), pages
 
 
 def _find_warnings(pages: Sequence[Page]) -> list[DocumentWarning]:

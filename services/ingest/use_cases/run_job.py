@@ -51,7 +51,7 @@ async def run_ingest_job(
     try:
         alone = await deps.registry.count_attempts(job) >= max_attempts
         # Before the claim: a document that only waits loses no attempt when its worker dies.
-        async with deps.room.enter(alone=alone, while_waiting=keep_mark, every_s=lease_s / 3):
+        async with deps.gate.enter(alone=alone, while_waiting=keep_mark, every_s=lease_s / 3):
             lease = await deps.registry.claim(job, uuid.uuid4().hex, int(lease_s * 1000))
             if lease == "held":
                 return Outcome.HELD

@@ -1,19 +1,21 @@
 """Each PDF is read in a process of its own; whatever is in it, the worker gets pages or a clear failure."""
 
 import asyncio
+import io
 import json
 import os
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from reportlab.pdfgen.canvas import Canvas
 
 from services.ingest.adapters import pdf_process
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
@@ -50,6 +52,38 @@ async def test_outline_first_then_every_page_in_order(tmp_path: Path) -> None:
     assert messages[0] == PdfOutline(title="A title", page_count=3)
     pages = [(page.number, clean_text(page.text)) for page in messages[1:] if isinstance(page, ParsedPage)]
     assert pages == [(1, "first page"), (2, ""), (3, "third page")]
+
+
+def make_printed(lines: Sequence[tuple[int, str]]) -> bytes:
+    """An empty page, then one with lines of these sizes in points."""
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer)
+    canvas.showPage()
+    for number, (size, line) in enumerate(lines):
+        canvas.setFont("Helvetica", size)
+        canvas.drawString(50, 800 - 30 * number, line)
+    canvas.save()
+    return buffer.getvalue()
+
+
+async def test_the_largest_print_of_the_first_page_with_text_is_its_headline(tmp_path: Path) -> None:
+    """Lines that follow each other in it are one headline; a drop cap or a number is none."""
+    body = [(10, "The crane lifts forty tonnes at ten metres, and less at twenty.")] * 5
+    pdf = make_printed(
+        [(9, "Running head"), (22, "Crane: Service"), (22, "Handbook"), *body, (30, "42"), (16, "Safety")]
+    )
+
+    pages = [message for message in await parse(pdf, tmp_path) if isinstance(message, ParsedPage)]
+
+    assert [page.headline.splitlines() for page in pages] == [[], ["Crane: Service", "Handbook"]]
+
+
+async def test_a_page_in_one_size_has_no_headline(tmp_path: Path) -> None:
+    """Its first line is not larger than the others."""
+    pages = await parse(make_pdf(["Crane\nThe crane lifts forty tonnes.\nIt does so at ten metres."]), tmp_path)
+
+    assert isinstance(pages[1], ParsedPage)
+    assert pages[1].headline == ""
 
 
 async def test_a_password_is_said(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
-"""Where a worker's documents are processed: many at a time, or one alone."""
+"""Lets a worker's documents through: many at a time, or one alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 
-class WorkRoom:
+class ExclusiveGate:
     """Lets documents in together, or one that is under suspicion alone. For one event loop.
 
     Who waits to be alone goes before those who come later, so that a full queue does not keep it waiting for ever.
@@ -21,14 +21,14 @@ class WorkRoom:
     async def enter(
         self, *, alone: bool, while_waiting: Callable[[], Awaitable[None]], every_s: float
     ) -> AsyncIterator[None]:
-        """Waits until there is room, and is inside as long as the block takes.
+        """Wait until it is open, and be inside as long as the block takes.
 
         Parameters:
             while_waiting: called every `every_s` seconds and whenever somebody has left.
         """
         self._waiting_alone += alone
         try:
-            while not self._has_room(alone):
+            while not self._is_open(alone):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(every_s):
                         await self._changed.wait()
@@ -45,7 +45,7 @@ class WorkRoom:
             self._taken_alone = False
             self._tell()
 
-    def _has_room(self, alone: bool) -> bool:
+    def _is_open(self, alone: bool) -> bool:
         if alone:
             return self._inside == 0
         return not self._taken_alone and self._waiting_alone == 0

@@ -2,21 +2,21 @@
 
 import asyncio
 
-from services.ingest.use_cases.work_room import WorkRoom
+from services.ingest.use_cases.exclusive_gate import ExclusiveGate
 from shared.tasks import end_tasks
 
 
 class Visitor:
     """A task that enters, and stays until it is told to leave."""
 
-    def __init__(self, room: WorkRoom, *, alone: bool = False) -> None:
+    def __init__(self, gate: ExclusiveGate, *, alone: bool = False) -> None:
         self.inside = asyncio.Event()
         self.waited = asyncio.Event()
         self.leave = asyncio.Event()
-        self.task = asyncio.create_task(self._visit(room, alone))
+        self.task = asyncio.create_task(self._visit(gate, alone))
 
-    async def _visit(self, room: WorkRoom, alone: bool) -> None:
-        async with room.enter(alone=alone, while_waiting=self._note, every_s=0.01):
+    async def _visit(self, gate: ExclusiveGate, alone: bool) -> None:
+        async with gate.enter(alone=alone, while_waiting=self._note, every_s=0.01):
             self.inside.set()
             await self.leave.wait()
 
@@ -30,13 +30,13 @@ class Visitor:
 
 async def test_one_that_must_be_alone_waits_and_holds_the_later_ones_back() -> None:
     """First those that were there, then the one alone, then the others together."""
-    room = WorkRoom()
-    early = [Visitor(room), Visitor(room)]
+    gate = ExclusiveGate()
+    early = [Visitor(gate), Visitor(gate)]
     for visitor in early:
         await visitor.inside.wait()
-    suspect = Visitor(room, alone=True)
+    suspect = Visitor(gate, alone=True)
     await suspect.waited.wait()
-    late = [Visitor(room), Visitor(room)]
+    late = [Visitor(gate), Visitor(gate)]
     for visitor in late:
         await visitor.waited.wait()
 
@@ -55,10 +55,10 @@ async def test_one_that_must_be_alone_waits_and_holds_the_later_ones_back() -> N
 
 async def test_two_that_must_be_alone_take_turns() -> None:
     """Never both at once."""
-    room = WorkRoom()
-    first = Visitor(room, alone=True)
+    gate = ExclusiveGate()
+    first = Visitor(gate, alone=True)
     await first.inside.wait()
-    second = Visitor(room, alone=True)
+    second = Visitor(gate, alone=True)
     await second.waited.wait()
     assert not second.inside.is_set()
 
@@ -69,12 +69,12 @@ async def test_two_that_must_be_alone_take_turns() -> None:
 
 async def test_one_that_gives_up_waiting_lets_the_others_in() -> None:
     """The worker stops, or the document is deleted."""
-    room = WorkRoom()
-    early = Visitor(room)
+    gate = ExclusiveGate()
+    early = Visitor(gate)
     await early.inside.wait()
-    suspect = Visitor(room, alone=True)
+    suspect = Visitor(gate, alone=True)
     await suspect.waited.wait()
-    late = Visitor(room)
+    late = Visitor(gate)
     await late.waited.wait()
 
     await end_tasks(suspect.task)
