@@ -35,7 +35,7 @@ format: dev ## rewrite the code in the project's style
 lock: ## pin every dependency anew, with hashes (make lock LOCK=--upgrade takes the newest)
 	scripts/lock $(LOCK)
 
-eval: standalone ## measure the quality of the answers on the handbook
+eval: standalone ## measure the quality of the answers on all made-up handbooks
 	$(bin)/python -m evals.handbook
 
 compose-up: ## the same as services, each in its container, on http://127.0.0.1:8000
