@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
-from services.gateway.extractive.extractive import answer_extractively
+from services.gateway.extractive.answer import answer_extractively
 from services.gateway.ports import Completion, Prompt, TextDelta
 
 _WORD = re.compile(r"\s*\S+")

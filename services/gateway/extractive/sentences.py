@@ -4,7 +4,7 @@ import re
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])")
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(\[])(?:[^\W\d_]|Dr|Mr|Mrs|Ms|Prof|St|Str|vs|etc|approx|ca|cf|e\.g|i\.e|Ed|Inc|Ltd|Co"
+    r"^\(?\d{1,2}[.)]\s+$|(?:^|[\s(\[])(?:[^\W\d_]|Dr|Mr|Mrs|Ms|Prof|St|Str|vs|etc|approx|ca|cf|e\.g|i\.e|Ed|Inc|Ltd|Co"
     r"|Corp|Jr|Sr|tel|ext|max|min|incl|excl|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec)\.\s+$",
     re.IGNORECASE,
 )

@@ -1,4 +1,4 @@
-"""English word lists of the extractive answer: general vocabulary of handbooks, nothing of any one document."""
+"""English word lists of the extractive answer: general vocabulary, nothing of any one document."""
 
 _STOP = """
 a able about above actually advance after ahead all also am an and any anyone appear appears apply are as at
@@ -15,29 +15,6 @@ within without would yes you your yours
 """
 STOP_WORDS = frozenset(_STOP.split())
 """Words that say nothing about what is asked."""
-
-_MINOR = "a an and at by for in of on the to"
-MINOR_WORDS = frozenset(_MINOR.split())
-"""Words that acronyms skip."""
-
-_MONTHS = "january february march april may june july august september october november december"
-MONTHS = frozenset(_MONTHS.split())
-
-_KIND = "price cost charge amount date time day year number percentage phone telephone email address people pay"
-KIND_WORDS = tuple(_KIND.split())
-"""Words that only say of what kind the answer is: the expected kind already stands for them."""
-
-_VAGUE = "event item detail information fact rule included milestone"
-VAGUE_WORDS = tuple(_VAGUE.split())
-"""Words for anything that a list may hold."""
-
-_FRAME = """
-allowed permitted possible available offered required recommended mandatory work works run go
-extra big new current typical usual normal average total overall cheapest highest lowest newest oldest best main
-comes come put do make makes lose loses caught goes called
-"""
-FRAME_WORDS = tuple(_FRAME.split())
-"""Words of a question's frame: what they ask for may be put in many ways."""
 
 _LOOSE = """
 accept add adjust agree allow announce apply approve arrange arrive ask assign assist attach attend avoid become
@@ -72,179 +49,38 @@ LOOSE_WORDS = tuple(_LOOSE.split())
 """Words that a text which answers often puts otherwise; other words (nouns, mostly) must occur or be meant."""
 
 SYNONYM_GROUPS = """
+employee staff personnel headcount workforce employ
 price cost fee charge rate fare tariff amount premium
 cancel terminate termination end quit
-employee staff personnel headcount workforce employ
 error code message fault
 phone telephone call tel hotline mobile helpline
-email e-mail mail write
-begin start commence open
-finish close
-buy purchase order
 weight weigh heavy mass
-length long
-height tall high
-speed fast
-big large size
 warranty guarantee guaranteed
-allow permit permitted admit
-child kid pupil
-repair fix mend
 rent hire let lease
-holiday vacation leave
-pay payment paid
-salary wage stipend remuneration
 reduction discount rebate off reduced cheaper concession
-refund reimburse money-back
-complain complaint
-licence license
 contact reach write call
-car vehicle
 bicycle bike cycle
-late delay overdue
-office location site premises branch
-address location situated
-headquarters headquartered hq
 founder found establish start create
-introduce launch release debut
-revenue turnover sales
-maximum max highest most top limit up
 minimum min least lowest
-capacity fit hold seat
-renew extend renewal prolong
-restore recover
-return bring-back
-include contain comprise
 require mandatory compulsory necessary obligatory need requirement
-certification certificate certify training qualification
-disposal dispose discard
-whole full entire
-hour hours
-month monthly
-year yearly annual annually
-week weekly
-day daily
-replace substitute exchange swap loan
-language tongue
-milestone event history timeline chronology
-answer reply respond response
-damage break broken
-dimension size
-eat food meal
-wear clothing uniform
 lead leader head director manage manager chief chair run boss
-run operate
 truck lorry
-ship vessel boat
-aircraft plane
-sick ill illness sickness unwell
-doctor physician
 deductible excess
+immediately once straight
+temperature degrees
+depth deep
 acquire acquisition takeover merge bought
-award prize honour won
-recommend refer referral
 void lapse invalidate expire
 endurance air
-charge fill recharge
 connection link signal
-backup back-up copy
-connect integrate integration connector
-press media journalist
-fund funding investment investor raise
-headquarter office seat
 goal target aim
-doctoral phd doctorate
-ticket admission entry entrance
 trial try tried test
-charity non-profit nonprofit
-password login sign-in credential
-upload submit import
-customer client user
-supplier vendor
-store shop outlet
-storage store keep
-park parking
-baggage luggage
 overtime extra
-bonus premium reward
-bin waste rubbish garbage trash
-invoice bill
 pet dog cat animal
-empty unoccupied vacant
-lose lost loss
-steal theft stolen
-accident incident crash
-emergency urgent
-security safety
-subscription plan tier contract
-plan tier edition package level
 delivery ship shipping deliver dispatch
-supply provide offer
-course class lesson
 exam examination test
-teacher instructor tutor lecturer
-mistake error
-job vacancy position role
-apply application applicant
-insure insurance cover
-owner own
-member membership
-breakfast meal
-smoke smoking tobacco
-medicine medication drug
-immediately once straight
-quick fast
-battery accumulator
-temperature degrees
-altitude height
-depth deep
-width wide
-distance far range mile mileage kilometre
-noise loud
-photo picture image
-film video movie
-app application software
-update upgrade
-data information
-colour color
-centre center
 """
 """Per line, words that people use for the same thing in handbooks."""
-
-PHRASE_GROUPS = """
-ceo|chief executive|chief executive officer|managing director
-cfo|chief financial officer|finance director|head of finance
-cto|chief technology officer|technical director
-coo|chief operating officer
-ciso|chief information security officer
-hr|human resources|personnel department
-headquarters|headquartered|head office|main office|registered office|hq
-sso|single sign-on
-2fa|mfa|two-factor|multi-factor
-arr|annual recurring revenue
-vat|value added tax|sales tax
-remotely|remote work|work from home|working from home|home office|telework
-people work|work for|works for|work at|works at|employ|employees|staff|headcount|workforce
-phd|doctoral|doctorate
-sick|ill|unfit for work
-public holiday|bank holiday
-notice period|notice
-free|free of charge|no charge|no cost|at no extra cost|complimentary
-money back|refund
-per cent|percent|%
-technical support|technical help|help desk|helpdesk|customer support
-in the air|endurance|flight time
-get married|wedding
-have a baby|parental leave|maternity
-trade name|brand
-works council|staff council
-annual leave|paid leave|vacation|days off|time off
-own car|private car
-at the wheel|while driving|when driving
-in charge of|responsible for|head of|lead
-tech specs|technical data|specifications
-"""
-"""Per line, phrases that stand for each other, as stems in a row; the first may be an acronym."""
 
 _IRREGULAR = """
 built:build bought:buy brought:bring children:child deliver:delivery held:hold kept:keep left:leave
