@@ -79,5 +79,5 @@ def _render(chosen: Sequence[Candidate]) -> str:
         text = f"{introduction}\n{span.text}" if introduction not in ("", shown) else span.text
         shown = introduction or span.text
         pieces.append(f"{text} [{span.passage}]")
-    prose = all(candidate.span.kind is Kind.SENTENCE for candidate in chosen)
+    prose = all(candidate.span.kind is Kind.SENTENCE and not _DATED.match(candidate.span.text) for candidate in chosen)
     return (" " if prose else "\n").join(pieces)

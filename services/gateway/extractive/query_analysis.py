@@ -18,12 +18,14 @@ class Term:
         stem: how words are compared.
         synonyms: the stems that may stand for it.
         loose: often put otherwise by a text that answers (`become`, `large`).
+        named: capitalised within the question, so likely part of a name; acronyms are not meant.
         acronym: the word where it is written as one, or empty.
     """
 
     stem: str
     synonyms: frozenset[str]
     loose: bool
+    named: bool
     acronym: str
 
 
@@ -82,9 +84,9 @@ def _collect_terms(text: str, ignored: set[str]) -> tuple[Term, ...]:
         if word in ignored or base in terms or (stopped and not acronym):
             continue
         # The first word of a question is capitalised for another reason.
-        named = position > 0 and word[0].isupper()
-        loose = base in _LOOSE_STEMS and not named
-        terms[base] = Term(base, SYNONYMS.get(base, frozenset()), loose, word if acronym else "")
+        named = position > 0 and word[0].isupper() and not acronym
+        loose = base in _LOOSE_STEMS and not named and not acronym
+        terms[base] = Term(base, SYNONYMS.get(base, frozenset()), loose, named, word if acronym else "")
     return tuple(terms.values())[:MAX_TERMS]
 
 

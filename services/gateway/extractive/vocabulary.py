@@ -49,6 +49,7 @@ LOOSE_WORDS = tuple(_LOOSE.split())
 """Words that a text which answers often puts otherwise; other words (nouns, mostly) must occur or be meant."""
 
 SYNONYM_GROUPS = """
+employee staff personnel headcount workforce employ
 price cost fee charge rate fare tariff amount premium
 cancel terminate termination end quit
 error code message fault
