@@ -33,13 +33,14 @@ from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
 from shared.blobs import BlobStore
+from shared.bounded_calls import BoundedCalls
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.event_log.codecs import DOCUMENT_EVENTS, RUN_EVENTS
 from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.redis_log import RedisEventLog
 from shared.event_log.redis_reader import RedisEventReader
 from shared.event_log.tail import StreamTail
-from shared.queue import connect_queue
+from shared.queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
 from shared.request_id import RequestIdMiddleware
@@ -51,6 +52,9 @@ log = structlog.get_logger(__name__)
 
 ABANDONED_S = 24 * 3600
 """Age at which an upload is certainly none any more. Other gateways may use the same folder."""
+
+EVENT_READS_AT_ONCE = 16
+"""Commands of those who read events: each takes a connection, and many wake together."""
 
 OpenGateway = Callable[[], AbstractAsyncContextManager[GatewayDependencies]]
 
@@ -68,16 +72,22 @@ async def open_gateway(
         stack.push_async_callback(search.close)
         redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
         stack.push_async_callback(redis.aclose)
-        queue = connect_queue(settings.redis_url, timeout_s=settings.redis_timeout_s)
-        stack.push_async_callback(queue.aclose)
+        queue = ArqJobQueue(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        stack.push_async_callback(queue.close)
         # In a thread: it imports the SDKs that are needed.
         models = await asyncio.to_thread(build_language_models, settings.make_language_model_config())
         for model in models.values():
             stack.push_async_callback(model.close)
-        registry = DocumentRegistry(redis)
-        tail = StreamTail(redis)
+        registry = DocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
+        stack.push_async_callback(registry.close)
+        # A client of its own: those who follow streams take no connection from the registry.
+        events_redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        stack.push_async_callback(events_redis.aclose)
+        reads = BoundedCalls(deadline_s=settings.redis_timeout_s, at_once=EVENT_READS_AT_ONCE)
+        stack.push_async_callback(reads.close)
+        tail = StreamTail(events_redis)
         stack.push_async_callback(tail.close)
-        run_log = RedisEventLog(redis, RUN_EVENTS, tail, lost=make_lost_failure())
+        run_log = RedisEventLog(events_redis, RUN_EVENTS, tail, reads, lost=make_lost_failure())
         stack.push_async_callback(run_log.close)
         supervisor = RunSupervisor(
             MemoryEventLog(),
@@ -100,7 +110,7 @@ async def open_gateway(
             answers=AnswerDependencies(registry=registry, search=search, models=models, default_provider=provider),
             runs=supervisor,
             run_log=run_log,
-            document_log=RedisEventReader(redis, DOCUMENT_EVENTS, tail),
+            document_log=RedisEventReader(events_redis, DOCUMENT_EVENTS, tail, reads),
             tail=tail,
             search=search,
         )

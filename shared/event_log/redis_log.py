@@ -15,6 +15,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.bounded_calls import BoundedCalls
 from shared.event_log import scripts
 from shared.event_log.live_stream import LiveStream
 from shared.event_log.port import E, EventBatch, EventCodec, StreamId, StreamState
@@ -59,13 +60,14 @@ class RedisEventLog(Generic[E]):
 
     Parameters:
         redis: a client whose replies are `str`.
+        tail, calls: as for RedisEventReader.
         lost: the terminal event for a run whose writer has died.
     """
 
-    def __init__(self, redis: Redis, codec: EventCodec[E], tail: StreamTail, *, lost: E) -> None:
+    def __init__(self, redis: Redis, codec: EventCodec[E], tail: StreamTail, calls: BoundedCalls, *, lost: E) -> None:
         self._redis = redis
         self._codec = codec
-        self._reader = RedisEventReader(redis, codec, tail, lost=lost, kept_ms=KEPT_MS)
+        self._reader = RedisEventReader(redis, codec, tail, calls, lost=lost, kept_ms=KEPT_MS)
         self._append = redis.register_script(scripts.APPEND)
         self._written: dict[StreamId, _Written[E]] = {}
         self._changed = asyncio.Event()

@@ -2,20 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable
-from typing import Any, Final, Generic, cast
+from collections.abc import AsyncGenerator
+from typing import Any, Final, Generic
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.bounded_calls import BoundedCalls
 from shared.errors import DependencyUnavailable
 from shared.event_log import scripts
 from shared.event_log.port import E, EventBatch, EventCodec, LogClosedError, StreamId, StreamState
 from shared.event_log.stream_keys import END, load_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
 
-READS_AT_ONCE: Final = 16
-"""Commands of readers at once: each takes a connection, and many readers wake together."""
 READ_ENTRIES: Final = 500
 """Entries per command."""
 CHECK_S: Final = 1.0
@@ -27,20 +26,28 @@ class RedisEventReader(Generic[E]):
 
     Parameters:
         tail: tells when a stream has grown; shared by all readers of the process.
+        calls: gives each command its deadline, and bounds how many there are: many readers wake together.
         lost: the terminal event for a stream whose writer has died. None: its writers take over from each other (the
             ingest of documents), and nobody is ever taken for dead.
         kept_ms: how long a stream that was ended that way can still be read.
     """
 
     def __init__(
-        self, redis: Redis, codec: EventCodec[E], tail: StreamTail, *, lost: E | None = None, kept_ms: int = 0
+        self,
+        redis: Redis,
+        codec: EventCodec[E],
+        tail: StreamTail,
+        calls: BoundedCalls,
+        *,
+        lost: E | None = None,
+        kept_ms: int = 0,
     ) -> None:
         self._redis = redis
         self._codec = codec
         self._tail = tail
         self._lost = codec.encode(lost) if lost is not None else None
         self._kept_ms = kept_ms
-        self._reading = asyncio.Semaphore(READS_AT_ONCE)
+        self._calls = calls
 
     async def find(self, stream: StreamId) -> StreamState | None:
         """Return how far a stream is; None when there is none, or none any more."""
@@ -93,12 +100,11 @@ class RedisEventReader(Generic[E]):
         await self._call(ended)
 
     async def _call(self, command: Any) -> Any:
-        async with self._reading:
-            try:
-                return await cast("Awaitable[Any]", command)
-            except (RedisError, OSError) as error:
-                message = "The events cannot be read now; try again in a few seconds."
-                raise DependencyUnavailable(message, retry_after=5) from error
+        try:
+            return await self._calls.run(command)
+        except (RedisError, OSError, TimeoutError) as error:
+            message = "The events cannot be read now; try again in a few seconds."
+            raise DependencyUnavailable(message, retry_after=5) from error
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

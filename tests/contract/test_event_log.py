@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
+from shared.bounded_calls import BoundedCalls
 from shared.contracts.questions import StreamError
 from shared.contracts.runs import Delta, Failed, RunEvent, Started
 from shared.event_log.codecs import RUN_EVENTS
@@ -25,7 +26,7 @@ LOST = Failed(error=StreamError(code="run_lost", message="m", retryable=True, pa
 async def redis_log(redis_url: str) -> AsyncIterator[RedisEventLog[RunEvent]]:
     redis = connect_redis(redis_url, timeout_s=5)
     tail = StreamTail(redis)
-    log = RedisEventLog(redis, RUN_EVENTS, tail, lost=LOST)
+    log = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=5, at_once=8), lost=LOST)
     yield log
     await log.close()
     await tail.close()

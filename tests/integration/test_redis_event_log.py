@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
+from shared.bounded_calls import BoundedCalls
 from shared.contracts.runs import Delta, RunEvent
 from shared.event_log import redis_log as redis_log_module
 from shared.event_log.codecs import RUN_EVENTS
@@ -30,7 +31,7 @@ async def open_log(redis_url: str) -> AsyncIterator[OpenLog]:
             stack.push_async_callback(redis.aclose)
             tail = StreamTail(redis)
             stack.push_async_callback(tail.close)
-            log = RedisEventLog(redis, RUN_EVENTS, tail, lost=LOST)
+            log = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=5, at_once=8), lost=LOST)
             stack.push_async_callback(log.close)
             return log
 
@@ -170,7 +171,7 @@ async def test_readers_return_when_their_server_stops(open_log: OpenLog, redis_u
     await writer.begin(STREAM)
     await writer.append(STREAM, Delta("a"))
     tail = StreamTail(redis)
-    reader = RedisEventLog(redis, RUN_EVENTS, tail, lost=LOST)
+    reader = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=5, at_once=8), lost=LOST)
     reading = asyncio.create_task(collect(reader))
     await asyncio.wait_for(reader.read(STREAM).__anext__(), 5)
     tail.stop_following()
