@@ -22,6 +22,7 @@ from shared.blobs import BlobStore
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
+from shared.errors import IndexRejected
 from shared.queue import connect_queue, drop_all_marks
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
@@ -79,7 +80,10 @@ class StandaloneParts:
                 ingest.data_dir / "index", self.embedder.dimension, min_free_bytes=ingest.min_free_disk_bytes
             )
             stack.push_async_callback(index.close)
-            await index.prepare()
+            try:
+                await index.prepare()
+            except IndexRejected as error:  # its vectors are of another embedding model
+                raise PartNotUsableError(error.message) from error
             registry, bm25 = DocumentRegistry(redis), Bm25Encoder()
             # Redis is ours alone, so whatever it says is being worked on was worked on by a process that is gone.
             await registry.drop_all_leases()
