@@ -22,6 +22,7 @@ from shared.blobs import BlobStore
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
+from shared.errors import IndexRejected
 from shared.queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
@@ -79,7 +80,10 @@ class StandaloneParts:
                 ingest.data_dir / "index", self.embedder.dimension, min_free_bytes=ingest.min_free_disk_bytes
             )
             stack.push_async_callback(index.close)
-            await index.prepare()
+            try:
+                await index.prepare()
+            except IndexRejected as error:  # its vectors are of another embedding model
+                raise PartNotUsableError(error.message) from error
             registry, bm25 = DocumentRegistry(redis, deadline_s=ingest.redis_timeout_s), Bm25Encoder()
             stack.push_async_callback(registry.close)
             # Redis is ours alone, so whatever it says is being worked on was worked on by a process that is gone.

@@ -20,6 +20,7 @@ from services.standalone_parts import StandaloneParts
 from services.standalone_settings import StandaloneSettings
 from services.standalone_system import PartNotUsableError, open_standalone
 from shared.embedding.dense import DenseEmbedder
+from shared.vector_index.edge import EdgeIndex
 from tests.http_server import serve_app
 from tests.pdfs import make_pdf
 
@@ -144,3 +145,24 @@ async def test_a_part_that_cannot_be_loaded_stops_the_system(
     assert "PAGEWIRE_EMBEDDING_MODEL" in str(error)
     assert "\n" not in str(error)
     assert [line["event"] for line in logs if line["log_level"] == "critical"] == []
+
+
+async def test_an_index_of_another_model_stops_the_system(
+    redis_url: str, tmp_path: Path, settings: GatewaySettings
+) -> None:
+    """With one line that says what to set, and not when the first document is written."""
+    index = EdgeIndex(tmp_path / "index", 8)
+    await index.prepare()
+    await index.close()
+    standalone = StandaloneSettings(
+        gateway=settings,
+        retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model="off"),
+        ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
+    )
+    stopped: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    async with open_standalone(standalone, load=StandaloneParts.load, stop=stopped.set_result):
+        error = await stopped
+
+    assert isinstance(error, PartNotUsableError)
+    assert "PAGEWIRE_EMBEDDING_MODEL" in str(error)
