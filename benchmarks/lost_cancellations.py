@@ -13,7 +13,7 @@ from pathlib import Path
 from arq.connections import ArqRedis
 
 from shared.private_redis import start_private_redis
-from shared.queue import connect_queue
+from shared.queue import ArqJobQueue
 from shared.tasks import end_tasks
 
 TRIALS = 60
@@ -35,10 +35,10 @@ async def _loses_cancellation(queue: ArqRedis) -> bool:
 
 
 async def _count(url: str) -> int:
-    queue = connect_queue(url, timeout_s=5)
-    await queue.ping()
-    lost = [await _loses_cancellation(queue) for _ in range(TRIALS)]
-    await queue.aclose()
+    queue = ArqJobQueue(url, timeout_s=5)
+    await queue.arq.ping()
+    lost = [await _loses_cancellation(queue.arq) for _ in range(TRIALS)]
+    await queue.close()
     return sum(lost)
 
 

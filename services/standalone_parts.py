@@ -22,7 +22,7 @@ from shared.blobs import BlobStore
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
-from shared.queue import connect_queue, drop_all_marks
+from shared.queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
 from shared.vector_index.edge import EdgeIndex
@@ -73,17 +73,18 @@ class StandaloneParts:
         async with AsyncExitStack() as stack:
             redis = connect_redis(ingest.redis_url, timeout_s=ingest.redis_timeout_s)
             stack.push_async_callback(redis.aclose)
-            queue = connect_queue(ingest.redis_url, timeout_s=ingest.redis_timeout_s)
-            stack.push_async_callback(queue.aclose)
+            queue = ArqJobQueue(ingest.redis_url, timeout_s=ingest.redis_timeout_s)
+            stack.push_async_callback(queue.close)
             index = EdgeIndex(
                 ingest.data_dir / "index", self.embedder.dimension, min_free_bytes=ingest.min_free_disk_bytes
             )
             stack.push_async_callback(index.close)
             await index.prepare()
-            registry, bm25 = DocumentRegistry(redis), Bm25Encoder()
+            registry, bm25 = DocumentRegistry(redis, deadline_s=ingest.redis_timeout_s), Bm25Encoder()
+            stack.push_async_callback(registry.close)
             # Redis is ours alone, so whatever it says is being worked on was worked on by a process that is gone.
             await registry.drop_all_leases()
-            await drop_all_marks(queue)
+            await queue.end_all_in_progress()
             dependencies = IngestDependencies(
                 registry=registry,
                 blobs=await asyncio.to_thread(BlobStore, ingest.resolve_blob_url()),

@@ -6,15 +6,21 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+TRIES = 3
+
 
 def connect_redis(url: str, *, timeout_s: float) -> Redis:
-    """A client that answers str; commands fail after `timeout_s` seconds and three quick tries."""
+    """Return a client that answers str, and sends a command again that gets no answer.
+
+    Parameters:
+        timeout_s: how long a caller is going to wait for a command; each try of it gets a third.
+    """
     pool = ConnectionPool.from_url(
         url,
         decode_responses=True,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        socket_timeout=timeout_s / TRIES,
+        socket_connect_timeout=timeout_s / TRIES,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), TRIES - 1),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
         max_connections=100,
     )

@@ -65,7 +65,7 @@ class SharedSettings(BaseSettings):
     redis_timeout_s: float = Field(
         default=5.0,
         gt=0,
-        description="PAGEWIRE_REDIS_TIMEOUT_S: seconds per command; a local Redis needs <1 ms",
+        description="PAGEWIRE_REDIS_TIMEOUT_S: seconds per call, however many wait; a local Redis needs <1 ms",
     )
     blob_url: str | None = Field(
         default=None,

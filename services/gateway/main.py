@@ -39,7 +39,7 @@ from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.redis_log import RedisEventLog
 from shared.event_log.redis_reader import RedisEventReader
 from shared.event_log.tail import StreamTail
-from shared.queue import connect_queue
+from shared.queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
 from shared.request_id import RequestIdMiddleware
@@ -68,13 +68,14 @@ async def open_gateway(
         stack.push_async_callback(search.close)
         redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
         stack.push_async_callback(redis.aclose)
-        queue = connect_queue(settings.redis_url, timeout_s=settings.redis_timeout_s)
-        stack.push_async_callback(queue.aclose)
+        queue = ArqJobQueue(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        stack.push_async_callback(queue.close)
         # In a thread: it imports the SDKs that are needed.
         models = await asyncio.to_thread(build_language_models, settings.make_language_model_config())
         for model in models.values():
             stack.push_async_callback(model.close)
-        registry = DocumentRegistry(redis)
+        registry = DocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
+        stack.push_async_callback(registry.close)
         tail = StreamTail(redis)
         stack.push_async_callback(tail.close)
         run_log = RedisEventLog(redis, RUN_EVENTS, tail, lost=make_lost_failure())

@@ -11,8 +11,6 @@ from typing import Any
 
 import structlog
 from arq import Retry, func
-from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
 from redis.asyncio import Redis
 from redis.backoff import EqualJitterBackoff
@@ -35,7 +33,7 @@ from shared.queue import (
     PURGE,
     PURGE_QUEUE_NAME,
     QUEUE_NAME,
-    connect_queue,
+    ArqJobQueue,
     deserialize_job,
     serialize_job,
 )
@@ -67,7 +65,7 @@ class IngestWorker:
 
     settings: IngestSettings
     dependencies: IngestDependencies
-    queue: ArqRedis
+    queue: ArqJobQueue
 
     async def run(self) -> None:
         """Work on jobs until cancelled: ingests and purges each in a lane of their own, so that neither waits."""
@@ -116,7 +114,7 @@ class IngestWorker:
     def _make_arq_worker(self, name: str, run: Any, **lane: Any) -> Worker:
         return Worker(
             functions=[func(run, name=name, timeout=JOB_TIMEOUT_S, max_tries=sys.maxsize, keep_result=0)],
-            redis_pool=self.queue,
+            redis_pool=self.queue.arq,
             handle_signals=False,
             poll_delay=0.1,
             queue_read_limit=READ_LIMIT,
@@ -128,20 +126,20 @@ class IngestWorker:
         )
 
     async def _run_ingest(self, context: dict[Any, Any], job: dict[str, str]) -> None:
-        mark = in_progress_key_prefix + context["job_id"]
+        document = DocumentJob(**job)
         lease_ms = int(self.settings.lease_s * 1000)
 
-        async def keep_mark() -> None:
-            with suppress(RedisError, OSError):  # the lease's own renewal decides whether Redis is away
-                await self.queue.pexpire(mark, lease_ms)
+        async def keep_in_progress() -> None:
+            with suppress(ServiceError):  # the lease's own renewal decides whether Redis is away
+                await self.queue.keep_in_progress(INGEST, document, lease_ms)
 
         with structlog.contextvars.bound_contextvars(job_id=context["job_id"]):
             outcome = await run_ingest_job(
-                DocumentJob(**job),
+                document,
                 self.dependencies,
                 lease_s=self.settings.lease_s,
                 max_attempts=self.settings.max_attempts,
-                keep_mark=keep_mark,
+                keep_in_progress=keep_in_progress,
             )
         try_again_unless_done(outcome, context["job_try"])
 
@@ -188,7 +186,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     index = await connect_server_index(settings, embedder.dimension)
     dependencies = IngestDependencies(
-        registry=DocumentRegistry(redis),
+        registry=DocumentRegistry(redis, deadline_s=settings.redis_timeout_s),
         blobs=await asyncio.to_thread(BlobStore, settings.resolve_blob_url()),
         parser=ProcessPdfParser(settings.make_parse_limits()),
         embedder=embedder,
@@ -196,7 +194,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
         index=index,
         max_chunks=settings.max_chunks,
     )
-    queue = connect_queue(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    queue = ArqJobQueue(settings.redis_url, timeout_s=settings.redis_timeout_s)
     return IngestWorker(settings, dependencies, queue)
 
 
@@ -215,7 +213,8 @@ async def run_worker(settings: IngestSettings) -> None:
         log.info("worker_stopped")
     finally:
         await worker.dependencies.index.close()
-        await worker.queue.aclose()
+        await worker.queue.close()
+        await worker.dependencies.registry.close()
         await redis.aclose()
 
 

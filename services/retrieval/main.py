@@ -44,17 +44,19 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     index = await connect_server_index(settings, embedder.dimension)
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    registry = DocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
     try:
         yield SearchDependencies(
             embedder=embedder,
             bm25=Bm25Encoder(),
             index=index,
-            registry=DocumentRegistry(redis),
+            registry=registry,
             reranker=reranker,
             options=settings.make_search_options(),
         )
     finally:
         await index.close()
+        await registry.close()
         await redis.aclose()
         await asyncio.to_thread(embedder.close)
         await asyncio.to_thread(reranker.close)

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.bounded_calls import BoundedCalls
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, NotFound
@@ -72,11 +73,22 @@ class Progress:
     chunks_done: int | None = None
 
 
-class DocumentRegistry:
-    """Reads and writes records. Raises DependencyUnavailable when Redis does not answer."""
+DEADLINE_S = 5.0
+"""For each call, however many wait."""
+CALLS_AT_ONCE = 64
+"""Connections that the registry takes of its client's pool of 100; a busy gateway needs one or two."""
 
-    def __init__(self, redis: Redis) -> None:
+
+class DocumentRegistry:
+    """Reads and writes records. Raises DependencyUnavailable when Redis does not answer within `deadline_s` seconds."""
+
+    def __init__(self, redis: Redis, *, deadline_s: float = DEADLINE_S) -> None:
         self._redis = redis
+        self._calls = BoundedCalls(deadline_s=deadline_s, at_once=CALLS_AT_ONCE)
+
+    async def close(self) -> None:
+        """End the calls that nobody waits for any more; the client stays open."""
+        await self._calls.close()
 
     async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
         """Records a document as queued; returns the record and whether it is one that was there already.
@@ -128,19 +140,19 @@ class DocumentRegistry:
         key = f"pagewire:{tenant}:documents"
         ids = await self._call(self._redis.zrevrange(key, offset, offset + limit - 1))
         total = await self._call(self._redis.zcard(key))
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for document_id in ids:
-                pipe.hgetall(_document_key(tenant, document_id))
-            rows = await self._call(pipe.execute())
+        pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
+        for document_id in ids:
+            pipe.hgetall(_document_key(tenant, document_id))
+        rows = await self._call(pipe.execute())
         found = zip(ids, rows, strict=True)
         return [_parse_record(i, row) for i, row in found if row and row["status"] != "deleted"], total
 
     async def count(self, tenant: str) -> tuple[int, int]:
         """How many documents there are, and how many of them can be searched."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(f"pagewire:{tenant}:documents")
-            pipe.scard(f"pagewire:{tenant}:ready")
-            total, ready = await self._call(pipe.execute())
+        pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
+        pipe.zcard(f"pagewire:{tenant}:documents")
+        pipe.scard(f"pagewire:{tenant}:ready")
+        total, ready = await self._call(pipe.execute())
         return int(total), int(ready)
 
     async def delete(self, tenant: str, document_id: str) -> None:
@@ -171,10 +183,10 @@ class DocumentRegistry:
         document_ids = [document_id for document_id in document_ids if ":" not in document_id]
         if not document_ids:
             return {}
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for document_id in document_ids:
-                pipe.hmget(_document_key(tenant, document_id), ["status", "version"])
-            rows = await self._call(pipe.execute())
+        pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
+        for document_id in document_ids:
+            pipe.hmget(_document_key(tenant, document_id), ["status", "version"])
+        rows = await self._call(pipe.execute())
         pairs = zip(document_ids, rows, strict=True)
         return {document_id: row[1] for document_id, row in pairs if row[0] == "ready" and row[1]}
 
@@ -292,11 +304,10 @@ class DocumentRegistry:
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         return await self._call(self._redis.eval(script, len(keys), *keys, *arguments))
 
-    @staticmethod
-    async def _call(awaitable: Any) -> Any:
+    async def _call(self, command: Any) -> Any:
         try:
-            return await awaitable
-        except (RedisError, OSError) as error:
+            return await self._calls.run(command)
+        except (RedisError, OSError) as error:  # a missed deadline is an OSError
             message = "The document registry does not answer now; try again in a few seconds."
             raise DependencyUnavailable(message, retry_after=5) from error
 

@@ -14,7 +14,7 @@ from shared.blobs import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
-from shared.queue import connect_queue
+from shared.queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry, Lease, NewDocument
 
@@ -23,10 +23,10 @@ CONTENT = b"%PDF-1.4 some bytes"
 
 @pytest.fixture
 async def deps(redis_url: str, registry: DocumentRegistry, tmp_path: Path) -> AsyncIterator[DocumentDependencies]:
-    queue = connect_queue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=5)
     blobs = await asyncio.to_thread(BlobStore, (tmp_path / "blobs").as_uri())
     yield DocumentDependencies(registry=registry, blobs=blobs, queue=queue)
-    await queue.aclose()
+    await queue.close()
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ class Stall:
 
 @pytest.fixture
 async def impatient(redis_url: str, deps: DocumentDependencies) -> AsyncIterator[tuple[DocumentDependencies, Stall]]:
-    """The dependencies with a client that waits half a second, connected already, and a way to stall its Redis."""
-    redis = connect_redis(redis_url, timeout_s=0.5)
+    """The dependencies with a client that tries again after half a second, and a way to stall its Redis."""
+    redis = connect_redis(redis_url, timeout_s=1.5)
     stall = Stall(int((await redis.info("server"))["process_id"]))
     yield DocumentDependencies(registry=DocumentRegistry(redis), blobs=deps.blobs, queue=deps.queue), stall
     await redis.aclose()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from arq import Retry
-from arq.connections import ArqRedis
 from numpy.typing import NDArray
 
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
@@ -26,7 +25,7 @@ from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id, make_point_id
-from shared.queue import INGEST, PURGE, QUEUE_NAME, connect_queue, enqueue, make_job_id
+from shared.queue import INGEST, PURGE, QUEUE_NAME, ArqJobQueue, make_job_id
 from shared.registry.registry import DocumentRegistry, NewDocument
 from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
@@ -99,10 +98,10 @@ async def deps(
 
 
 @pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[ArqRedis]:
-    queue = connect_queue(redis_url, timeout_s=5)
+async def queue(redis_url: str) -> AsyncIterator[ArqJobQueue]:
+    queue = ArqJobQueue(redis_url, timeout_s=5)
     yield queue
-    await queue.aclose()
+    await queue.close()
 
 
 async def accept(deps: IngestDependencies, tmp_path: Path, content: bytes) -> DocumentJob:
@@ -116,10 +115,12 @@ async def accept(deps: IngestDependencies, tmp_path: Path, content: bytes) -> Do
 
 
 async def run(job: DocumentJob, deps: IngestDependencies, lease_s: float = 30, max_attempts: int = 3) -> Outcome:
-    async def keep_mark() -> None:
+    async def keep_in_progress() -> None:
         return None
 
-    return await run_ingest_job(job, deps, lease_s=lease_s, max_attempts=max_attempts, keep_mark=keep_mark)
+    return await run_ingest_job(
+        job, deps, lease_s=lease_s, max_attempts=max_attempts, keep_in_progress=keep_in_progress
+    )
 
 
 async def get_status(deps: IngestDependencies, job: DocumentJob) -> DocumentStatus:
@@ -207,18 +208,18 @@ def test_pauses_after_faults_grow_up_to_a_limit() -> None:
 
 
 async def test_a_worker_puts_a_job_back_after_a_fault(
-    deps: IngestDependencies, index: FlakyIndex, queue: ArqRedis, redis_url: str, tmp_path: Path
+    deps: IngestDependencies, index: FlakyIndex, queue: ArqJobQueue, redis_url: str, tmp_path: Path
 ) -> None:
     """It stays in its queue, to be tried at a later time."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
     index.unreachable = True
-    await enqueue(queue, INGEST, job)
-    due = await queue.zscore(QUEUE_NAME, make_job_id(INGEST, job))
+    await queue.enqueue(INGEST, job)
+    due = await queue.arq.zscore(QUEUE_NAME, make_job_id(INGEST, job))
     assert due is not None
 
     worker = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), deps, queue).run())
     try:
-        while (await queue.zscore(QUEUE_NAME, make_job_id(INGEST, job)) or 0) < due + 2000:
+        while (await queue.arq.zscore(QUEUE_NAME, make_job_id(INGEST, job)) or 0) < due + 2000:
             await asyncio.sleep(0.02)
     finally:
         await end_tasks(worker)
@@ -284,10 +285,12 @@ async def test_a_document_whose_workers_were_killed_from_outside_is_not_failed(
 
     waits = asyncio.Event()
 
-    async def keep_mark() -> None:
+    async def keep_in_progress() -> None:
         waits.set()
 
-    trying = asyncio.create_task(run_ingest_job(innocent, deps, lease_s=0.3, max_attempts=3, keep_mark=keep_mark))
+    trying = asyncio.create_task(
+        run_ingest_job(innocent, deps, lease_s=0.3, max_attempts=3, keep_in_progress=keep_in_progress)
+    )
     await waits.wait()
     following = asyncio.create_task(run(later, deps))
     assert not await deps.registry.is_leased(innocent)
@@ -384,14 +387,14 @@ async def test_a_worker_that_is_stopped_hands_its_document_over(
 
 
 async def test_the_reconciler_queues_what_the_queue_lost(
-    deps: IngestDependencies, queue: ArqRedis, tmp_path: Path
+    deps: IngestDependencies, queue: ArqJobQueue, tmp_path: Path
 ) -> None:
     """A recorded document without a job gets one, one with a job gets none, and a deleted one is purged."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
 
     assert await reconcile(deps.registry, queue, 30_000) == 1
     assert await reconcile(deps.registry, queue, 30_000) == 0
-    await queue.delete(QUEUE_NAME, f"arq:job:{make_job_id(INGEST, job)}")
+    await queue.arq.delete(QUEUE_NAME, f"arq:job:{make_job_id(INGEST, job)}")
     assert await reconcile(deps.registry, queue, 30_000) == 1
 
     other = await accept(deps, tmp_path, make_pdf(["some text"]))
@@ -399,34 +402,39 @@ async def test_the_reconciler_queues_what_the_queue_lost(
     assert await reconcile(deps.registry, queue, 30_000) == 1
 
 
-async def test_a_look_at_a_full_queue_takes_few_commands(registry: DocumentRegistry, queue: ArqRedis) -> None:
+async def test_a_look_at_a_full_queue_takes_few_commands(registry: DocumentRegistry, queue: ArqJobQueue) -> None:
     """Every worker looks every ten seconds: what it costs must not grow with each document that waits."""
     for number in range(50):
         await registry.create(NewDocument("t", make_document_id(), "a.pdf", f"{number}", 1))
     assert await reconcile(registry, queue, 30_000) == 50
 
-    before = (await queue.info("stats"))["total_commands_processed"]
+    before = (await queue.arq.info("stats"))["total_commands_processed"]
     assert await reconcile(registry, queue, 30_000) == 0
-    assert (await queue.info("stats"))["total_commands_processed"] - before < 10
+    assert (await queue.arq.info("stats"))["total_commands_processed"] - before < 10
 
 
 async def test_a_purge_whose_worker_died_is_not_left_for_a_day(
-    deps: IngestDependencies, queue: ArqRedis, tmp_path: Path
+    deps: IngestDependencies, queue: ArqJobQueue, tmp_path: Path
 ) -> None:
     """arq believes for its whole timeout that the purge runs; the reconciler lets it believe that for a minute."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
     await deps.registry.delete("t", job.document_id)
-    await enqueue(queue, PURGE, job)
-    mark = f"arq:in-progress:{make_job_id(PURGE, job)}"
-    await queue.psetex(mark, 24 * 3_600_000, b"1")
+    await queue.enqueue(PURGE, job)
+    key = f"arq:in-progress:{make_job_id(PURGE, job)}"
+    await queue.arq.psetex(key, 24 * 3_600_000, b"1")
 
     await reconcile(deps.registry, queue, 30_000)
 
-    assert 0 < await queue.pttl(mark) <= 60_000
+    assert 0 < await queue.arq.pttl(key) <= 60_000
 
 
 async def test_a_purge_does_not_wait_for_ingests(
-    deps: IngestDependencies, gated: GatedEmbedder, index: FlakyIndex, queue: ArqRedis, redis_url: str, tmp_path: Path
+    deps: IngestDependencies,
+    gated: GatedEmbedder,
+    index: FlakyIndex,
+    queue: ArqJobQueue,
+    redis_url: str,
+    tmp_path: Path,
 ) -> None:
     """Three ingests have all places of the worker and end only after the purge has."""
     deleted = await accept(deps, tmp_path, make_pdf(["some text"]))
@@ -435,14 +443,14 @@ async def test_a_purge_does_not_wait_for_ingests(
     gated.gate.clear()
     long = [await accept(deps, tmp_path, make_pdf([text])) for text in ("one", "two", "three")]
     for job in long:
-        await enqueue(queue, INGEST, job)
+        await queue.enqueue(INGEST, job)
     settings = IngestSettings(redis_url=redis_url, ingest_concurrency=2)
 
     worker = asyncio.create_task(IngestWorker(settings, deps, queue).run())
     try:
         await gated.reached.wait()
         await deps.registry.delete("t", deleted.document_id)
-        await enqueue(queue, PURGE, deleted)
+        await queue.enqueue(PURGE, deleted)
         while await deps.registry.find_purgeable():
             await asyncio.sleep(0.02)
         assert await index.count("t") == 0
@@ -467,7 +475,7 @@ class StumblingRegistry(DocumentRegistry):
 
 
 async def test_a_bug_does_not_end_the_reconciler(
-    deps: IngestDependencies, queue: ArqRedis, redis_url: str, tmp_path: Path
+    deps: IngestDependencies, queue: ArqJobQueue, redis_url: str, tmp_path: Path
 ) -> None:
     """It looks again: a document that nobody queued is ready in the end."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
@@ -483,13 +491,13 @@ async def test_a_bug_does_not_end_the_reconciler(
 
 
 async def test_a_worker_finishes_what_a_dead_one_left(
-    deps: IngestDependencies, queue: ArqRedis, redis_url: str, tmp_path: Path
+    deps: IngestDependencies, queue: ArqJobQueue, redis_url: str, tmp_path: Path
 ) -> None:
     """A job that arq believes to be running for its whole timeout is taken over when the lease has run out."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
-    await enqueue(queue, INGEST, job)
+    await queue.enqueue(INGEST, job)
     await deps.registry.claim(job, "dead worker", 300)
-    await queue.psetex("arq:in-progress:" + f"{INGEST}:t:{job.document_id}", 3_600_000, b"1")
+    await queue.arq.psetex("arq:in-progress:" + f"{INGEST}:t:{job.document_id}", 3_600_000, b"1")
     settings = IngestSettings(redis_url=redis_url, lease_s=0.3, reconcile_interval_s=0.1)
 
     worker = asyncio.create_task(IngestWorker(settings, deps, queue).run())

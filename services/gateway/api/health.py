@@ -1,10 +1,13 @@
 """Routes that say how the gateway is."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 
 from services.gateway.api.dependencies import Gateway
 from shared.contracts.health import UNAVAILABLE, Readiness, judge_parts
 from shared.errors import DependencyUnavailable
+from shared.registry.registry import DocumentRegistry
 
 router = APIRouter(tags=["health"])
 
@@ -19,12 +22,17 @@ async def live(request: Request) -> dict[str, str]:
 @router.get("/health/ready", responses={503: {"model": Readiness, "description": "A part is unavailable."}})
 async def ready(gateway: Gateway, response: Response) -> Readiness:
     """Whether uploads and questions can be served, part by part."""
-    parts = await gateway.search.check_ready()
-    try:
-        await gateway.documents.registry.ping()
-        parts["registry"] = "ok"
-    except DependencyUnavailable:
-        parts["registry"] = UNAVAILABLE
+    # At once: when Redis is silent, both wait as long as they may.
+    parts, registry = await asyncio.gather(gateway.search.check_ready(), _check_registry(gateway.documents.registry))
+    parts["registry"] = registry
     parts["llm"] = gateway.answers.default_provider
     readiness, response.status_code = judge_parts(parts)
     return readiness
+
+
+async def _check_registry(registry: DocumentRegistry) -> str:
+    try:
+        await registry.ping()
+    except DependencyUnavailable:
+        return UNAVAILABLE
+    return "ok"

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import structlog
-from arq.connections import ArqRedis
 
 from services.gateway.documents.received_file import ReceivedFile
 from shared.blobs import BlobStore, make_blob_key
@@ -11,7 +10,7 @@ from shared.contracts.documents import DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, InvalidRequest, NotFound, UnsupportedFile
 from shared.identifiers import make_document_id
-from shared.queue import INGEST, PURGE, enqueue
+from shared.queue import INGEST, PURGE, ArqJobQueue
 from shared.registry.registry import DocumentRegistry, NewDocument
 
 log = structlog.get_logger(__name__)
@@ -23,7 +22,7 @@ class DocumentDependencies:
 
     registry: DocumentRegistry
     blobs: BlobStore
-    queue: ArqRedis
+    queue: ArqJobQueue
 
 
 async def accept_document(
@@ -74,7 +73,7 @@ def _check_pdf(received: ReceivedFile) -> None:
 async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDependencies) -> None:
     """Queues a job; if the queue is away just now, the reconciler of the workers does it within seconds."""
     try:
-        await enqueue(deps.queue, function, job)
+        await deps.queue.enqueue(function, job)
     except DependencyUnavailable:
         log.warning("enqueue_left_to_reconciler", document_id=job.document_id, function=function)
 

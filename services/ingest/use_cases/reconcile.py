@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import structlog
-from arq.connections import ArqRedis
 
 from shared.contracts.jobs import DocumentJob
-from shared.queue import INGEST, PURGE, enqueue, find_queued, shorten_orphan
+from shared.queue import INGEST, PURGE, ArqJobQueue
 from shared.registry.registry import DocumentRegistry
 
 log = structlog.get_logger(__name__)
@@ -18,7 +17,7 @@ BATCH_JOBS = 1000
 """Jobs per command, so that no command keeps Redis from its other clients."""
 
 
-async def reconcile(registry: DocumentRegistry, queue: ArqRedis, lease_ms: int) -> int:
+async def reconcile(registry: DocumentRegistry, queue: ArqJobQueue, lease_ms: int) -> int:
     """One look; returns how many jobs were missing. Harmless to run in every worker at once."""
     missing = await _requeue(queue, INGEST, await registry.find_unleased(), lease_ms)
     missing += await _requeue(queue, PURGE, await registry.find_purgeable(), PURGE_MS)
@@ -27,14 +26,14 @@ async def reconcile(registry: DocumentRegistry, queue: ArqRedis, lease_ms: int) 
     return missing
 
 
-async def _requeue(queue: ArqRedis, function: str, jobs: Sequence[DocumentJob], mark_ms: int) -> int:
+async def _requeue(queue: ArqJobQueue, function: str, jobs: Sequence[DocumentJob], expiry_ms: int) -> int:
     """Queues those that are not queued; how many. Nearly all are, so all are asked after in few commands."""
     missing = 0
     for first in range(0, len(jobs), BATCH_JOBS):
         batch = jobs[first : first + BATCH_JOBS]
-        for job, queued, running in zip(batch, *await find_queued(queue, function, batch), strict=True):
+        for job, queued, running in zip(batch, *await queue.find_queued(function, batch), strict=True):
             if not queued:
-                missing += await enqueue(queue, function, job)
+                missing += await queue.enqueue(function, job)
             elif running:
-                await shorten_orphan(queue, function, job, mark_ms)
+                await queue.shorten_orphan(function, job, expiry_ms)
     return missing

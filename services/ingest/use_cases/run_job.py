@@ -18,7 +18,7 @@ from shared.tasks import end_tasks, run_to_end
 
 log = structlog.get_logger(__name__)
 
-KeepMark = Callable[[], Awaitable[None]]
+KeepInProgress = Callable[[], Awaitable[None]]
 """Tells the queue that the job is still being worked on."""
 
 _CRASHES = (
@@ -40,7 +40,7 @@ class Outcome(Enum):
 
 
 async def run_ingest_job(
-    job: DocumentJob, deps: IngestDependencies, *, lease_s: float, max_attempts: int, keep_mark: KeepMark
+    job: DocumentJob, deps: IngestDependencies, *, lease_s: float, max_attempts: int, keep_in_progress: KeepInProgress
 ) -> Outcome:
     """Ingest a document under a lease; unless DONE, it is to be tried again later.
 
@@ -51,14 +51,14 @@ async def run_ingest_job(
     try:
         alone = await deps.registry.count_attempts(job) >= max_attempts
         # Before the claim: a document that only waits loses no attempt when its worker dies.
-        async with deps.room.enter(alone=alone, while_waiting=keep_mark, every_s=lease_s / 3):
+        async with deps.room.enter(alone=alone, while_waiting=keep_in_progress, every_s=lease_s / 3):
             lease = await deps.registry.claim(job, uuid.uuid4().hex, int(lease_s * 1000))
             if lease == "held":
                 return Outcome.HELD
             if lease == "gone":
                 return Outcome.DONE
             try:
-                return await _ingest_while_renewing(lease, deps, lease_s, max_attempts, keep_mark)
+                return await _ingest_while_renewing(lease, deps, lease_s, max_attempts, keep_in_progress)
             finally:
                 # To the end: also when the worker is stopped, the next one shall not wait for the lease to run out.
                 await run_to_end(_release(lease, deps))
@@ -68,10 +68,10 @@ async def run_ingest_job(
 
 
 async def _ingest_while_renewing(
-    lease: Lease, deps: IngestDependencies, lease_s: float, max_attempts: int, keep_mark: KeepMark
+    lease: Lease, deps: IngestDependencies, lease_s: float, max_attempts: int, keep_in_progress: KeepInProgress
 ) -> Outcome:
     work = asyncio.create_task(_ingest(lease, deps, max_attempts))
-    renewal = asyncio.create_task(_renew(lease, deps, lease_s, keep_mark))
+    renewal = asyncio.create_task(_renew(lease, deps, lease_s, keep_in_progress))
     try:
         await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -113,14 +113,14 @@ async def _ingest_or_fail(lease: Lease, deps: IngestDependencies) -> Outcome:
     return Outcome.DONE
 
 
-async def _renew(lease: Lease, deps: IngestDependencies, lease_s: float, keep_mark: KeepMark) -> None:
+async def _renew(lease: Lease, deps: IngestDependencies, lease_s: float, keep_in_progress: KeepInProgress) -> None:
     """Returns only when the lease is lost. Three tries fit into a lease, so one lost packet costs nothing."""
     failed = 0
     while True:
         try:
             if not await deps.registry.renew(lease, int(lease_s * 1000)):
                 return
-            await keep_mark()
+            await keep_in_progress()
             failed = 0
         except ServiceError:
             failed += 1
