@@ -322,7 +322,7 @@ async def test_the_model_streams_words_and_one_completion() -> None:
         threads.append(threading.current_thread())
         return answer_extractively(question, passages)
 
-    with patch("services.gateway.extractive.extractive_model.answer_extractively", answer):
+    with patch("services.gateway.extractive.extractive_model._answer", answer):
         events = [event async for event in model.stream(prompt)]
     *deltas, last = events
     assert last == Completion("stop", provider="extractive", model="extractive")
