@@ -22,6 +22,7 @@ from services.standalone_system import PartNotUsableError, open_standalone
 from shared.embedding.dense import DenseEmbedder
 from shared.vector_index.edge import EdgeIndex
 from tests.http_server import serve_app
+from tests.loaded_system import LoadedParts
 from tests.pdfs import make_pdf
 
 WAIT_S = 0.1
@@ -49,13 +50,9 @@ async def system(
     )
     may_load, loaded = threading.Event(), asyncio.Event()
 
-    class LoadedBefore(StandaloneParts):
-        def close(self) -> None:
-            """Leave the model to other tests."""
-
     def load(settings: StandaloneSettings) -> StandaloneParts:
         may_load.wait()
-        return LoadedBefore(settings, embedder)
+        return LoadedParts(settings, embedder)
 
     def open_system() -> AbstractAsyncContextManager[GatewayDependencies]:
         return open_standalone(standalone, load=load, on_loaded=loaded.set)

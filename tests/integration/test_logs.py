@@ -1,6 +1,5 @@
 """At DEBUG, too, no log holds what people ask, what their documents say, what is answered, or a key."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,16 +7,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.gateway.main import create_app
 from services.gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
 from services.standalone_settings import StandaloneSettings
-from services.standalone_system import open_standalone
+from shared.embedding.dense import DenseEmbedder
 from shared.telemetry import configure_logging
-from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream
 from tests.llm_server import LlmServer, Scenario, run_llm_server
+from tests.loaded_system import run_loaded_system
 from tests.pdfs import make_pdf
 
 PROVIDERS = ("openai", "anthropic", "groq")
@@ -48,7 +46,7 @@ async def llm() -> AsyncIterator[LlmServer]:
 
 @pytest.fixture
 async def client(
-    redis_url: str, tmp_path: Path, settings: GatewaySettings, llm: LlmServer
+    redis_url: str, tmp_path: Path, settings: GatewaySettings, llm: LlmServer, embedder: DenseEmbedder
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a whole system whose three providers are the local server."""
     chosen: dict[str, object] = {}
@@ -61,10 +59,7 @@ async def client(
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
         ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
     )
-    loaded = asyncio.Event()
-    app = await asyncio.to_thread(create_app, lambda: open_standalone(standalone, on_loaded=loaded.set))
-    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-        await loaded.wait()
+    async with run_loaded_system(standalone, embedder) as client:
         yield client
 
 

@@ -3,37 +3,25 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from services.gateway.api.dependencies import GatewayDependencies
-from services.gateway.main import create_app
 from services.gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
-from services.standalone_parts import StandaloneParts
 from services.standalone_settings import StandaloneSettings
-from services.standalone_system import open_standalone
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.embedding.dense import DenseEmbedder
-from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream
+from tests.loaded_system import run_loaded_system
 from tests.pdfs import make_pdf, make_pdf_without_pages
 
 PAGES = [
     "The heron drone\nThe heron is a survey drone for wetlands. It was released on 3 May 2024.",
     "Technical data\nMaximum wind speed 14 m/s\nFlight time 47 minutes\nList price 12,900 euro",
 ]
-
-
-class LoadedBefore(StandaloneParts):
-    """Parts whose model outlives them: one is enough for all tests."""
-
-    def close(self) -> None:
-        """Leave the model to the next test."""
 
 
 @pytest.fixture
@@ -46,14 +34,7 @@ async def client(
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
         ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
     )
-    loaded = asyncio.Event()
-
-    def open_system() -> AbstractAsyncContextManager[GatewayDependencies]:
-        return open_standalone(standalone, load=lambda s: LoadedBefore(s, embedder), on_loaded=loaded.set)
-
-    app = await asyncio.to_thread(create_app, open_system)
-    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-        await loaded.wait()
+    async with run_loaded_system(standalone, embedder) as client:
         yield client
 
 
