@@ -220,6 +220,8 @@ def _is_other(marker: Marker, before: str, after: str, valid: bool) -> bool:
     backwards = before[::-1]
     if marker.text[0] == "[" and (after == "(" or (after == ":" and _LINE_BEFORE.match(backwards))):
         return True
+    if before.endswith("]("):
+        return True  # the target of a link
     if marker.is_interval or (not marker.certain and _OPERATOR_BEFORE.match(backwards)):
         return True
     closed = after in CLOSERS.values()
@@ -241,23 +243,19 @@ def mask_markers(text: str) -> str:
     their brackets, because they are never counted.
     """
 
+    end, kept = -1, False
+
     def mask(match: re.Match[str]) -> str:
+        nonlocal end, kept
         marker = _make_marker(match)
-        if not marker or marker.is_interval:
-            return match[0]
-        if not marker.certain and find_host(text[max(0, match.start() - 200) : match.start()]) is Host.CODE:
+        attached = match.start() == end
+        end = match.end()
+        if not attached:
+            before = text[max(0, match.start() - 200) : match.start()]
+            kept = before[-1:] not in CLOSERS.values() and find_host(before) is Host.CODE
+        kept = kept and marker is not None and not marker.certain
+        if not marker or marker.is_interval or kept:
             return match[0]
         return f"⟦{match[0][1:-1]}⟧"
 
     return _MARKER_OVER_LINES.sub(mask, text)
-
-
-def remove_markers(text: str) -> str:
-    """Return the text without any bracket that could be taken for a citation."""
-
-    def remove(match: re.Match[str]) -> str:
-        marker = _make_marker(match)
-        return match[0] if not marker or marker.is_interval else ""
-
-    # What closes up to a new one is masked.
-    return mask_markers(_MARKER_OVER_LINES.sub(remove, text))

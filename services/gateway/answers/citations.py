@@ -19,7 +19,6 @@ from services.gateway.answers.citation_markers import (
     name_passages,
     read_marker,
 )
-from services.gateway.answers.citation_markers import remove_markers as remove_markers
 from services.gateway.answers.markdown_prose import STOP_SETS, STOPS, MarkdownProse, Mode
 
 MAX_HELD_CHARS = 2 * MAX_MARKER_CHARS + 8
