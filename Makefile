@@ -61,4 +61,4 @@ dev:
 	@scripts/install .venv dev .
 
 gateway-venv:
-	@scripts/install .venv-gateway gateway gateway-test .
+	@scripts/install .venv-gateway gateway test .

@@ -1,11 +1,13 @@
 """What installs the project: pinned lists in step with pyproject.toml, and a Makefile that explains itself."""
 
+import hashlib
 import re
 import runpy
 import subprocess
-import sys
 import tomllib
-from pathlib import Path, PurePath
+from itertools import chain
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
@@ -13,11 +15,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from pypdfium2 import PdfDocument
 
+from tests.conftest import skip_or_fail
 from tests.standalone_process import ROOT
 
-EXTRAS = ("gateway", "index", "retrieval", "ingest", "standalone", "dev")
-LISTS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
+UV = ROOT / ".venv-uv" / "bin" / "uv"
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)")
+LISTS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
 
 
 def read_pins(name: str) -> dict[str, Version]:
@@ -26,47 +29,22 @@ def read_pins(name: str) -> dict[str, Version]:
     return {canonicalize_name(m[1]): Version(m[2]) for line in lines if (m := PINNED.match(line))}
 
 
-def read_requirements(extra: str) -> list[Requirement]:
-    """What pyproject.toml asks for: its base and an extra, with the extras that this one includes."""
+def read_requirements() -> list[Requirement]:
+    """What pyproject.toml asks for, in its base and in every extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found = []
-    waiting = [*project["dependencies"], f"pagewire[{extra}]"]
-    while waiting:
-        requirement = Requirement(waiting.pop())
-        if requirement.name == "pagewire":
-            waiting += [line for name in requirement.extras for line in project["optional-dependencies"][name]]
-        else:
-            found.append(requirement)
-    return found
+    lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    return [requirement for line in lines if (requirement := Requirement(line)).name != "pagewire"]
 
 
-def test_every_extra_has_a_list() -> None:
-    """Each extra of pyproject.toml can be installed from a pinned list, the small ones inside others apart."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+def test_pins_are_in_step_with_pyproject() -> None:
+    """Every dependency is pinned to a version that pyproject.toml allows; else run `make lock`."""
+    pins = read_pins("constraints.txt")
 
-    missing = {extra for extra in project["optional-dependencies"] if f"{extra}.txt" not in LISTS}
-
-    assert missing == {"cli"}  # part of standalone, never installed alone
-
-
-@pytest.mark.parametrize("extra", EXTRAS)
-def test_list_is_in_step_with_pyproject(extra: str) -> None:
-    """Every dependency of an extra is pinned to a version that pyproject.toml allows; else run `make lock`."""
-    pins = read_pins(f"{extra}.txt") | read_pins("torch.txt")
-
-    for requirement in read_requirements(extra):
+    for requirement in read_requirements():
         pin = pins.get(canonicalize_name(requirement.name))
 
-        assert pin is not None, f"{requirement.name} is not in requirements/{extra}.txt: run `make lock`"
+        assert pin is not None, f"{requirement.name} is not pinned: run `make lock`"
         assert requirement.specifier.contains(pin, prereleases=True), f"{requirement} is pinned to {pin}: `make lock`"
-
-
-def test_lists_agree_on_versions() -> None:
-    """A package has one version in all lists, so services that share a contract share its libraries."""
-    expected = read_pins("dev.txt") | read_pins("torch.txt") | read_pins("uv.txt")
-
-    for name in LISTS:
-        assert read_pins(name).items() <= expected.items(), name
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -83,59 +61,55 @@ def test_list_names_no_index_and_hashes_everything(name: str) -> None:
         assert block.startswith("#") or "--hash=sha256:" in block, block
 
 
-def test_gateway_has_no_model_libraries() -> None:
-    """The gateway's image stays small: nothing that embeds or indexes is in its list."""
-    unwanted = {"torch", "sentence-transformers", "transformers", "qdrant-client", "qdrant-edge-py", "pypdf"}
-
-    assert not unwanted & read_pins("gateway.txt").keys()
-
-
-def test_gpu_packages_are_in_their_own_list_only() -> None:
-    """torch and what it brings for GPUs can be replaced by the CPU build, so no other list may hold them."""
-    gpu = read_pins("torch.txt").keys()
-
-    assert "torch" in gpu
-    for name in LISTS:
-        if name != "torch.txt":
-            assert not gpu & read_pins(name).keys(), name
-
-
-def test_there_is_no_wheel(tmp_path: Path) -> None:
-    """A wheel would install packages named `services` and `shared`; who builds one is told what to do instead."""
-    backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
-    build = f"import {backend['build-backend']} as backend; backend.build_wheel({str(tmp_path)!r})"
-
-    done = subprocess.run(
-        [sys.executable, "-c", build],
-        cwd=ROOT / backend["backend-path"][0],
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("thing==1.0 --hash=sha256:{hash}", ""),
+        ("thing==1.0 --hash=sha256:{zeros}", "Hash mismatch"),
+        ("other==1.0 --hash=sha256:{hash}", "no trusted hash"),
+    ],
+)
+def test_what_has_not_its_hash_in_the_constraints_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    """The way scripts/install calls uv: with a forged hash, or none, nothing is installed."""
+    if not UV.exists():
+        skip_or_fail("uv is not where `make` puts it")
+    wheel = tmp_path / "thing-1.0-py3-none-any.whl"
+    with ZipFile(wheel, "w") as archive:
+        archive.writestr("thing.py", "")
+        archive.writestr("thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+        archive.writestr("thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("thing-1.0.dist-info/RECORD", "")
+    right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (tmp_path / "constraints.txt").write_text(line.format(hash=right, zeros="0" * 64))
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\n[project.optional-dependencies]\nsome = ["thing>=1"]\n'
     )
+    subprocess.run([UV, "venv", "--quiet", tmp_path / "venv"], check=True)
+    where = ["--no-cache", "--no-index", "--find-links", tmp_path, "--python", tmp_path / "venv"]
+    what = ["--require-hashes", "--constraints", tmp_path / "constraints.txt", "-r", tmp_path / "pyproject.toml"]
 
-    assert done.returncode == 1
-    assert "scripts/install" in done.stderr
-    assert not list(tmp_path.iterdir())
+    done = subprocess.run([UV, "pip", "install", *where, *what, "--extra", "some"], capture_output=True, check=False)
+
+    assert said in done.stderr.decode()
+    assert (done.returncode != 0) == bool(said)
+    assert bool(list(tmp_path.glob("venv/lib/*/site-packages/thing.py"))) == (not said)
 
 
-def test_images_get_what_they_copy() -> None:
-    """What the Dockerfile takes from the tree is in the tree, and is sent to the engine."""
-    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
-    sent = [
-        line.removeprefix("!").removesuffix("/**")
-        for line in (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
-        if line.startswith("!")
-    ]
-    copied = {
-        path
-        for match in re.finditer(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
-        for path in match[1].split()
+def test_gateway_has_no_model_libraries() -> None:
+    """The gateway's image stays small: its extra asks for nothing that embeds, indexes or reads PDFs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {canonicalize_name(Requirement(line).name) for line in project["optional-dependencies"]["gateway"]}
+    unwanted = {
+        "pagewire",
+        "torch",
+        "sentence-transformers",
+        "transformers",
+        "qdrant-client",
+        "qdrant-edge-py",
+        "pypdf",
     }
 
-    assert copied
-    for path in copied:
-        assert (ROOT / path).exists(), path
-        assert any(PurePath(path).match(pattern) or path.startswith(f"{pattern}/") for pattern in sent), path
+    assert not unwanted & named
 
 
 def test_make_alone_lists_every_target() -> None:
