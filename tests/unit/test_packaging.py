@@ -85,8 +85,14 @@ def test_what_has_not_its_hash_in_the_constraints_is_refused(tmp_path: Path, lin
         '[project]\nname = "x"\nversion = "1"\n[project.optional-dependencies]\nsome = ["thing>=1"]\n'
     )
     subprocess.run([UV, "venv", "--quiet", tmp_path / "venv"], check=True)
-    where = ["--no-cache", "--no-index", "--find-links", tmp_path, "--python", tmp_path / "venv"]
-    what = ["--require-hashes", "--constraints", tmp_path / "constraints.txt", "-r", tmp_path / "pyproject.toml"]
+    where: list[str | Path] = ["--no-cache", "--no-index", "--find-links", tmp_path, "--python", tmp_path / "venv"]
+    what: list[str | Path] = [
+        "--require-hashes",
+        "--constraints",
+        tmp_path / "constraints.txt",
+        "-r",
+        tmp_path / "pyproject.toml",
+    ]
 
     done = subprocess.run([UV, "pip", "install", *where, *what, "--extra", "some"], capture_output=True, check=False)
 
