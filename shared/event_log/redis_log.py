@@ -143,13 +143,17 @@ class RedisEventLog(Generic[E]):
                 log.warning("event_log_away", error=type(error).__name__, streams=len(self._written))
                 self._forget_hopeless()
                 await asyncio.sleep(HEARTBEAT_S)
+            except Exception as error:
+                # A bug of ours: without this task all runs of the process would be taken for dead.
+                log.exception("event_log_bug", error=type(error).__name__)
+                await asyncio.sleep(HEARTBEAT_S)
 
     async def _flush(self) -> None:
         """Write with one pipeline what is new of all streams, and the heartbeats that are due."""
         now = asyncio.get_running_loop().time()
         sent: list[tuple[StreamId, _Written[E], StreamState]] = []
         async with self._redis.pipeline(transaction=False) as pipe:
-            for stream, written in self._written.items():
+            for stream, written in list(self._written.items()):
                 state = written.live.state
                 if state.last == written.flushed and now < written.beat:
                     continue

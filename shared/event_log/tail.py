@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 BLOCK_MS = 200
 """How long one command waits. A stream that is followed anew is seen by the next one; its history is read before."""
+LOOK_ENTRIES = 1000
+"""Entries per stream and command, so that one command passes by all of a history."""
 PAUSE_S = 0.5
 """Pause after Redis failed."""
 
@@ -37,7 +39,8 @@ class StreamTail:
         """Give an event that is set whenever the stream has grown beyond the entry `seen`, and at the end."""
         grown = asyncio.Event()
         self._followers.setdefault(key, set()).add(grown)
-        self._seen[key] = seen  # an older one of another follower costs a needless look, a newer one would lose events
+        # Where others follow already, all that comes from now on is told: a follower reads what is there by itself.
+        self._seen.setdefault(key, seen)
         if self.closed:
             grown.set()
         elif self._task is None:
@@ -75,7 +78,7 @@ class StreamTail:
 
     async def _look(self) -> None:
         streams: Any = dict(self._seen)
-        for key, entries in await self._redis.xread(streams, count=1, block=BLOCK_MS):
+        for key, entries in await self._redis.xread(streams, count=LOOK_ENTRIES, block=BLOCK_MS):
             if key in self._seen:
                 self._seen[key] = entries[-1][0]
                 for grown in self._followers[key]:

@@ -110,6 +110,26 @@ async def test_many_runs_cost_few_commands(open_log: OpenLog, redis_url: str) ->
     assert stats["cmdstat_evalsha"]["calls"] < 1_000
 
 
+async def test_whoever_comes_late_costs_few_commands(open_log: OpenLog, redis_url: str) -> None:
+    """A reader at the beginning of a long run beside one at its end: what was there is not looked at again."""
+    writer, reader = open_log(), open_log()
+    await writer.begin(STREAM)
+    for n in range(300):
+        await writer.append(STREAM, Delta(str(n)))
+        await writer._flush()
+    async with connect_redis(redis_url, timeout_s=5) as redis, asyncio.TaskGroup() as group:
+        await redis.config_resetstat()
+        reading = [group.create_task(collect(reader, after=after)) for after in (299, 0, 150)]
+        while (await redis.info("commandstats")).get("cmdstat_xread", {"calls": 0})["calls"] < 3:
+            await asyncio.sleep(0.01)
+        writer.end(STREAM, END)
+        await asyncio.wait(reading, timeout=10)
+        stats = await redis.info("commandstats")
+
+    assert [len(task.result()) for task in reading] == [2, 301, 151]
+    assert stats["cmdstat_xread"]["calls"] + stats["cmdstat_xrange"]["calls"] < 40
+
+
 async def test_the_readers_of_a_dead_writer_get_one_retryable_end(open_log: OpenLog, redis_url: str) -> None:
     """When its sign of life runs out, all readers get the same terminal event, and the stream has it for ever."""
     writer, readers = open_log(), [open_log(), open_log()]
