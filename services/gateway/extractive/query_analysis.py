@@ -50,7 +50,7 @@ _BOUNDS = (
     (0, 0, rf"\b(?:between|from|since|starting|as of)(?: in)? {_YEAR}\b"),
     (0, 0, rf"\b{_YEAR} (?:onwards?|and later|or later|on\b)"),
     (0, 1, rf"\b(?:after|later than) {_YEAR}\b"),
-    (1, 0, rf"\b(?:until|till|up to|through|to|{_YEAR[1:-1]} and) {_YEAR}\b"),
+    (1, 0, rf"\b(?:until|till|up to|through|to|\d{{4}} and) {_YEAR}\b"),
     (1, -1, rf"\b(?:before|prior to|earlier than) {_YEAR}\b"),
 )
 """Which end of the span of years a pattern sets, and by how much the year is shifted."""
