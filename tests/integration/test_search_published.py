@@ -224,6 +224,6 @@ async def test_a_search_that_cannot_settle_is_an_error_and_no_short_answer(
     edge.before = crowd
 
     with pytest.raises(DependencyUnavailable) as caught:
-        await search(make_dependencies(edge, registry, candidates=1, settle_s=0.3), top_k=1)
+        await search(make_dependencies(edge, registry, candidates=1, settle_s=0.1), top_k=1)
 
     assert (caught.value.error_code, caught.value.retryable) == ("search_unsettled", True)
