@@ -8,7 +8,6 @@ from sse_starlette.sse import EventSourceResponse
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
 from services.gateway.api.multipart_file import read_largest_size, receive_file
-from services.gateway.api.while_connected import run_while_connected
 from services.gateway.documents.accept_document import (
     accept_document,
     count_indexed,
@@ -19,6 +18,7 @@ from services.gateway.runs.dialects import native
 from shared.contracts.document_events import DocumentProgress
 from shared.contracts.documents import DocumentList, DocumentRecord, UploadAccepted
 from shared.disk import telling_full_disk
+from shared.while_connected import run_while_connected
 
 router = APIRouter(tags=["documents"])
 

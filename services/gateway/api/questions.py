@@ -10,7 +10,6 @@ from sse_starlette.sse import EventSourceResponse
 from services.gateway.answers.answer_question import prepare_answer
 from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
 from services.gateway.api.event_stream import LogResponse, encode_log
-from services.gateway.api.while_connected import run_while_connected
 from services.gateway.runs.collect import collect_answer
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import Run
@@ -26,6 +25,7 @@ from shared.contracts.questions import (
 )
 from shared.contracts.runs import Failed
 from shared.error_handlers import make_error_response
+from shared.while_connected import run_while_connected
 
 router = APIRouter(tags=["questions"])
 

@@ -1,18 +1,15 @@
 """HTTP routes of the retrieval service."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.requests import ClientDisconnect
 
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
 from shared.contracts.health import Readiness, judge_parts
 from shared.contracts.search import SearchRequest, SearchResponse
-from shared.tasks import end_tasks, run_to_end
+from shared.while_connected import run_while_connected
 
 log = structlog.get_logger(__name__)
 
@@ -30,31 +27,14 @@ Dependencies = Annotated[SearchDependencies, Depends(get_dependencies)]
 
 @router.post("/search")
 async def search(request: Request, body: SearchRequest, dependencies: Dependencies) -> SearchResponse:
-    """Search the documents of one tenant, by meaning and by words."""
-    response = await _search_while_connected(request, search_passages(body, dependencies))
+    """Search the documents of one tenant, by meaning and by words.
+
+    A client that leaves ends the search, also where it waits for its turn at the model; only a forward pass that has
+    begun runs to its end.
+    """
+    response = await run_while_connected(request, search_passages(body, dependencies))
     log.info("search_answered", passages=len(response.passages), total_ms=response.timings_ms.total)
     return response
-
-
-async def _search_while_connected(request: Request, work: Coroutine[Any, Any, SearchResponse]) -> SearchResponse:
-    """Return the work's result; a client that leaves ends it, also where it waits for its turn at the model.
-
-    Only a forward pass that has begun runs to its end. Raise ClientDisconnect when the client has left.
-    """
-    found = asyncio.create_task(work)
-    departure = asyncio.create_task(_wait_for_departure(request))
-    try:
-        await asyncio.wait({found, departure}, return_when=asyncio.FIRST_COMPLETED)
-        if found.done():
-            return found.result()
-        raise ClientDisconnect
-    finally:
-        await run_to_end(end_tasks(found, departure))
-
-
-async def _wait_for_departure(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 @router.get("/health/live")

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 from shared.tasks import end_tasks, run_to_end
 
@@ -15,7 +14,8 @@ T = TypeVar("T")
 async def run_while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Return the work's result. A client that leaves ends the work, and raises ClientDisconnect.
 
-    The request's body must have been read: what comes behind it is the client's departure.
+    The request's body must have been read: what comes behind it is the client's departure. Of work in a thread only
+    the wait for it ends.
     """
     result = asyncio.create_task(work)
     departure = asyncio.create_task(_wait_for_departure(request))
