@@ -28,11 +28,6 @@ class DocumentEvent(BaseModel):
     name: DocumentEventName
     data: DocumentProgress
 
-    @property
-    def is_final(self) -> bool:
-        """Return whether it is the last of its stream."""
-        return self.name != "progress"
-
 
 def dump_document_event(event: DocumentEvent) -> tuple[str, Any]:
     """Return an event's name and JSON value."""

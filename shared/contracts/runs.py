@@ -70,8 +70,3 @@ def dump_run_event(event: RunEvent) -> tuple[str, Any]:
 def load_run_event(name: str, data: Any) -> RunEvent:
     """Return the event of a name and a JSON value."""
     return Delta(data) if name == "delta" else _MODELS[name].model_validate(data)
-
-
-def ends_run(event: RunEvent) -> bool:
-    """Return whether an event is the last of its run."""
-    return isinstance(event, Finished | Failed)

@@ -7,7 +7,7 @@ from shared.contracts.document_events import DocumentEvent
 from shared.contracts.runs import RunEvent
 from shared.event_log.port import EventCodec
 
-RUN_EVENTS: Final = EventCodec[RunEvent](runs.dump_run_event, runs.load_run_event, runs.ends_run)
+RUN_EVENTS: Final = EventCodec[RunEvent](runs.dump_run_event, runs.load_run_event)
 DOCUMENT_EVENTS: Final = EventCodec[DocumentEvent](
-    document_events.dump_document_event, document_events.load_document_event, lambda event: event.is_final
+    document_events.dump_document_event, document_events.load_document_event
 )

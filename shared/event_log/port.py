@@ -24,6 +24,11 @@ class StreamId:
     name: str
 
 
+def name_document(tenant: str, document_id: str) -> StreamId:
+    """Return the name of the stream of a document's ingest."""
+    return StreamId(tenant, "document", document_id)
+
+
 @dataclass(frozen=True, slots=True)
 class EventBatch(Generic[E]):
     """Events with consecutive numbers, the first of which is `first`; never empty.
@@ -54,7 +59,6 @@ class EventCodec(Generic[E]):
 
     encode: Callable[[E], tuple[str, Any]]
     decode: Callable[[str, Any], E]
-    is_terminal: Callable[[E], bool]
 
 
 class EventReader(Protocol[E]):
@@ -85,10 +89,6 @@ class EventLog(EventReader[E], Protocol[E]):
 
     def end(self, stream: StreamId, event: E) -> None:
         """Add the terminal event. Do nothing when the stream has ended or is unknown."""
-        ...
-
-    def discard(self, stream: StreamId) -> None:
-        """Forget a stream that nobody will read again."""
         ...
 
 

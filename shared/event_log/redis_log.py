@@ -100,9 +100,6 @@ class RedisEventLog(Generic[E]):
             written.live.end(event)
             self._changed.set()
 
-    def discard(self, stream: StreamId) -> None:
-        """Keep it: readers may come back."""
-
     async def find(self, stream: StreamId) -> StreamState | None:
         """Return how far a stream is, here or elsewhere."""
         written = self._written.get(stream)

@@ -52,10 +52,8 @@ class RedisEventReader(Generic[E]):
     async def find(self, stream: StreamId) -> StreamState | None:
         """Return how far a stream is; None when there is none, or none any more."""
         keys = make_stream_keys(stream)
-        newest = await self._call(self._redis.xrevrange(keys.events, count=1))
-        batch = load_batch(newest, self._codec, after=0)
-        if batch is not None:
-            return StreamState(batch.last, self._codec.is_terminal(batch.events[-1]))
+        for number, fields in await self._call(self._redis.xrevrange(keys.events, count=1)):
+            return StreamState(int(number.removesuffix("-0")), END in fields)
         begun = await self._call(self._redis.exists(keys.alive))  # its first events are on their way
         return StreamState(0, ended=False) if begun else None
 
@@ -102,7 +100,7 @@ class RedisEventReader(Generic[E]):
     async def _call(self, command: Any) -> Any:
         try:
             return await self._calls.run(command)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError) as error:  # a missed deadline is an OSError
             message = "The events cannot be read now; try again in a few seconds."
             raise DependencyUnavailable(message, retry_after=5) from error
 

@@ -27,6 +27,8 @@ from shared.bounded_calls import BoundedCalls
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, NotFound
+from shared.event_log.port import name_document
+from shared.event_log.stream_keys import make_stream_keys
 from shared.registry import scripts
 
 PENDING = "pagewire:pending"
@@ -318,7 +320,7 @@ def _document_key(tenant: str, document_id: str) -> str:
 
 def make_events_key(tenant: str, document_id: str) -> str:
     """Where the stream of a document's events lies."""
-    return f"pagewire:{tenant}:document:{document_id}:events"
+    return make_stream_keys(name_document(tenant, document_id)).events
 
 
 def _lease_key(job: DocumentJob) -> str:

@@ -89,7 +89,7 @@ class Answer:
     """
 
     def __init__(self, tenant: str, request: QueryRequest, model: LanguageModel, search: PassageSearch) -> None:
-        self.request = request
+        self._request = request
         self._tenant = tenant
         self._model = model
         self._search = search
@@ -113,7 +113,7 @@ class Answer:
             yield self.finish()
             return
         empty = True
-        async with aclosing(self._model.stream(build_prompt(self.request.question, found.passages))) as pieces:
+        async with aclosing(self._model.stream(build_prompt(self._request.question, found.passages))) as pieces:
             async for piece in pieces:
                 match piece:
                     case TextDelta(text=text):
@@ -159,9 +159,9 @@ class Answer:
     async def _find_passages(self) -> SearchResponse:
         search = SearchRequest(
             tenant=self._tenant,
-            query=self.request.question,
-            top_k=self.request.top_k,
-            filter=SearchFilter(document_ids=self.request.document_ids),
+            query=self._request.question,
+            top_k=self._request.top_k,
+            filter=SearchFilter(document_ids=self._request.document_ids),
         )
         return await self._search.search(search)
 

@@ -13,8 +13,7 @@ from services.gateway.runs.supervisor import RunSupervisor
 from services.gateway.settings import GatewaySettings
 from shared.contracts.document_events import DocumentEvent
 from shared.contracts.runs import RunEvent
-from shared.event_log.port import EventLog
-from shared.event_log.redis_reader import RedisEventReader
+from shared.event_log.port import EventReader
 from shared.event_log.tail import StreamTail
 
 DEFAULT_TENANT = "default"
@@ -36,8 +35,8 @@ class GatewayDependencies:
     documents: DocumentDependencies
     answers: AnswerDependencies
     runs: RunSupervisor
-    run_log: EventLog[RunEvent]
-    document_log: RedisEventReader[DocumentEvent]
+    run_log: EventReader[RunEvent]
+    document_log: EventReader[DocumentEvent]
     tail: StreamTail
     search: PassageSearch
 

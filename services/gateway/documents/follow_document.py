@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 
 from shared.contracts.document_events import DocumentEvent, describe_record
 from shared.contracts.documents import DocumentRecord
-from shared.event_log.port import EventBatch, EventReader, LogClosedError, StreamId
+from shared.event_log.port import EventBatch, EventReader, LogClosedError, name_document
 from shared.registry.registry import DocumentRegistry
 from shared.tasks import end_tasks, run_to_end
 
@@ -46,11 +46,6 @@ async def wait_until_final(
     finally:
         await run_to_end(end_tasks(following))
     return await registry.get(tenant, document_id)
-
-
-def name_document(tenant: str, document_id: str) -> StreamId:
-    """Return the name of a document's stream."""
-    return StreamId(tenant, "document", document_id)
 
 
 async def _read_to_end(batches: AsyncGenerator[EventBatch[DocumentEvent], None]) -> None:

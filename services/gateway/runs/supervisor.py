@@ -16,6 +16,7 @@ import structlog
 from shared.contracts.questions import FinishReason, StreamError
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.errors import DependencyUnavailable, LanguageModelError, LanguageModelTimeout, PagewireError, find_status
+from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.port import EventLog, SharedEventLog, StreamId
 from shared.identifiers import make_run_id
 from shared.tasks import end_tasks
@@ -112,7 +113,7 @@ class RunSupervisor:
 
     def __init__(
         self,
-        memory: EventLog[RunEvent],
+        memory: MemoryEventLog[RunEvent],
         durable: SharedEventLog[RunEvent],
         *,
         deadline_s: float,
@@ -150,7 +151,7 @@ class RunSupervisor:
         """Note that the client of a run has left; return when all that ends with it has ended."""
         if run.ends_with_client:
             await self._end(run, Ending.LEFT)
-            run.log.discard(run.stream)
+            self._memory.discard(run.stream)
 
     async def stop(self, tenant: str, run_id: str) -> bool:
         """End a run early, in whatever process it is; return False when there is none of that name."""

@@ -55,9 +55,6 @@ class SharedMemoryLog(MemoryEventLog[RunEvent]):
         self.on_lost: Callable[[StreamId], None] = print
         self.asked_to_stop: list[StreamId] = []
 
-    def discard(self, stream: StreamId) -> None:
-        pass
-
     async def request_stop(self, stream: StreamId) -> None:
         self.asked_to_stop.append(stream)
 
