@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Generic
+from typing import Any, Final, Generic
 
 import structlog
 from redis.asyncio import Redis
@@ -39,7 +39,9 @@ UNFINISHED_MS: Final = 3_600_000
 MAX_ENTRIES: Final = 20_000
 """Entries per stream: 16 minutes of FLUSH_S. The limits of a run are reached before."""
 BEGIN_S: Final = 1.0
-"""How long a run waits for Redis before it begins without."""
+"""How long a run waits for Redis before it begins without, and how long the last write at the end may take."""
+BEGINS_AT_ONCE: Final = 32
+"""Connections that these take of the client's pool of 100."""
 GIVE_UP_S: Final = 30.0
 """How long an ended run is kept in memory while Redis does not take it."""
 
@@ -68,6 +70,7 @@ class RedisEventLog(Generic[E]):
         self._redis = redis
         self._codec = codec
         self._reader = RedisEventReader(redis, codec, tail, calls, lost=lost, kept_ms=KEPT_MS)
+        self._brief = BoundedCalls(deadline_s=BEGIN_S, at_once=BEGINS_AT_ONCE)
         self._append = redis.register_script(scripts.APPEND)
         self._written: dict[StreamId, _Written[E]] = {}
         self._changed = asyncio.Event()
@@ -82,11 +85,12 @@ class RedisEventLog(Generic[E]):
         self._changed.set()
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush_forever(), name="event_log_flusher")
-        announced = asyncio.ensure_future(self._redis.set(written.keys.alive, "1", px=ALIVE_MS))
-        # Not a timeout around the command: redis-py loses cancellations (docs/decisions/0009).
-        announced.add_done_callback(lambda future: future.cancelled() or future.exception())
-        await asyncio.wait({announced}, timeout=BEGIN_S)
-        return announced.done() and announced.exception() is None
+        announcing: Any = self._redis.set(written.keys.alive, "1", px=ALIVE_MS)
+        try:
+            await self._brief.run(announcing)
+        except (RedisError, OSError):  # a missed deadline is an OSError
+            return False
+        return True
 
     async def append(self, stream: StreamId, event: E) -> None:
         """Add an event; never wait: readers may be slow or away, the run goes on."""
@@ -120,9 +124,9 @@ class RedisEventLog(Generic[E]):
             written.live.close()
         if self._flusher is not None:
             await end_tasks(self._flusher)
-            last = asyncio.ensure_future(self._flush())
-            last.add_done_callback(lambda future: future.cancelled() or future.exception())
-            await asyncio.wait({last}, timeout=BEGIN_S)
+            with suppress(RedisError, OSError):
+                await self._brief.run(self._flush())
+        await self._brief.close()
 
     async def _flush_forever(self) -> None:
         while True:
