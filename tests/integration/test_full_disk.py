@@ -16,6 +16,7 @@ import pytest
 from services.gateway.main import create_app, open_gateway
 from services.gateway.retrieval_client import RetrievalClient
 from services.gateway.settings import GatewaySettings
+from tests.conftest import skip_or_fail
 from tests.http_server import serve_app
 from tests.pdfs import make_pdf
 from tests.standalone_process import ROOT
@@ -52,7 +53,7 @@ async def run_on_small_disk(
     try:
         await asyncio.to_thread(subprocess.run, [*unshare, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this system lets no user make namespaces, which a small disk needs")
+        skip_or_fail("this system lets no user make namespaces, which a small disk needs")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     mount = f'mount -t tmpfs -o size={megabytes}m tmpfs "$0" && exec "$@"'
