@@ -197,11 +197,12 @@ return 1
 
 # KEYS: document, lease, events, purging   ARGV: member, tombstone_ms
 # Removes what is left of a deleted document. Its id stays known as deleted for a while, so that a CREATE that arrives
-# late does not bring it back.
+# late does not bring it back; so do its events, so that whoever follows them and reads late still learns of the end.
 FORGET = """
 local status, deleted_by = unpack(redis.call('HMGET', KEYS[1], 'status', 'deleted_by'))
 if status and status ~= 'deleted' then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('PEXPIRE', KEYS[3], ARGV[2])
 redis.call('SREM', KEYS[4], ARGV[1])
 if status then
   redis.call('HSET', KEYS[1], 'status', 'deleted', 'deleted_by', deleted_by)

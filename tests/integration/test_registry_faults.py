@@ -163,8 +163,8 @@ def check_invariants(state: State) -> None:
 
 def check_events(record: dict[str, str], events: Sequence[tuple[int, str, dict[str, Any]]]) -> None:
     """The stream's events follow each other, only rise, end once, and end where the record is."""
-    if "sha256" not in record:
-        assert events == []
+    if "sha256" not in record:  # forgotten; its events say for a while how it ended
+        assert [name for _, name, _ in events[-1:]] in ([], ["ready"], ["failed"])
         return
     numbers = [number for number, _, _ in events]
     assert numbers == list(range(numbers[0], int(record["event_number"]) + 1))
