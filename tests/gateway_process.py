@@ -30,13 +30,18 @@ class GatewayProcess:
         """SIGKILL: it can tidy nothing up."""
         self.process.kill()
 
+    async def stop(self) -> int:
+        """SIGTERM, as a deployment sends it; return the exit status once it has ended."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.process.wait()
+
 
 @asynccontextmanager
-async def run_gateway_process(environment: Mapping[str, str], folder: Path) -> AsyncIterator[GatewayProcess]:
-    """A gateway on a free port; leaving stops it, unless it is gone."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+async def run_gateway_process(
+    environment: Mapping[str, str], folder: Path, port: int | None = None
+) -> AsyncIterator[GatewayProcess]:
+    """A gateway, on a free port if none is given; leaving stops it, unless it is gone."""
+    port = port or find_free_port()
     chosen = make_environment(folder, {**environment, "PAGEWIRE_PORT": str(port)})
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.gateway.main", cwd=ROOT, env=chosen, stderr=asyncio.subprocess.DEVNULL
@@ -49,6 +54,14 @@ async def run_gateway_process(environment: Mapping[str, str], folder: Path) -> A
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         await process.wait()
+
+
+def find_free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def _wait_for_answer(gateway: GatewayProcess) -> None:

@@ -23,7 +23,7 @@ class RunningServer:
     server: uvicorn.Server
 
     def begin_stop(self) -> None:
-        """What SIGTERM does."""
+        """What Ctrl-C does."""
         self.server.should_exit = True
 
 
@@ -39,11 +39,11 @@ async def serve_app(app: FastAPI, *, http: Any = None) -> AsyncIterator[RunningS
     listener = bind_socket("127.0.0.1", 0, unsent_timeout_s=5)
     started = asyncio.Event()
 
-    async def stop_streams() -> None:
-        if hasattr(app.state, "stop_streams"):
-            await app.state.stop_streams()
+    async def stop_requests(drains: bool) -> None:
+        if hasattr(app.state, "stop_requests"):
+            await app.state.stop_requests(drains)
 
-    server = GatewayServer(config, on_started=started.set, on_stopping=stop_streams)
+    server = GatewayServer(config, on_started=started.set, on_stopping=stop_requests)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     task = asyncio.create_task(server.serve(sockets=[listener]))
     waiter = asyncio.create_task(started.wait())

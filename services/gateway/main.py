@@ -52,7 +52,8 @@ log = structlog.get_logger(__name__)
 
 ABANDONED_S = 24 * 3600
 """Age at which an upload is certainly none any more. Other gateways may use the same folder."""
-
+LAST_EVENTS_S = 3
+"""Part of the grace period that is left for streams to send their last events; they need milliseconds."""
 EVENT_READS_AT_ONCE = 16
 """Commands of those who read events: each takes a connection, and many wake together."""
 
@@ -123,16 +124,23 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         settings: who may call, and how slowly; without them the defaults, whatever the environment says.
     """
     settings = settings or GatewaySettings.model_construct()
+    drain_s = max(0, settings.shutdown_grace_s - LAST_EVENTS_S)
+    unanswered: set[asyncio.Task[object]] = set()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_dependencies() as gateway:
 
-            async def stop_streams() -> None:
+            async def stop_requests(drains: bool) -> None:
+                """End those who follow others' streams, then runs, then requests that are still unanswered."""
+                deadline = asyncio.get_running_loop().time() + drain_s
                 gateway.tail.stop_following()
-                await gateway.runs.shut_down()
+                await gateway.runs.shut_down(drain_s if drains else 0)
+                await asyncio.sleep(deadline - asyncio.get_running_loop().time())
+                for task in unanswered:
+                    task.cancel()
 
-            app.state.gateway, app.state.stop_streams = gateway, stop_streams
+            app.state.gateway, app.state.stop_requests = gateway, stop_requests
             yield
 
     app = FastAPI(
@@ -148,7 +156,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
     app.add_middleware(HeadRequestMiddleware)
     app.add_middleware(BodyTimeoutMiddleware, idle_timeout_s=settings.body_idle_timeout_s)
     app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(ShutdownMiddleware)
+    app.add_middleware(ShutdownMiddleware, unanswered=unanswered)
     app.add_middleware(OriginCheckMiddleware, hosts=settings.known_hosts, origins=settings.known_origins)
     if settings.known_origins:
         app.add_middleware(
@@ -193,16 +201,13 @@ def serve(
     server = GatewayServer(
         config,
         on_started=lambda: on_listening(url) if on_listening is not None else None,
-        on_stopping=lambda: app.state.stop_streams(),
+        on_stopping=lambda drains: app.state.stop_requests(drains),
     )
-
-    def stop(*_: object) -> None:
-        server.should_exit = True
 
     # Before uvicorn takes the signals over none must be lost. When it is done it raises the one that stopped it once
     # more; taken as it comes, that would kill us before the callers' own clean-up has run.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, server.handle_exit)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal was closed, and nohup does not hold us
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     server.run(sockets=[listener])

@@ -69,7 +69,12 @@ class GatewaySettings(SharedSettings):
         default=30, gt=0, description="PAGEWIRE_SEND_TIMEOUT_S: seconds that a client may leave a stream unread"
     )
     shutdown_grace_s: int = Field(
-        default=10, gt=0, description="PAGEWIRE_SHUTDOWN_GRACE_S: seconds that open requests have when the server stops"
+        default=10,
+        gt=0,
+        description=(
+            "PAGEWIRE_SHUTDOWN_GRACE_S: seconds that open requests have when the server stops. After SIGTERM running"
+            " answers may come to their end until 3 seconds before that; Docker kills after 10 unless told otherwise"
+        ),
     )
 
     run_deadline_s: float = Field(

@@ -4,11 +4,13 @@
 """
 
 import asyncio
+import json
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,16 @@ import pytest_asyncio
 
 from shared.redis_client import connect_redis
 from shared.registry.registry import DocumentRegistry
-from tests.gateway_process import GatewayProcess, run_canned_search, run_gateway_process
+from tests.gateway_process import GatewayProcess, find_free_port, run_canned_search, run_gateway_process
 from tests.integration.conftest import StreamEvent, publish_document, read_stream
 from tests.llm_server import LlmServer, Scenario, run_llm_server
 
 FULL = os.environ.get("PAGEWIRE_CHAOS") == "1"
 CUTS = 100 if FULL else 12
 DISCONNECTS = 500 if FULL else 40
+ROLLING = 200 if FULL else 20
 AT_ONCE = 20
+WAYS = ("cancel", "continue")
 TOKENS = tuple(f" t{n}é" for n in range(400))
 SEED = 6
 
@@ -214,6 +218,112 @@ async def test_the_readers_of_a_killed_gateway_get_a_retryable_error(system: Sys
     error = events[-1].data["error"]
     assert (error["code"], error["retryable"]) == ("run_lost", True)
     assert events[-1].id == str(int(known.id) + len(events))
+
+
+async def test_a_rolling_restart_takes_no_token(system: System, tmp_path: Path) -> None:
+    """Two gateways restarted one after the other under `continue` streams: every client gets the whole text, those who
+    are cut off by resuming at the other."""
+    system.llm.delay_s = 0.01
+    environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "60"}
+    ports = [find_free_port() for _ in range(2)]
+    async with AsyncExitStack() as stack:
+        gateways = [await stack.enter_async_context(run_gateway_process(environment, tmp_path, port)) for port in ports]
+        clients = [await stack.enter_async_context(open_client(gateway)) for gateway in gateways]
+        asking = [asyncio.create_task(ask_until_whole(clients, n % 2)) for n in range(ROLLING)]
+        for number, gateway in enumerate(gateways):
+            while len(system.llm.requests) < ROLLING // 2 * (number + 1):
+                await asyncio.sleep(0.01)
+            asking += [asyncio.create_task(ask_until_whole(clients, 1 - number)) for _ in range(ROLLING // 2)]
+            assert await gateway.stop() in (0, -signal.SIGTERM)
+            await stack.enter_async_context(run_gateway_process(environment, tmp_path, ports[number]))
+        for events in await asyncio.gather(*asking):
+            check_whole(events)
+
+
+async def ask_until_whole(clients: Sequence[httpx.AsyncClient], first: int) -> list[StreamEvent]:
+    """What a client gets that goes to the other gateway when one refuses, breaks off or says that it stops."""
+    run_id, events, number = "", list[StreamEvent](), first
+    while not events or events[-1].event != "sources":
+        with suppress(httpx.TransportError):
+            if not run_id:
+                request = clients[number].stream("POST", "/query/stream", json=ask())
+            else:
+                headers = {"Last-Event-ID": events[-1].id} if events else {}
+                request = clients[number].stream("GET", f"/runs/{run_id}/events", headers=headers)
+            async with request as response:
+                if response.status_code == 200:
+                    run_id = response.headers["X-Run-Id"]
+                    async for event in read_stream(response):
+                        assert event.event != "error" or event.data["error"]["code"] == "server_shutdown"
+                        events += [event] * (event.event != "error")
+                else:
+                    assert response.status_code == 503
+        number = 1 - number
+        await asyncio.sleep(0.01)
+    return events
+
+
+async def test_sigterm_ends_every_request_within_the_grace_period(system: System, tmp_path: Path) -> None:
+    """Streams with a terminal event, a whole answer and an upload with a 503; a client that reads nothing holds nobody
+    up; the process ends by itself, and the providers are left."""
+    system.llm.delay_s = 0.01
+    environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "5"}
+    body = {**ask("cancel"), "provider": "anthropic"}  # endless
+    async with run_gateway_process(environment, tmp_path) as gateway, open_client(gateway) as client:
+        streams = [asyncio.create_task(read_stream_to_end(client, {**body, "on_disconnect": how})) for how in WAYS * 5]
+        whole = asyncio.create_task(client.post("/query", json=body))
+        upload = asyncio.create_task(upload_without_end(client.base_url))
+        deaf = await open_deaf_connection(client.base_url, body)
+        while len(system.llm.requests) < len(streams) + 2:
+            await asyncio.sleep(0.01)
+        status = await asyncio.wait_for(gateway.stop(), 30)
+        deaf.close()
+
+        assert status in (0, -signal.SIGTERM)
+        for stream in streams:
+            *_, last = await stream
+            assert (last.event, last.data["error"]["code"]) == ("error", "server_shutdown")
+        assert ((await whole).status_code, (await whole).json()["error"]["code"]) == (503, "server_shutdown")
+        answer = await upload
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"server_shutdown"' in answer
+    for request in system.llm.requests:
+        await asyncio.wait_for(request.disconnected.wait(), 10)
+
+
+async def read_stream_to_end(client: httpx.AsyncClient, body: dict[str, Any]) -> list[StreamEvent]:
+    async with client.stream("POST", "/query/stream", json=body) as response:
+        return [event async for event in read_stream(response)]
+
+
+async def upload_without_end(url: httpx.URL) -> bytes:
+    """Send a form whose file does not come to its end, until there is an answer; return that.
+
+    By hand: httpx gives up on an answer that comes before it has sent everything.
+    """
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n")
+    writer.write(b"Content-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=file; filename=a.pdf\r\n")
+    writer.write(b"\r\n%PDF-1.7")
+    answer = asyncio.create_task(reader.read())
+    while not answer.done():
+        writer.write(b"more")
+        await asyncio.wait({answer}, timeout=0.005)
+    writer.close()
+    return await answer
+
+
+async def open_deaf_connection(url: httpx.URL, body: dict[str, Any]) -> socket.socket:
+    """Ask for a stream and read nothing of it."""
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(deaf, (url.host, url.port))
+    data = json.dumps(body).encode()
+    head = b"POST /query/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    await loop.sock_sendall(deaf, head + b"Content-Length: %d\r\n\r\n" % len(data) + data)
+    return deaf
 
 
 async def test_a_stalled_redis_takes_no_token_from_a_connected_client(system: System, private_redis: str) -> None:

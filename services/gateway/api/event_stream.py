@@ -24,8 +24,6 @@ from shared.event_log.port import E, EventBatch, LogClosedError
 
 log = structlog.get_logger(__name__)
 
-SHUTDOWN_GRACE_S: Final = 3.0
-"""How long a stream may take to send its last event when the server stops; it needs milliseconds."""
 CLEANUP_S: Final = 5.0
 """How long the end of what a departed client was reading may take; it needs a millisecond."""
 
@@ -60,7 +58,7 @@ class LogResponse(EventSourceResponse):
             sep="\n",
             send_timeout=settings.send_timeout_s,
             shutdown_event=anyio.Event(),  # runs and readers end by themselves when the server stops; this lets them
-            shutdown_grace_period=SHUTDOWN_GRACE_S,
+            shutdown_grace_period=settings.shutdown_grace_s,
         )
         self._on_end = on_end
 

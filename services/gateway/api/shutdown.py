@@ -10,25 +10,35 @@ from shared.error_handlers import answer_pagewire_error
 
 
 class ShutdownMiddleware:
-    """Answers 503 `server_shutdown` where uvicorn would send a plain 500. Streams end themselves before that."""
+    """Answers 503 `server_shutdown` to requests that are cancelled. Streams end themselves.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Parameters:
+        unanswered: filled with the tasks of requests without a response; whoever stops the server cancels them, soon
+            enough for the response to arrive. uvicorn does it when its time is over.
+    """
+
+    def __init__(self, app: ASGIApp, unanswered: "set[asyncio.Task[object]]") -> None:
         self.app = app
+        self._unanswered = unanswered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wraps one request; a response that has begun passes through untouched."""
-        started = False
+        task = asyncio.current_task()
+        if scope["type"] != "http" or task is None:
+            await self.app(scope, receive, send)
+            return
+        self._unanswered.add(task)
 
         async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = True
+            self._unanswered.discard(task)
             await send(message)
 
         try:
             await self.app(scope, receive, send_and_note)
         except asyncio.CancelledError:
-            # Only uvicorn cancels requests, when the grace period is over. The request's task ends here.
-            if scope["type"] != "http" or started:
+            if task not in self._unanswered:
                 raise
             response = await answer_pagewire_error(Request(scope), make_shutdown_error())
             await response(scope, receive, send)
+        finally:
+            self._unanswered.discard(task)

@@ -6,7 +6,7 @@ terminal event: no exception of an answer reaches HTTP.
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
@@ -124,6 +124,7 @@ class RunSupervisor:
         self._deadline_s = deadline_s
         self._max_characters = max_characters
         self._runs: dict[StreamId, Run] = {}
+        self._drain: asyncio.Task[None] | None = None
         durable.on_stop = lambda stream: self._begin_to_end(stream, Ending.STOPPED)
         durable.on_lost = lambda stream: self._begin_to_end(stream, Ending.LOST)
 
@@ -135,8 +136,11 @@ class RunSupervisor:
     async def start(self, tenant: str, answer: AnswerInProgress, *, ends_with_client: bool) -> Run:
         """Begin to write an answer into a log.
 
-        Whoever starts a run with `ends_with_client` calls `leave` in the end, whatever happens.
+        Whoever starts a run with `ends_with_client` calls `leave` in the end, whatever happens. Raise
+        DependencyUnavailable once runs have been ended because the server stops.
         """
+        if self._drain is not None and self._drain.done():
+            raise make_shutdown_error()
         run_id = make_run_id()
         stream, chosen = name_run(tenant, run_id), self._memory if ends_with_client else self._durable
         run = Run(run_id, stream, chosen, ends_with_client, answer)
@@ -164,9 +168,21 @@ class RunSupervisor:
             await self._durable.request_stop(stream)
         return state is not None
 
-    async def shut_down(self) -> None:
-        """End all runs with an error that says that the server stops."""
+    async def shut_down(self, drain_s: float = 0) -> None:
+        """Give runs `drain_s` seconds to come to their end; end those left with an error that says the server stops.
+
+        A second call waits as long as the first one.
+        """
+        if self._drain is None:
+            self._drain = asyncio.create_task(self._wait_for_runs(drain_s), name="drain_runs")
+        await asyncio.shield(self._drain)
         await asyncio.gather(*(self._end(run, Ending.SHUTDOWN) for run in list(self._runs.values())))
+
+    async def _wait_for_runs(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while tasks := [run.task for run in self._runs.values() if run.task is not None]:
+                    await asyncio.wait(tasks)
 
     def _begin_to_end(self, stream: StreamId, ending: Ending) -> None:
         run = self._runs.get(stream)

@@ -10,7 +10,7 @@ from services.gateway.runs.collect import collect_answer
 from services.gateway.runs.supervisor import Run, RunSupervisor
 from shared.contracts.questions import FinishReason, QueryResponse, QueryTimings, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
-from shared.errors import LanguageModelBusy, LanguageModelTimeout
+from shared.errors import DependencyUnavailable, LanguageModelBusy, LanguageModelTimeout
 from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.port import StreamId
 
@@ -18,13 +18,14 @@ Produced = PassagesFound | Delta | Finished
 
 
 class PlayedAnswer:
-    """Yields these texts, then ends well, raises, or stalls."""
+    """Yields these texts, then ends well, raises, or stalls until `go_on`."""
 
     def __init__(self, texts: Sequence[str] = (), *, error: Exception | None = None, stalls: bool = False) -> None:
         self._texts = texts
         self._error = error
         self._stalls = stalls
         self.stalled = asyncio.Event()
+        self.go_on = asyncio.Event()
         self.closed = asyncio.Event()
 
     async def produce(self) -> AsyncGenerator[Produced, None]:
@@ -35,7 +36,7 @@ class PlayedAnswer:
                 raise self._error
             if self._stalls:
                 self.stalled.set()
-                await asyncio.Event().wait()
+                await self.go_on.wait()
             yield self.finish()
         finally:
             self.closed.set()
@@ -204,6 +205,38 @@ async def test_a_shutdown_ends_all_runs(supervisor: RunSupervisor, texts: list[s
 
     for run in runs:
         assert get_error(await read(run)) == ("server_shutdown", bool(texts))
+
+
+async def test_a_shutdown_that_drains_lets_answers_come_to_their_end(supervisor: RunSupervisor) -> None:
+    """One that ends in time is whole, also without a client; one that does not is told at the end of the time."""
+    held = PlayedAnswer(["a"], stalls=True)
+    runs = [await start(supervisor, PlayedAnswer(["a"] * 5), ends_with_client=False), await start(supervisor, held)]
+    await supervisor.shut_down(drain_s=0.2)
+
+    assert isinstance((await read(runs[0]))[-1], Finished)
+    assert get_error(await read(runs[1])) == ("server_shutdown", True)
+
+
+async def test_a_second_shutdown_waits_for_the_drain_of_the_first(supervisor: RunSupervisor) -> None:
+    """The process closes what runs work with only when they have ended."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start(supervisor, answer)
+    await answer.stalled.wait()
+    first, second = (asyncio.create_task(supervisor.shut_down(seconds)) for seconds in (60, 0))
+    await asyncio.sleep(0)
+    answer.go_on.set()
+    await asyncio.gather(first, second)
+
+    assert isinstance((await read(run))[-1], Finished)
+
+
+async def test_no_run_begins_after_the_shutdown(supervisor: RunSupervisor) -> None:
+    """Nobody would end it: the caller is told to ask again."""
+    await supervisor.shut_down()
+
+    with pytest.raises(DependencyUnavailable) as caught:
+        await start(supervisor, PlayedAnswer(["a"]))
+    assert (caught.value.error_code, caught.value.retryable) == ("server_shutdown", True)
 
 
 async def test_a_shutdown_after_the_end_adds_nothing(supervisor: RunSupervisor) -> None:
