@@ -227,7 +227,8 @@ async def test_a_rolling_restart_takes_no_token(system: System, tmp_path: Path) 
     environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "60"}
     ports = [find_free_port() for _ in range(2)]
     async with AsyncExitStack() as stack:
-        gateways = [await stack.enter_async_context(run_gateway_process(environment, tmp_path, port)) for port in ports]
+        starting = [stack.enter_async_context(run_gateway_process(environment, tmp_path, port)) for port in ports]
+        gateways = await asyncio.gather(*starting)
         clients = [await stack.enter_async_context(open_client(gateway)) for gateway in gateways]
         asking = [asyncio.create_task(ask_until_whole(clients, n % 2)) for n in range(ROLLING)]
         for number, gateway in enumerate(gateways):
