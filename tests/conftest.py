@@ -12,7 +12,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from shared.telemetry import configure_logging
-from tests.standalone_process import ROOT, StandaloneProcess
+from tests.standalone_process import StandaloneProcess
 
 if TYPE_CHECKING:
     from shared.embedding.dense import DenseEmbedder
@@ -26,7 +26,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 configure_logging("test", "INFO", "json")
 
-SHARED_DATA = ROOT.parent / "shared" / "data"
 CI = os.environ.get("CI") == "true"
 
 # CI tries the same examples each time, so that what fails there is what a change broke; a laptop tries new ones.

@@ -17,11 +17,10 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from shared.contracts.documents import DocumentList, DocumentRecord, DocumentStatus, UploadAccepted
 from shared.contracts.questions import SourcesEvent, TokenEvent
-from tests.conftest import SHARED_DATA, skip_or_fail
+from tests.conftest import skip_or_fail
 from tests.pdfs import make_long_pdf
 from tests.standalone_process import ROOT
 
-HANDBOOK = SHARED_DATA / "handbook" / "zentara.pdf"
 SAMPLE = ROOT / "samples" / "meridian-field-guide.pdf"
 HELD_LLM = ROOT / "tests" / "e2e" / "held_llm.py"
 OURS = ("gateway", "retrieval", "ingest")
@@ -145,22 +144,16 @@ def inspect(container: str) -> dict[str, Any]:
 
 def test_streams_an_answer_with_the_right_page(client: httpx.Client) -> None:
     """Without any key a PDF can be added and asked about: tokens, then `sources` with the page, last."""
-    path, question, word, page = (
-        (HANDBOOK, "What is the list price of the Magpie-7?", "68,400", 2)
-        if HANDBOOK.exists()
-        else (SAMPLE, "What does fault code E17 mean?", "iced", 4)
-    )
-
-    accepted = upload(client, path.name, path.read_bytes(), wait=120)
-    events = ask(client, question, accepted.document_id)
+    accepted = upload(client, SAMPLE.name, SAMPLE.read_bytes(), wait=120)
+    events = ask(client, "What does fault code E17 mean?", accepted.document_id)
 
     assert accepted.status is DocumentStatus.READY
     assert [event.event for event in events] == ["token"] * (len(events) - 1) + ["sources"]
     assert len(events) > 2
     answer = "".join(TokenEvent.model_validate_json(event.data).token for event in events[:-1])
-    assert word in answer
+    assert "iced" in answer
     sources = SourcesEvent.model_validate_json(events[-1].data).sources
-    assert page in {source.page for source in sources if source.cited}
+    assert 4 in {source.page for source in sources if source.cited}
     assert {source.document_id for source in sources} == {accepted.document_id}
 
 

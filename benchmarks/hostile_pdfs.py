@@ -1,0 +1,48 @@
+"""Reads every PDF of a folder as the ingest does, however broken: `python -m benchmarks.hostile_pdfs FOLDER`.
+
+Each is to end as pages or as a failure with a code; prints how many ended how, and ends with status 1 when one did
+neither. `../shared/data/hostile` has 200 broken, odd, encrypted and fuzzed ones of other projects; the unit tests make
+their own (tests/hostile_pdfs.py).
+"""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
+from services.ingest.ports import PdfOutline, UnreadablePdfError
+
+LIMITS = ParseLimits(memory_mb=1024, cpu_s=20, wall_s=60, max_pages=2000)
+AT_ONCE = 2
+
+
+async def read_all(paths: Iterable[Path], limits: ParseLimits = LIMITS) -> Counter[str]:
+    """How many files ended as `pages`, and how many with which failure's code. Raise what is neither."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def read(path: Path) -> str:
+        async with gate:
+            try:
+                first, *pages = [message async for message in ProcessPdfParser(limits).parse(path)]
+            except UnreadablePdfError as error:
+                return error.failure.code
+            if not isinstance(first, PdfOutline) or len(pages) != first.page_count:
+                raise AssertionError(f"{path.name}: pages do not match the outline")
+            return "pages"
+
+    return Counter(await asyncio.gather(*map(read, paths)))
+
+
+def main() -> None:
+    """Read a folder's files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    outcomes = asyncio.run(read_all(sorted(parser.parse_args().folder.glob("*.pdf"))))
+    for outcome, count in outcomes.most_common():
+        print(f"{count:5} {outcome}")
+
+
+if __name__ == "__main__":
+    main()
