@@ -1,5 +1,6 @@
 """Fixtures that more than one test needs: real servers, the real model, and a detector of blocking calls."""
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -51,13 +52,23 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
 
 @pytest.fixture(scope="session")
 def private_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real redis-server for the session."""
+    """A real redis-server for the session. None of its writes waits for the disk, which others may keep busy.
+
+    A write that waited for more than a third of the clients' time would be sent again, and answered differently.
+    """
     from shared import private_redis as redis
+    from shared.redis_client import connect_redis
+
+    async def leave_the_disk_alone(url: str) -> None:
+        client = connect_redis(url, timeout_s=30)
+        await client.config_set("appendfsync", "no")
+        await client.aclose()
 
     folder = tmp_path_factory.mktemp("redis")
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with redis.start_private_redis(folder / "data", lock.fileno()) as running:
+            asyncio.run(leave_the_disk_alone(running.url))
             yield running.url
 
 
