@@ -9,7 +9,7 @@ bin := .venv/bin
 # every process of the tests compiles torch and all that it imports anew, some 10 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test chaos lint format lock eval compose-up clean standalone dev gateway-venv
+.PHONY: help run demo test unit coverage chaos lint format lock eval compose-up clean standalone dev gateway-venv
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -20,8 +20,29 @@ run: standalone ## install what is missing and start everything on http://127.0.
 demo: standalone ## start, add a sample PDF, ask a question, show the answer as it streams, stop
 	@exec $(bin)/python scripts/demo.py
 
-test: lint gateway-venv ## every check and every test (CI=true: a check that cannot run fails)
-	PAGEWIRE_GATEWAY_VENV=$(CURDIR)/.venv-gateway $(bin)/python -m pytest $(PYTEST)
+# The gateway's unit tests run where only the gateway's own packages are. Unit tests share nothing but the machine and run
+# in two processes; all others one after the other.
+gateway_tests := .venv-gateway/bin/python -m pytest tests/unit/gateway -n 2
+unit_tests := $(bin)/python -m pytest tests/unit --ignore tests/unit/gateway -n 2
+slowest := --durations=15
+export PAGEWIRE_GATEWAY_VENV := $(CURDIR)/.venv-gateway
+
+unit: dev gateway-venv ## the tests that need no server
+	$(gateway_tests)
+	$(unit_tests)
+
+test: lint gateway-venv ## every check and every test (CI=true: a check that cannot run fails); PYTEST='…' chooses some
+ifdef PYTEST
+	$(bin)/python -m pytest $(PYTEST)
+else
+	$(gateway_tests) $(slowest)
+	$(unit_tests) $(slowest)
+	$(bin)/python -m pytest --ignore tests/unit $(slowest)
+endif
+
+coverage: dev gateway-venv ## how much the tests that need no server run, with a floor (fail_under in pyproject.toml)
+	$(gateway_tests) --cov --cov-report= --cov-fail-under=0
+	$(unit_tests) --cov --cov-append
 
 chaos: dev ## the long form of the tests that break things: 100 cuts, 500 disconnects, killed and stalled parts
 	PAGEWIRE_CHAOS=1 $(bin)/python -m pytest tests/chaos -s -q
@@ -50,7 +71,7 @@ compose-up: ## the same as services, each in its container, on http://127.0.0.1:
 
 clean: ## remove what make has made here; documents (data/) stay
 	rm -rf .venv .venv-gateway .venv-uv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
-	  test-output build dist *.egg-info
+	  .coverage test-output build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # scripts/install ends at once when nothing has changed, so these always run; `.` is the project itself

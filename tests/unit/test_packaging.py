@@ -120,7 +120,7 @@ def test_gateway_has_no_model_libraries() -> None:
 
 def test_make_alone_lists_every_target() -> None:
     """`make` without a target explains each target that people call."""
-    expected = {"run", "demo", "test", "lint", "format", "lock", "eval", "compose-up", "clean"}
+    expected = {"run", "demo", "unit", "test", "coverage", "lint", "format", "lock", "eval", "compose-up", "clean"}
 
     output = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     listed = set(re.findall(r"^ *make ([a-z-]+)  +\S", output, re.MULTILINE))

@@ -1,6 +1,7 @@
 """The gateway where only its own requirements are installed: no torch, no Qdrant.
 
-`make test` makes that environment and names it in PAGEWIRE_GATEWAY_VENV.
+`make unit` and `make test` make that environment, name it in PAGEWIRE_GATEWAY_VENV and run the gateway's unit tests in
+it, so no test of it leans on another service's libraries.
 """
 
 import os
@@ -52,15 +53,3 @@ def test_environment_lacks_what_others_need(python: Path, module: str) -> None:
 def test_gateway_imports(python: Path) -> None:
     """The whole gateway can be imported, entry point and all."""
     run(python, "-W", "error", "-c", "import services.gateway.main")
-
-
-@pytest.mark.timeout(600)
-def test_gateway_unit_tests_pass(python: Path) -> None:
-    """The gateway's unit tests pass there too, so no test of it leans on another service's libraries."""
-    output = run(
-        python,
-        *("-m", "pytest", "tests/unit/gateway", "-q", "-p", "no:cacheprovider"),
-        *("--ignore", str(Path(__file__).relative_to(ROOT))),
-    )
-
-    assert " passed" in output
