@@ -1,7 +1,7 @@
 """Reads every PDF of a folder as the ingest does, however broken: `python -m benchmarks.hostile_pdfs FOLDER`.
 
 Each is to end as pages or as a failure with a code; prints how many ended how, and ends with status 1 when one did
-neither. `../shared/data/hostile` has 200 broken, odd, encrypted and fuzzed ones of other projects; the unit tests make
+neither. `../shared/data/hostile` has 160 broken, odd, encrypted and fuzzed ones of other projects; the unit tests make
 their own (tests/hostile_pdfs.py).
 """
 
