@@ -13,7 +13,7 @@ from pathlib import Path
 from arq.connections import ArqRedis
 
 from shared.private_redis import start_private_redis
-from shared.queue import ArqJobQueue
+from shared.queue.arq_queue import ArqJobQueue
 from shared.tasks import end_tasks
 
 TRIALS = 60

@@ -18,14 +18,14 @@ from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
 from services.standalone_settings import StandaloneSettings
 from services.standalone_system import PartNotUsableError
-from shared.blobs import BlobStore
+from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import IndexRejected
-from shared.queue import ArqJobQueue
+from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry
+from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.vector_index.edge import EdgeIndex
 
 
@@ -84,14 +84,14 @@ class StandaloneParts:
                 await index.prepare()
             except IndexRejected as error:  # its vectors are of another embedding model
                 raise PartNotUsableError(error.message) from error
-            registry, bm25 = DocumentRegistry(redis, deadline_s=ingest.redis_timeout_s), Bm25Encoder()
+            registry, bm25 = RedisDocumentRegistry(redis, deadline_s=ingest.redis_timeout_s), Bm25Encoder()
             stack.push_async_callback(registry.close)
             # Redis is ours alone, so whatever it says is being worked on was worked on by a process that is gone.
             await registry.drop_all_leases()
             await queue.end_all_in_progress()
             dependencies = IngestDependencies(
                 registry=registry,
-                blobs=await asyncio.to_thread(BlobStore, ingest.resolve_blob_url()),
+                blobs=await asyncio.to_thread(ObstoreBlobStore, ingest.resolve_blob_url()),
                 parser=ProcessPdfParser(ingest.make_parse_limits()),
                 embedder=self.embedder,
                 bm25=bm25,

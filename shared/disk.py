@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from obstore.exceptions import BaseError as ObstoreError
-
 from shared.errors import DiskFull
 
 _FULL = "The server has no space left for documents. Free some on its disk, then try again."
@@ -21,18 +19,15 @@ def check_free_space(folder: Path, min_free_bytes: int) -> None:
 
 @contextmanager
 def telling_full_disk() -> Iterator[None]:
-    """Turn the errors by which the system or the blob store says that a disk or a quota is full into DiskFull."""
+    """Turn the errors by which the system says that a disk or a quota is full into DiskFull."""
     try:
         yield
-    except (OSError, ObstoreError) as error:
+    except OSError as error:
         if is_full_disk(error):
             raise DiskFull(_FULL) from error
         raise
 
 
-def is_full_disk(error: OSError | ObstoreError) -> bool:
-    """Return whether an error means a full disk or quota; obstore's have the system's number in their text only."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, OSError):
-        return error.errno in full
-    return any(f"(os error {number})" in str(error) for number in full)
+def is_full_disk(error: OSError) -> bool:
+    """Return whether an error means a full disk or quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -32,7 +32,7 @@ from services.gateway.providers.language_models import build_language_models, ch
 from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
-from shared.blobs import BlobStore
+from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.bounded_calls import BoundedCalls
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.event_log.codecs import DOCUMENT_EVENTS, RUN_EVENTS
@@ -40,9 +40,9 @@ from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.redis_log import RedisEventLog
 from shared.event_log.redis_reader import RedisEventReader
 from shared.event_log.tail import StreamTail
-from shared.queue import ArqJobQueue
+from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry
+from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.request_id import RequestIdMiddleware
 from shared.settings import load_settings
 from shared.telemetry import configure_logging
@@ -79,7 +79,7 @@ async def open_gateway(
         models = await asyncio.to_thread(build_language_models, settings.make_language_model_config())
         for model in models.values():
             stack.push_async_callback(model.close)
-        registry = DocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
+        registry = RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
         stack.push_async_callback(registry.close)
         # A client of its own: those who follow streams take no connection from the registry.
         events_redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
@@ -97,7 +97,7 @@ async def open_gateway(
             max_characters=settings.max_answer_characters,
         )
         stack.push_async_callback(supervisor.shut_down)
-        blobs = await asyncio.to_thread(BlobStore, settings.resolve_blob_url())
+        blobs = await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url())
         provider = choose_default_provider(models, settings.llm_provider)
         log.info("gateway_started", provider=provider, model=models[provider].model)
         yield GatewayDependencies(

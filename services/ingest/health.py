@@ -9,7 +9,7 @@ import sys
 
 from redis.exceptions import RedisError
 
-from shared.queue import QUEUE_NAME
+from shared.queue.arq_queue import QUEUE_NAME
 from shared.redis_client import connect_redis
 from shared.settings import SharedSettings, load_settings
 

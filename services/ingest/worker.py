@@ -22,23 +22,22 @@ from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
-from shared.blobs import BlobStore
+from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import IndexRejected, ServiceError
-from shared.queue import (
+from shared.queue.arq_queue import (
     EXPIRES_EXTRA_MS,
-    INGEST,
-    PURGE,
     PURGE_QUEUE_NAME,
     QUEUE_NAME,
     ArqJobQueue,
     deserialize_job,
     serialize_job,
 )
+from shared.queue.port import INGEST, PURGE
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry
+from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.settings import load_settings
 from shared.tasks import end_tasks, run_to_end
 from shared.telemetry import configure_logging
@@ -186,8 +185,8 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     index = await connect_server_index(settings, embedder.dimension)
     dependencies = IngestDependencies(
-        registry=DocumentRegistry(redis, deadline_s=settings.redis_timeout_s),
-        blobs=await asyncio.to_thread(BlobStore, settings.resolve_blob_url()),
+        registry=RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s),
+        blobs=await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url()),
         parser=ProcessPdfParser(settings.make_parse_limits()),
         embedder=embedder,
         bm25=Bm25Encoder(),

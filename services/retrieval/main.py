@@ -18,7 +18,7 @@ from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry
+from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.request_id import RequestIdMiddleware
 from shared.settings import load_settings
 from shared.telemetry import configure_logging
@@ -44,7 +44,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     index = await connect_server_index(settings, embedder.dimension)
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    registry = DocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
+    registry = RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
     try:
         yield SearchDependencies(
             embedder=embedder,

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 
-class DocumentJob(BaseModel):
+class DocumentJob(BaseModel, frozen=True):
     """Names the document that a worker is to ingest or to remove."""
 
     tenant: str

@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry
+from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.gateway_process import GatewayProcess, find_free_port, run_canned_search, run_gateway_process
 from tests.integration.conftest import StreamEvent, publish_document, read_stream
 from tests.llm_server import LlmServer, Scenario, run_llm_server
@@ -55,7 +55,7 @@ async def running(private_redis: str, tmp_path_factory: pytest.TempPathFactory) 
         llm.tokens = TOKENS
         redis = await stack.enter_async_context(connect_redis(private_redis, timeout_s=5))
         await redis.flushall()
-        document_id = await publish_document(DocumentRegistry(redis))
+        document_id = await publish_document(RedisDocumentRegistry(redis))
         environment = {
             "PAGEWIRE_REDIS_URL": private_redis,
             "PAGEWIRE_RETRIEVAL_URL": await stack.enter_async_context(run_canned_search(document_id)),

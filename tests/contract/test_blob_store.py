@@ -1,4 +1,4 @@
-"""One suite for both kinds of store: what holds in a folder holds in an S3 bucket."""
+"""One suite for every kind of store: what holds in a folder holds in an S3 bucket, and in memory."""
 
 import asyncio
 import errno
@@ -11,9 +11,11 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from shared.blobs import BlobStore, make_blob_key
+from shared.blobs.obstore_store import ObstoreBlobStore
+from shared.blobs.port import BlobStore, make_blob_key
 from shared.errors import DependencyUnavailable, NotFound
 from tests.conftest import skip_or_fail
+from tests.fakes.memory_blobs import MemoryBlobStore
 from tests.standalone_process import ROOT
 
 CONTENT = bytes(range(256)) * 12_000
@@ -39,19 +41,21 @@ def refuse_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.link", refuse)
 
 
-@pytest.fixture(params=["folder", "folder on another disk", "s3"])
+@pytest.fixture(params=["memory", "folder", "folder on another disk", "s3"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
     """An empty store of each kind."""
+    if request.param == "memory":
+        return MemoryBlobStore()
     if request.param == "folder on another disk":
         refuse_links(monkeypatch)
     if request.param != "s3":
-        return await asyncio.to_thread(BlobStore, (tmp_path / "a folder").as_uri())
+        return await asyncio.to_thread(ObstoreBlobStore, (tmp_path / "a folder").as_uri())
     endpoint: str = request.getfixturevalue("s3")
     set_up_s3(monkeypatch, endpoint)
     async with httpx.AsyncClient(base_url=endpoint) as client:
         await client.post("/moto-api/reset")
         assert (await client.put("/papers")).status_code == 200
-    return await asyncio.to_thread(BlobStore, "s3://papers/some/prefix")
+    return await asyncio.to_thread(ObstoreBlobStore, "s3://papers/some/prefix")
 
 
 def set_up_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
@@ -104,7 +108,7 @@ async def test_what_is_stored_again_replaces_what_was_there(store: BlobStore, fi
 
 async def test_nothing_is_copied_on_the_same_disk(tmp_path: Path, file: Path) -> None:
     """The blob is the upload itself, so that it takes neither time nor space."""
-    store = await asyncio.to_thread(BlobStore, (tmp_path / "blobs").as_uri())
+    store = await asyncio.to_thread(ObstoreBlobStore, (tmp_path / "blobs").as_uri())
     await store.put_file("t/ab/doc.pdf", file)
 
     assert await asyncio.to_thread(file.samefile, tmp_path / "blobs/t/ab/doc.pdf")
@@ -112,7 +116,7 @@ async def test_nothing_is_copied_on_the_same_disk(tmp_path: Path, file: Path) ->
 
 STORE_MUCH = r"""
 import asyncio, pathlib, re, sys
-from shared.blobs import BlobStore
+from shared.blobs.obstore_store import ObstoreBlobStore
 
 def read_peak():
     return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024
@@ -121,7 +125,7 @@ async def store_all(folder):
     file = folder / "upload"
     with file.open("wb") as upload:
         upload.truncate(64 << 20)
-    store = BlobStore(folder.joinpath("blobs").as_uri())
+    store = ObstoreBlobStore(folder.joinpath("blobs").as_uri())
     await store.put_file("t/first.pdf", file)
     before = read_peak()
     await asyncio.gather(*(store.put_file(f"t/{number}.pdf", file) for number in range(8)))
@@ -171,7 +175,7 @@ async def test_deleting_what_is_not_there_is_fine(store: BlobStore) -> None:
 
 async def test_deleting_leaves_no_empty_folders(tmp_path: Path, file: Path) -> None:
     """Neither while others are stored below the same ones: every blob that was stored is there."""
-    store = await asyncio.to_thread(BlobStore, tmp_path.joinpath("blobs").as_uri())
+    store = await asyncio.to_thread(ObstoreBlobStore, tmp_path.joinpath("blobs").as_uri())
 
     async def come_and_go(name: str) -> None:
         for _ in range(20):
@@ -210,7 +214,7 @@ async def unreachable(monkeypatch: pytest.MonkeyPatch) -> BlobStore:
     listener.close()
     await listener.wait_closed()
     set_up_s3(monkeypatch, f"http://127.0.0.1:{port}")
-    return await asyncio.to_thread(BlobStore, "s3://papers")
+    return await asyncio.to_thread(ObstoreBlobStore, "s3://papers")
 
 
 async def test_a_store_that_does_not_answer_is_a_dependency_that_is_away(unreachable: BlobStore, file: Path) -> None:

@@ -14,7 +14,8 @@ from services.gateway.settings import GatewaySettings
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry, Lease, NewDocument
+from shared.registry.port import Lease, NewDocument
+from shared.registry.redis_registry import RedisDocumentRegistry
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,20 @@ async def ask_stream(client: httpx.AsyncClient, question: str = "How much?", **b
 
 
 @pytest.fixture
-async def registry(redis_url: str) -> AsyncIterator[DocumentRegistry]:
+async def registry(redis_url: str) -> AsyncIterator[RedisDocumentRegistry]:
     """A registry on an empty Redis."""
     redis = connect_redis(redis_url, timeout_s=5)
-    yield DocumentRegistry(redis)
+    yield RedisDocumentRegistry(redis)
     await redis.aclose()
 
 
 @pytest.fixture
-async def ready_document(registry: DocumentRegistry) -> str:
+async def ready_document(registry: RedisDocumentRegistry) -> str:
     """The id of a document that can be searched."""
     return await publish_document(registry)
 
 
-async def publish_document(registry: DocumentRegistry) -> str:
+async def publish_document(registry: RedisDocumentRegistry) -> str:
     """Makes a document that can be searched, without any points; returns its id."""
     new = NewDocument("default", make_document_id(), "filing.pdf", "aa", size_bytes=1)
     await registry.create(new)

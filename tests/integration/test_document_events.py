@@ -14,7 +14,7 @@ from shared.contracts.documents import DocumentFailure, DocumentStatus, Document
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry, Lease, NewDocument, Progress
+from shared.registry.port import DocumentRegistry, Lease, NewDocument, Progress
 from tests.http_server import serve_app
 from tests.integration.conftest import StreamEvent, read_stream
 from tests.integration.test_answer_streams import CannedSearch

@@ -1,237 +1,30 @@
-"""The registry on a real Redis: identities, leases, fencing, deletion."""
+"""What is particular to the registry on Redis: the streams of events that its scripts write, and Redis away."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from shared.contracts.documents import DocumentFailure, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
-from shared.errors import DependencyUnavailable, NotFound
-from shared.identifiers import make_document_id
+from shared.errors import DependencyUnavailable
 from shared.redis_client import connect_redis
 from shared.registry import scripts
-from shared.registry.registry import (
-    TOMBSTONE_MS,
-    DocumentRegistry,
-    Lease,
-    LeaseLostError,
-    NewDocument,
-    Progress,
-    make_events_key,
-)
-
-FAILURE = DocumentFailure(code="damaged", detail="Save a new copy.")
+from shared.registry.port import LeaseLostError, NewDocument, Progress
+from shared.registry.redis_registry import TOMBSTONE_MS, RedisDocumentRegistry, make_events_key
+from tests.contract.test_registry import FAILURE, claim, make_new, take_over
+from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 
 
-class RepeatingRegistry(DocumentRegistry):
-    """Runs each script twice and believes the second answer: what a client does whose Redis was slow to answer."""
-
-    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        await super()._run(script, keys, arguments)
-        return await super()._run(script, keys, arguments)
-
-
-@pytest.fixture(params=[DocumentRegistry, RepeatingRegistry])
-async def registry(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[DocumentRegistry]:
+@pytest.fixture(params=[ExpiringRegistry, RepeatingRegistry])
+async def registry(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[ExpiringRegistry]:
     redis = connect_redis(redis_url, timeout_s=5)
     yield request.param(redis)
     await redis.aclose()
 
 
-def make_new(sha256: str = "aa", filename: str = "a.pdf", tenant: str = "t") -> NewDocument:
-    return NewDocument(tenant, make_document_id(), filename, sha256, size_bytes=10)
-
-
-async def claim(registry: DocumentRegistry, new: NewDocument, token: str = "w1") -> Lease:
-    lease = await registry.claim(DocumentJob(tenant=new.tenant, document_id=new.document_id), token, 30_000)
-    assert isinstance(lease, Lease)
-    return lease
-
-
-async def test_the_same_upload_is_the_same_document(registry: DocumentRegistry) -> None:
-    """Same bytes and name in a tenant: one record. Another name, other bytes or another tenant: another one."""
-    first = make_new()
-    record, duplicate = await registry.create(first)
-    assert (record.document_id, record.status, duplicate) == (first.document_id, DocumentStatus.QUEUED, False)
-
-    again, duplicate = await registry.create(make_new())
-    assert (again.document_id, duplicate) == (first.document_id, True)
-
-    for other in (make_new(filename="b.pdf"), make_new(sha256="bb"), make_new(tenant="u")):
-        assert (await registry.create(other))[1] is False
-    assert (await registry.list("t", 0, 10))[1] == 3
-
-
-async def test_twenty_uploads_at_once_are_one_document(registry: DocumentRegistry) -> None:
-    """Exactly one of many concurrent identical uploads makes the record."""
-    results = await asyncio.gather(*(registry.create(make_new()) for _ in range(20)))
-
-    assert len({record.document_id for record, _ in results}) == 1
-    assert sum(not duplicate for _, duplicate in results) == 1
-
-
-async def test_a_failed_document_is_tried_again_when_it_is_uploaded_again(registry: DocumentRegistry) -> None:
-    """The upload learns that it failed; then the same document goes back to `queued`, with all its attempts."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.fail(lease, FAILURE)
-    assert (await registry.get("t", new.document_id)).failure == FAILURE
-
-    known, duplicate = await registry.create(make_new())
-    assert duplicate
-    assert (known.document_id, known.status, known.failure) == (new.document_id, DocumentStatus.FAILED, FAILURE)
-    record = await registry.requeue(lease.job)
-
-    assert (record.document_id, record.status, record.failure) == (new.document_id, DocumentStatus.QUEUED, None)
-    assert [job.document_id for job in await registry.find_unleased()] == []  # the old lease still runs
-    await registry.drop_all_leases()
-    assert [job.document_id for job in await registry.find_unleased()] == [new.document_id]
-    assert (await claim(registry, new)).attempts == 1
-
-
-async def test_who_failed_a_document_cannot_fail_its_next_try(registry: DocumentRegistry) -> None:
-    """The verdict belongs to the try that ended with it."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.fail(lease, FAILURE)
-    await registry.requeue(lease.job)
-
-    with pytest.raises(LeaseLostError):
-        await registry.fail(lease, FAILURE)
-
-    assert (await registry.get("t", new.document_id)).status is DocumentStatus.QUEUED
-
-
-async def test_who_failed_a_document_gives_its_next_try_no_attempt(registry: DocumentRegistry) -> None:
-    """The lease of the try that failed may end after the requeue: the attempts of the next one begin at none."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.fail(lease, FAILURE)
-    await registry.requeue(lease.job)
-
-    await registry.release(lease)
-
-    assert await registry.count_attempts(lease.job) == 0
-    assert (await claim(registry, new)).attempts == 1
-
-
-async def test_a_worker_that_released_its_lease_writes_nothing(registry: DocumentRegistry) -> None:
-    """Also while nobody else has the document: a report that was long on its way is no attempt of anybody."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.release(lease)
-
-    with pytest.raises(LeaseLostError):
-        await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=9, pages_done=1))
-    with pytest.raises(LeaseLostError):
-        await registry.publish(lease, "v1", [])
-
-    assert await registry.count_attempts(lease.job) == 0
-    assert (await registry.get("t", new.document_id)).status is DocumentStatus.QUEUED
-
-
-async def test_only_a_failed_document_is_tried_again(registry: DocumentRegistry) -> None:
-    """One that is ready stays as it is; one that was deleted is gone."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.publish(lease, "v1", [])
-
-    assert (await registry.requeue(lease.job)).status is DocumentStatus.READY
-    await registry.delete("t", new.document_id)
-    with pytest.raises(NotFound):
-        await registry.requeue(lease.job)
-
-
-async def test_one_worker_at_a_time(registry: DocumentRegistry) -> None:
-    """A second claim is refused while the lease runs, and possible when it is released or has run out."""
-    new = make_new()
-    await registry.create(new)
-    job = DocumentJob(tenant="t", document_id=new.document_id)
-    first = await claim(registry, new)
-
-    assert await registry.claim(job, "w2", 30_000) == "held"
-    await registry.release(first)
-    second = await claim(registry, new, "w2")
-
-    assert second.epoch > first.epoch
-    assert second.attempts == 1
-    third = await take_over(registry, new, second)
-    assert third.attempts == 2
-
-
-async def take_over(registry: DocumentRegistry, new: NewDocument, lease: Lease) -> Lease:
-    """Claims the document of a worker that has died, when its lease has run out."""
-    key = f"pagewire:{lease.job.tenant}:lease:{lease.job.document_id}"
-    assert await registry._redis.exists(key)
-    await registry._redis.pexpire(key, 0)  # its answer says nothing: on a slow machine it may have been sent twice
-    return await claim(registry, new, "w3")
-
-
-async def test_a_worker_that_lost_its_lease_writes_nothing(registry: DocumentRegistry) -> None:
-    """Progress, publication and failure of an older epoch are refused: the successor's word stands."""
-    new = make_new()
-    await registry.create(new)
-    stale = await claim(registry, new)
-    successor = await take_over(registry, new, stale)
-
-    with pytest.raises(LeaseLostError):
-        await registry.update(stale, Progress(DocumentStatus.PARSING, pages_done=1))
-    with pytest.raises(LeaseLostError):
-        await registry.publish(stale, "stale", [])
-    with pytest.raises(LeaseLostError):
-        await registry.fail(stale, FAILURE)
-    assert await registry.renew(stale, 1000) is False
-    await registry.release(stale)
-    assert await registry.renew(successor, 30_000) is True
-
-    await registry.publish(successor, "v2", [])
-    assert await registry.get_active_versions("t", [new.document_id]) == {new.document_id: "v2"}
-
-
-async def test_progress_and_warnings_are_on_the_record(registry: DocumentRegistry) -> None:
-    """What a worker reports is what the owner reads; counts that a report leaves out stay."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.update(lease, Progress(DocumentStatus.PARSING, title="A title", pages_total=9, pages_done=4))
-    await registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=30, chunks_done=10))
-    warning = DocumentWarning(code="pages_without_text", detail="Run OCR.", pages=[2, 3])
-
-    record = await registry.get("t", new.document_id)
-    assert (record.title, record.pages_total, record.pages_done) == ("A title", 9, 4)
-    assert (record.status, record.chunks_total, record.chunks_done) == (DocumentStatus.EMBEDDING, 30, 10)
-
-    await registry.publish(lease, "v1", [warning])
-    assert (await registry.get("t", new.document_id)).warnings == [warning]
-    assert await registry.count("t") == (1, 1)
-
-
-async def test_progress_never_goes_back(registry: DocumentRegistry) -> None:
-    """A worker that takes over begins anew, but what is done only grows; only a new try starts from nothing."""
-    new = make_new()
-    await registry.create(new)
-    first = await claim(registry, new)
-    await registry.update(first, Progress(DocumentStatus.PARSING, pages_total=50, pages_done=40))
-    second = await take_over(registry, new, first)
-
-    await registry.update(second, Progress(DocumentStatus.PARSING, pages_done=10))
-    assert (await registry.get("t", new.document_id)).pages_done == 40
-    await registry.update(second, Progress(DocumentStatus.PARSING, pages_done=50))
-    assert (await registry.get("t", new.document_id)).pages_done == 50
-
-    await registry.fail(second, FAILURE)
-    assert (await registry.requeue(second.job)).pages_done == 0
-
-
-async def read_events(registry: DocumentRegistry, new: NewDocument) -> list[tuple[int, str, dict[str, Any]]]:
+async def read_events(registry: ExpiringRegistry, new: NewDocument) -> list[tuple[int, str, dict[str, Any]]]:
     """The stream's events, each entry of which must be named by its number; only the last may say that it is it."""
     entries = await registry._redis.xrange(make_events_key(new.tenant, new.document_id))
     events = []
@@ -249,7 +42,7 @@ def make_data(status: str, *counts: int, **rest: Any) -> dict[str, Any]:
     return {"status": status, **dict(zip(names, counts or (0, 0, 0, 0), strict=True)), **rest}
 
 
-async def test_events_tell_each_change_once(registry: DocumentRegistry) -> None:
+async def test_events_tell_each_change_once(registry: ExpiringRegistry) -> None:
     """From `queued` to `ready`, numbered from 1; what changes nothing, or only the title, is no event."""
     new = make_new()
     await registry.create(new)
@@ -276,7 +69,7 @@ async def test_events_tell_each_change_once(registry: DocumentRegistry) -> None:
     assert (record.status, number) == (DocumentStatus.READY, 6)
 
 
-async def test_nothing_comes_after_the_last_event(registry: DocumentRegistry) -> None:
+async def test_nothing_comes_after_the_last_event(registry: ExpiringRegistry) -> None:
     """Neither a late report nor another verdict of the same worker; and the stream goes ten minutes later."""
     new = make_new()
     await registry.create(new)
@@ -301,7 +94,7 @@ async def test_nothing_comes_after_the_last_event(registry: DocumentRegistry) ->
     assert 0 < await registry._redis.pttl(key) <= scripts.EVENTS_TTL_MS
 
 
-async def test_a_takeover_never_tells_of_less(registry: DocumentRegistry) -> None:
+async def test_a_takeover_never_tells_of_less(registry: ExpiringRegistry) -> None:
     """A worker that parses anew what was being embedded is silent until it gets further than the first one."""
     new = make_new()
     await registry.create(new)
@@ -323,7 +116,7 @@ async def test_a_takeover_never_tells_of_less(registry: DocumentRegistry) -> Non
     ]
 
 
-async def test_a_new_try_begins_the_events_anew_with_higher_numbers(registry: DocumentRegistry) -> None:
+async def test_a_new_try_begins_the_events_anew_with_higher_numbers(registry: ExpiringRegistry) -> None:
     """Who has seen the failure and asks for what came after it gets the new try, from its beginning."""
     new = make_new()
     await registry.create(new)
@@ -342,7 +135,7 @@ async def test_a_new_try_begins_the_events_anew_with_higher_numbers(registry: Do
     assert await registry._redis.pttl(make_events_key("t", new.document_id)) == -1
 
 
-async def test_who_watches_a_document_that_is_deleted_is_told(registry: DocumentRegistry) -> None:
+async def test_who_watches_a_document_that_is_deleted_is_told(registry: ExpiringRegistry) -> None:
     """An unfinished one ends as failed with the code `deleted`, also for who reads only after the purge."""
     new = make_new()
     await registry.create(new)
@@ -355,95 +148,12 @@ async def test_who_watches_a_document_that_is_deleted_is_told(registry: Document
     assert 0 < await registry._redis.pttl(make_events_key("t", new.document_id)) <= TOMBSTONE_MS
 
 
-async def test_the_stream_of_a_document_is_no_document(registry: DocumentRegistry) -> None:
-    """An id that would name another key than a record's is not found, like any unknown one."""
-    new = make_new()
-    await registry.create(new)
-    strange = f"{new.document_id}:events"
-
-    with pytest.raises(NotFound):
-        await registry.get("t", strange)
-    with pytest.raises(NotFound):
-        await registry.delete("t", strange)
-    assert await registry.get_active_versions("t", [strange]) == {}
-
-
-async def test_a_deleted_document_is_gone_at_once(registry: DocumentRegistry) -> None:
-    """Record, list, search and re-upload know nothing of it; only the purge does, until it is done."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.publish(lease, "v1", [])
-
-    await registry.delete("t", new.document_id)
-
-    with pytest.raises(NotFound):
-        await registry.get("t", new.document_id)
-    with pytest.raises(NotFound):
-        await registry.delete("t", new.document_id)
-    assert await registry.list("t", 0, 10) == ([], 0)
-    assert await registry.get_active_versions("t", [new.document_id]) == {}
-    assert await registry.count("t") == (0, 0)
-    assert await registry.find_purgeable() == [lease.job]
-    assert await registry.find_blob_of(lease.job) == "aa"
-    again, duplicate = await registry.create(make_new())
-    assert not duplicate
-    assert again.document_id != new.document_id
-
-    await registry.forget(lease.job)
-    assert await registry.find_purgeable() == []
-    assert await registry.find_blob_of(lease.job) is None
-
-    late, duplicate = await registry.create(new)  # the upload's command arrives once more: it does not come back
-    assert (late.document_id, duplicate) == (again.document_id, True)
-    assert [job.document_id for job in await registry.find_unleased()] == [again.document_id]
-
-
-async def test_a_worker_cannot_publish_a_deleted_document(registry: DocumentRegistry) -> None:
-    """Deleted while it is ingested: it stays deleted."""
-    new = make_new()
-    await registry.create(new)
-    lease = await claim(registry, new)
-    await registry.delete("t", new.document_id)
-
-    with pytest.raises(LeaseLostError):
-        await registry.publish(lease, "v1", [])
-
-    assert await registry.claim(lease.job, "w2", 1000) == "gone"
-    assert not await registry.exists(lease.job)
-
-
-async def test_another_tenants_document_is_not_found(registry: DocumentRegistry) -> None:
-    """Ids of others are 404 for everything."""
-    new = make_new()
-    await registry.create(new)
-
-    with pytest.raises(NotFound):
-        await registry.get("u", new.document_id)
-    with pytest.raises(NotFound):
-        await registry.delete("u", new.document_id)
-    assert await registry.get_active_versions("u", [new.document_id]) == {}
-
-
-async def test_lists_are_paged_newest_first(registry: DocumentRegistry) -> None:
-    """Pages are disjoint and complete."""
-    made = [(await registry.create(make_new(sha256=str(n))))[0].document_id for n in range(5)]
-
-    first, total = await registry.list("t", 0, 3)
-    second, _ = await registry.list("t", 3, 3)
-
-    assert total == 5
-    assert sorted(record.document_id for record in [*first, *second]) == sorted(made)
-    times = [record.created_at for record in [*first, *second]]
-    assert times == sorted(times, reverse=True)
-
-
 async def test_redis_away_is_a_typed_error() -> None:
     """Nobody listens: DependencyUnavailable with Retry-After, not a redis exception."""
     redis = connect_redis("redis://127.0.0.1:9/0", timeout_s=0.5)
 
     with pytest.raises(DependencyUnavailable) as caught:
-        await DocumentRegistry(redis).get("t", "doc")
+        await RedisDocumentRegistry(redis).get("t", "doc")
 
     assert caught.value.retry_after is not None
     await redis.aclose()

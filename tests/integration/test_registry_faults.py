@@ -18,16 +18,8 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, NotFound
 from shared.identifiers import make_document_id
 from shared.registry import scripts
-from shared.registry.registry import (
-    PENDING,
-    PURGING,
-    DocumentRegistry,
-    Lease,
-    LeaseLostError,
-    NewDocument,
-    Progress,
-    make_events_key,
-)
+from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.redis_registry import PENDING, PURGING, RedisDocumentRegistry, make_events_key
 
 T = TypeVar("T")
 
@@ -67,7 +59,7 @@ class State:
     identities: dict[str, str] = field(default_factory=dict)
 
 
-class FaultyRegistry(DocumentRegistry):
+class FaultyRegistry(RedisDocumentRegistry):
     """The real registry, whose calls meet the fate that is set. It does not wait: no event loop is needed, or used."""
 
     def __init__(self, redis: Redis) -> None:

@@ -18,7 +18,7 @@ from shared.contracts.search import SearchRequest
 from shared.embedding.dense import DenseEmbedder, locate_model
 from shared.embedding.sparse import Bm25Encoder
 from shared.identifiers import make_point_id
-from shared.registry.registry import DocumentRegistry
+from shared.registry.port import DocumentRegistry
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint
 from tests.standalone_process import ROOT

@@ -18,15 +18,18 @@ from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from services.ingest.worker import IngestWorker, try_again_unless_done
-from shared.blobs import BlobStore, make_blob_key
+from shared.blobs.obstore_store import ObstoreBlobStore
+from shared.blobs.port import make_blob_key
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id, make_point_id
-from shared.queue import INGEST, PURGE, QUEUE_NAME, ArqJobQueue, make_job_id
-from shared.registry.registry import DocumentRegistry, NewDocument
+from shared.queue.arq_queue import QUEUE_NAME, ArqJobQueue, make_job_id
+from shared.queue.port import INGEST, PURGE
+from shared.registry.port import NewDocument
+from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
@@ -52,20 +55,14 @@ class GatedEmbedder:
 
 
 class FlakyIndex(EdgeIndex):
-    """The real index, which does not answer as long as `away` is set: a fault that Edge cannot be made to have."""
+    """The real index, which does not answer as long as this is set: a fault that Edge cannot be made to have."""
 
-    away = False
     unreachable = False
 
     async def check(self) -> None:
         if self.unreachable:
             raise DependencyUnavailable("The vector index does not answer now; try again.")
         await super().check()
-
-    async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
-        if self.away:
-            raise DependencyUnavailable("The vector index does not answer now; try again.")
-        await super().upsert(tenant, points)
 
 
 @pytest.fixture
@@ -85,11 +82,11 @@ async def gated(embedder: DenseEmbedder) -> GatedEmbedder:
 
 @pytest.fixture
 async def deps(
-    registry: DocumentRegistry, index: FlakyIndex, gated: GatedEmbedder, tmp_path: Path
+    registry: RedisDocumentRegistry, index: FlakyIndex, gated: GatedEmbedder, tmp_path: Path
 ) -> IngestDependencies:
     return IngestDependencies(
         registry=registry,
-        blobs=await asyncio.to_thread(BlobStore, (tmp_path / "blobs").as_uri()),
+        blobs=await asyncio.to_thread(ObstoreBlobStore, (tmp_path / "blobs").as_uri()),
         parser=ProcessPdfParser(ParseLimits(memory_mb=2048, cpu_s=30, wall_s=60, max_pages=1000)),
         embedder=gated,
         bm25=Bm25Encoder(),
@@ -127,7 +124,9 @@ async def get_status(deps: IngestDependencies, job: DocumentJob) -> DocumentStat
     return (await deps.registry.get(job.tenant, job.document_id)).status
 
 
-async def test_an_ingest_twice_is_an_ingest_once(deps: IngestDependencies, index: FlakyIndex, tmp_path: Path) -> None:
+async def test_an_ingest_twice_is_an_ingest_once(
+    deps: IngestDependencies, registry: RedisDocumentRegistry, index: FlakyIndex, tmp_path: Path
+) -> None:
     """Run again after it crashed at the very end, it writes the same points over the old ones."""
     job = await accept(deps, tmp_path, make_long_pdf("crane", 5))
     assert await run(job, deps) is Outcome.DONE
@@ -136,41 +135,12 @@ async def test_an_ingest_twice_is_an_ingest_once(deps: IngestDependencies, index
     assert record.chunks_done == record.chunks_total == points > 5
 
     # As if the worker had died before it published.
-    redis: Any = deps.registry._redis
+    redis: Any = registry._redis
     await redis.hset(f"pagewire:t:document:{job.document_id}", "status", "embedding")
     assert await run(job, deps) is Outcome.DONE
 
     assert await index.count("t") == points
     assert await get_status(deps, job) is DocumentStatus.READY
-
-
-async def test_an_index_that_is_away_is_tried_again(
-    deps: IngestDependencies, index: FlakyIndex, tmp_path: Path
-) -> None:
-    """Not the document's fault: it stays unfinished, loses no attempt, and is ready once the index is back."""
-    job = await accept(deps, tmp_path, make_pdf(["some text"]))
-    index.away = True
-    for _ in range(5):
-        assert await run(job, deps, max_attempts=3) is Outcome.RETRY
-    assert await get_status(deps, job) is DocumentStatus.EMBEDDING
-
-    index.away = False
-
-    assert await run(job, deps, max_attempts=3) is Outcome.DONE
-    assert await get_status(deps, job) is DocumentStatus.READY
-
-
-async def test_nothing_is_parsed_for_an_index_that_does_not_answer(
-    deps: IngestDependencies, index: FlakyIndex, tmp_path: Path
-) -> None:
-    """It is asked first, so that waiting for it costs no parse and no embedding."""
-    job = await accept(deps, tmp_path, make_pdf(["some text"]))
-    index.unreachable = True
-
-    assert await run(job, deps) is Outcome.RETRY
-
-    record = await deps.registry.get("t", job.document_id)
-    assert (record.status, record.pages_total) == (DocumentStatus.QUEUED, 0)
 
 
 async def test_a_document_that_the_index_refuses_is_failed_with_a_code(
@@ -241,21 +211,21 @@ async def test_a_machine_without_file_descriptors_is_not_the_documents_fault(
     assert await get_status(deps, job) is DocumentStatus.READY
 
 
-async def die(job: DocumentJob, deps: IngestDependencies, times: int) -> None:
+async def die(job: DocumentJob, registry: RedisDocumentRegistry, times: int) -> None:
     """Workers that claim the document and are killed."""
     for attempt in range(times):
-        claimed = await deps.registry.claim(job, f"dies-{attempt}", 30_000)
+        claimed = await registry.claim(job, f"dies-{attempt}", 30_000)
         assert not isinstance(claimed, str)
-        await deps.registry.drop_all_leases()
+        await registry.drop_all_leases()
 
 
 async def test_a_document_that_kills_its_workers_is_failed(
-    deps: IngestDependencies, index: FlakyIndex, tmp_path: Path
+    deps: IngestDependencies, registry: RedisDocumentRegistry, index: FlakyIndex, tmp_path: Path
 ) -> None:
     """A worker that dies does not give its attempt back; after the last one alone it fails, and its points go."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
     await index.upsert("t", [make_point(job)])
-    await die(job, deps, 6)
+    await die(job, registry, 6)
 
     assert await run(job, deps, max_attempts=3) is Outcome.DONE
 
@@ -274,11 +244,11 @@ def make_point(job: DocumentJob) -> IndexPoint:
 
 
 async def test_a_document_whose_workers_were_killed_from_outside_is_not_failed(
-    deps: IngestDependencies, gated: GatedEmbedder, tmp_path: Path
+    deps: IngestDependencies, registry: RedisDocumentRegistry, gated: GatedEmbedder, tmp_path: Path
 ) -> None:
     """Once it has lost too many it waits until nothing else is at work, and then it is processed alone."""
     innocent, other, later = [await accept(deps, tmp_path, make_pdf([text])) for text in ("one", "two", "three")]
-    await die(innocent, deps, 3)
+    await die(innocent, registry, 3)
     gated.gate.clear()
     working = asyncio.create_task(run(other, deps))
     await gated.reached.wait()
@@ -303,36 +273,8 @@ async def test_a_document_whose_workers_were_killed_from_outside_is_not_failed(
         assert await get_status(deps, job) is DocumentStatus.READY
 
 
-async def test_a_document_of_too_many_chunks_is_failed_with_what_to_do(
-    deps: IngestDependencies, index: FlakyIndex, tmp_path: Path
-) -> None:
-    """Before any of them is embedded."""
-    job = await accept(deps, tmp_path, make_pdf(["some text"] * 4))
-
-    assert await run(job, dataclasses.replace(deps, max_chunks=3)) is Outcome.DONE
-
-    record = await deps.registry.get("t", job.document_id)
-    assert record.failure is not None
-    assert (record.failure.code, record.chunks_total) == ("too_long", 0)
-    assert "more than 3 passages" in record.failure.detail
-    assert await index.count("t") == 0
-
-
-async def test_a_lost_blob_is_a_failure_with_a_reason(deps: IngestDependencies, tmp_path: Path) -> None:
-    """Bytes that somebody removed from the store do not make a document hang."""
-    job = await accept(deps, tmp_path, make_pdf(["some text"]))
-    sha256 = (await deps.registry.get("t", job.document_id)).sha256
-    await deps.blobs.delete(make_blob_key("t", sha256, job.document_id))
-
-    assert await run(job, deps) is Outcome.DONE
-
-    record = await deps.registry.get("t", job.document_id)
-    assert record.failure is not None
-    assert record.failure.code == "blob_missing"
-
-
 async def test_a_lease_is_renewed_as_long_as_the_work_takes(
-    deps: IngestDependencies, gated: GatedEmbedder, tmp_path: Path
+    deps: IngestDependencies, registry: RedisDocumentRegistry, gated: GatedEmbedder, tmp_path: Path
 ) -> None:
     """An ingest is given its full lease again and again, however long it takes: nobody else can claim its document.
 
@@ -341,7 +283,7 @@ async def test_a_lease_is_renewed_as_long_as_the_work_takes(
     """
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
     gated.gate.clear()
-    redis: Any = deps.registry._redis
+    redis: Any = registry._redis
     lease = f"pagewire:t:lease:{job.document_id}"
     work = asyncio.create_task(run(job, deps, lease_s=3))
     await gated.reached.wait()
@@ -395,23 +337,7 @@ async def test_a_worker_that_is_stopped_hands_its_document_over(
     assert await get_status(deps, job) is DocumentStatus.READY
 
 
-async def test_the_reconciler_queues_what_the_queue_lost(
-    deps: IngestDependencies, queue: ArqJobQueue, tmp_path: Path
-) -> None:
-    """A recorded document without a job gets one, one with a job gets none, and a deleted one is purged."""
-    job = await accept(deps, tmp_path, make_pdf(["some text"]))
-
-    assert await reconcile(deps.registry, queue, 30_000) == 1
-    assert await reconcile(deps.registry, queue, 30_000) == 0
-    await queue.arq.delete(QUEUE_NAME, f"arq:job:{make_job_id(INGEST, job)}")
-    assert await reconcile(deps.registry, queue, 30_000) == 1
-
-    other = await accept(deps, tmp_path, make_pdf(["some text"]))
-    await deps.registry.delete("t", other.document_id)
-    assert await reconcile(deps.registry, queue, 30_000) == 1
-
-
-async def test_a_look_at_a_full_queue_takes_few_commands(registry: DocumentRegistry, queue: ArqJobQueue) -> None:
+async def test_a_look_at_a_full_queue_takes_few_commands(registry: RedisDocumentRegistry, queue: ArqJobQueue) -> None:
     """Every worker looks every ten seconds: what it costs must not grow with each document that waits."""
     for number in range(50):
         await registry.create(NewDocument("t", make_document_id(), "a.pdf", f"{number}", 1))
@@ -420,21 +346,6 @@ async def test_a_look_at_a_full_queue_takes_few_commands(registry: DocumentRegis
     before = (await queue.arq.info("stats"))["total_commands_processed"]
     assert await reconcile(registry, queue, 30_000) == 0
     assert (await queue.arq.info("stats"))["total_commands_processed"] - before < 10
-
-
-async def test_a_purge_whose_worker_died_is_not_left_for_a_day(
-    deps: IngestDependencies, queue: ArqJobQueue, tmp_path: Path
-) -> None:
-    """arq believes for its whole timeout that the purge runs; the reconciler lets it believe that for a minute."""
-    job = await accept(deps, tmp_path, make_pdf(["some text"]))
-    await deps.registry.delete("t", job.document_id)
-    await queue.enqueue(PURGE, job)
-    key = f"arq:in-progress:{make_job_id(PURGE, job)}"
-    await queue.arq.psetex(key, 24 * 3_600_000, b"1")
-
-    await reconcile(deps.registry, queue, 30_000)
-
-    assert 0 < await queue.arq.pttl(key) <= 60_000
 
 
 async def test_a_purge_does_not_wait_for_ingests(
@@ -471,7 +382,7 @@ async def test_a_purge_does_not_wait_for_ingests(
         await end_tasks(worker)
 
 
-class StumblingRegistry(DocumentRegistry):
+class StumblingRegistry(RedisDocumentRegistry):
     """The real registry, but its first look for lost documents ends in a bug."""
 
     stumbled = False
@@ -484,12 +395,12 @@ class StumblingRegistry(DocumentRegistry):
 
 
 async def test_a_bug_does_not_end_the_reconciler(
-    deps: IngestDependencies, queue: ArqJobQueue, redis_url: str, tmp_path: Path
+    deps: IngestDependencies, registry: RedisDocumentRegistry, queue: ArqJobQueue, redis_url: str, tmp_path: Path
 ) -> None:
     """It looks again: a document that nobody queued is ready in the end."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
     settings = IngestSettings(redis_url=redis_url, reconcile_interval_s=0.05)
-    stumbling = dataclasses.replace(deps, registry=StumblingRegistry(deps.registry._redis))
+    stumbling = dataclasses.replace(deps, registry=StumblingRegistry(registry._redis))
 
     worker = asyncio.create_task(IngestWorker(settings, stumbling, queue).run())
     try:

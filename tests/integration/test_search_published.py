@@ -18,7 +18,8 @@ from shared.contracts.search import SearchRequest
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id, make_point_id
-from shared.registry.registry import DocumentRegistry, Lease, NewDocument
+from shared.registry.port import DocumentRegistry, Lease, NewDocument
+from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits
@@ -196,7 +197,7 @@ async def test_a_document_that_is_deleted_during_a_search_is_not_found(
 
 
 async def test_a_version_that_is_published_during_a_search_is_found(
-    edge: HookedEdge, registry: DocumentRegistry
+    edge: HookedEdge, registry: RedisDocumentRegistry
 ) -> None:
     """It was left out in the first round, its predecessor is in the next: the document must not vanish."""
     (document_id,) = await publish(registry, 1)

@@ -20,7 +20,7 @@ from services.retrieval.use_cases.search_passages import SearchDependencies, Sea
 from shared.contracts.search import SearchRequest
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
-from shared.registry.registry import DocumentRegistry
+from shared.registry.port import DocumentRegistry
 from shared.vector_index.port import IndexQuery, LegHits
 from tests.http_server import serve_app
 

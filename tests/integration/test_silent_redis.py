@@ -20,9 +20,11 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id
 from shared.private_redis import start_private_redis
-from shared.queue import INGEST, ArqJobQueue
+from shared.queue.arq_queue import ArqJobQueue
+from shared.queue.port import INGEST
 from shared.redis_client import connect_redis
-from shared.registry.registry import DocumentRegistry, NewDocument
+from shared.registry.port import NewDocument
+from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.http_server import serve_app
 
 DEADLINE_S = 1.0
@@ -64,9 +66,9 @@ async def count_refused(calls: Sequence[Coroutine[Any, Any, Any]], slack: float 
 
 
 @pytest.fixture
-async def registry(own_redis: str) -> AsyncIterator[DocumentRegistry]:
+async def registry(own_redis: str) -> AsyncIterator[RedisDocumentRegistry]:
     redis = connect_redis(own_redis, timeout_s=DEADLINE_S)
-    registry = DocumentRegistry(redis, deadline_s=DEADLINE_S)
+    registry = RedisDocumentRegistry(redis, deadline_s=DEADLINE_S)
     yield registry
     await registry.close()
     await redis.aclose()
@@ -79,14 +81,14 @@ async def queue(own_redis: str) -> AsyncIterator[ArqJobQueue]:
     await queue.close()
 
 
-async def wait_until_idle(registry: DocumentRegistry, queue: ArqJobQueue) -> None:
+async def wait_until_idle(registry: RedisDocumentRegistry, queue: ArqJobQueue) -> None:
     """Calls that nobody waits for any more are answered, too."""
     async with asyncio.timeout(30):
         while registry._calls._running or queue._calls._running:
             await asyncio.wait({*registry._calls._running, *queue._calls._running})
 
 
-async def test_every_call_has_one_deadline(own_redis: str, registry: DocumentRegistry, queue: ArqJobQueue) -> None:
+async def test_every_call_has_one_deadline(own_redis: str, registry: RedisDocumentRegistry, queue: ArqJobQueue) -> None:
     """One call or many at once, to registry and queue: each fails at its deadline; afterwards all are answered."""
     process = await read_process(own_redis)
     new = NewDocument("t", make_document_id(), "a.pdf", "aa", 1)
@@ -111,13 +113,13 @@ async def test_every_call_has_one_deadline(own_redis: str, registry: DocumentReg
     assert not queue.arq.connection_pool._in_use_connections
 
 
-async def test_a_burst_waits_for_connections(registry: DocumentRegistry) -> None:
+async def test_a_burst_waits_for_connections(registry: RedisDocumentRegistry) -> None:
     """More calls than connections are no error as long as Redis answers."""
     results = await asyncio.gather(*(registry.count("t") for _ in range(MANY)))
     assert results == [(0, 0)] * MANY
 
 
-async def test_a_registry_closes_while_redis_is_silent(own_redis: str, registry: DocumentRegistry) -> None:
+async def test_a_registry_closes_while_redis_is_silent(own_redis: str, registry: RedisDocumentRegistry) -> None:
     """Calls under way are no reason not to stop."""
     process = await read_process(own_redis)
     with silence(process):

@@ -24,7 +24,7 @@ from shared.contracts.runs import Delta, Finished, PassagesFound
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
 from shared.invisible_text import strip_invisible
-from shared.registry.registry import DocumentRegistry
+from shared.registry.port import DocumentRegistry
 
 log = structlog.get_logger(__name__)
 

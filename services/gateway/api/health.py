@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from services.gateway.api.dependencies import Gateway
 from shared.contracts.health import UNAVAILABLE, Readiness, judge_parts
 from shared.errors import DependencyUnavailable
-from shared.registry.registry import DocumentRegistry
+from shared.registry.port import DocumentRegistry
 
 router = APIRouter(tags=["health"])
 

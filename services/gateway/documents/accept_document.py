@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import structlog
 
 from services.gateway.documents.received_file import ReceivedFile
-from shared.blobs import BlobStore, make_blob_key
+from shared.blobs.port import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, InvalidRequest, NotFound, UnsupportedFile
 from shared.identifiers import make_document_id
-from shared.queue import INGEST, PURGE, ArqJobQueue
-from shared.registry.registry import DocumentRegistry, NewDocument
+from shared.queue.port import INGEST, PURGE, JobQueue
+from shared.registry.port import DocumentRegistry, NewDocument
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ class DocumentDependencies:
 
     registry: DocumentRegistry
     blobs: BlobStore
-    queue: ArqJobQueue
+    queue: JobQueue
 
 
 async def accept_document(

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from shared.contracts.document_events import DocumentEvent, describe_record
 from shared.contracts.documents import DocumentRecord
 from shared.event_log.port import EventBatch, EventReader, LogClosedError, name_document
-from shared.registry.registry import DocumentRegistry
+from shared.registry.port import DocumentRegistry
 from shared.tasks import end_tasks, run_to_end
 
 

@@ -16,13 +16,13 @@ from services.ingest.domain.text import clean_text
 from services.ingest.domain.title import choose_title
 from services.ingest.ports import Embedder, PdfOutline, PdfParser, UnreadablePdfError
 from services.ingest.use_cases.exclusive_gate import ExclusiveGate
-from shared.blobs import BlobStore, make_blob_key
+from shared.blobs.port import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
-from shared.embedding.sparse import Bm25Encoder
+from shared.embedding.port import SparseEncoder
 from shared.errors import IndexRejected, ServiceError
 from shared.identifiers import make_point_id
-from shared.registry.registry import DocumentRegistry, Lease, LeaseLostError, Progress
+from shared.registry.port import DocumentRegistry, Lease, LeaseLostError, Progress
 from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class IngestDependencies:
     blobs: BlobStore
     parser: PdfParser
     embedder: Embedder
-    bm25: Bm25Encoder
+    bm25: SparseEncoder
     index: VectorIndex
     max_chunks: int = MAX_CHUNKS
     gate: ExclusiveGate = field(default_factory=ExclusiveGate)

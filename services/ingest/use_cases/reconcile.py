@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import structlog
 
 from shared.contracts.jobs import DocumentJob
-from shared.queue import INGEST, PURGE, ArqJobQueue
-from shared.registry.registry import DocumentRegistry
+from shared.queue.port import INGEST, PURGE, JobQueue
+from shared.registry.port import DocumentRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -17,7 +17,7 @@ BATCH_JOBS = 1000
 """Jobs per command, so that no command keeps Redis from its other clients."""
 
 
-async def reconcile(registry: DocumentRegistry, queue: ArqJobQueue, lease_ms: int) -> int:
+async def reconcile(registry: DocumentRegistry, queue: JobQueue, lease_ms: int) -> int:
     """One look; returns how many jobs were missing. Harmless to run in every worker at once."""
     missing = await _requeue(queue, INGEST, await registry.find_unleased(), lease_ms)
     missing += await _requeue(queue, PURGE, await registry.find_purgeable(), PURGE_MS)
@@ -26,7 +26,7 @@ async def reconcile(registry: DocumentRegistry, queue: ArqJobQueue, lease_ms: in
     return missing
 
 
-async def _requeue(queue: ArqJobQueue, function: str, jobs: Sequence[DocumentJob], expiry_ms: int) -> int:
+async def _requeue(queue: JobQueue, function: str, jobs: Sequence[DocumentJob], expiry_ms: int) -> int:
     """Queues those that are not queued; how many. Nearly all are, so all are asked after in few commands."""
     missing = 0
     for first in range(0, len(jobs), BATCH_JOBS):

@@ -9,11 +9,11 @@ from enum import Enum
 import structlog
 
 from services.ingest.use_cases.ingest_document import IngestDependencies, fail_document, ingest_document
-from shared.blobs import make_blob_key
+from shared.blobs.port import make_blob_key
 from shared.contracts.documents import DocumentFailure
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound, ServiceError
-from shared.registry.registry import Lease, LeaseLostError
+from shared.registry.port import Lease, LeaseLostError
 from shared.tasks import end_tasks, run_to_end
 
 log = structlog.get_logger(__name__)

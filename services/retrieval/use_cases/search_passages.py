@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.ports import QueryEmbedder, Reranker
 from shared.contracts.search import Passage, SearchRequest, SearchResponse, SearchTimings, StageScores
-from shared.embedding.sparse import Bm25Encoder
+from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
-from shared.registry.registry import DocumentRegistry
+from shared.registry.port import DocumentRegistry
 from shared.vector_index.port import IndexQuery, LegHits, VectorIndex
 
 SETTLE_S = 10.0
@@ -37,7 +37,7 @@ class SearchDependencies:
     """What a search works with."""
 
     embedder: QueryEmbedder
-    bm25: Bm25Encoder
+    bm25: SparseEncoder
     index: VectorIndex
     registry: DocumentRegistry
     reranker: Reranker

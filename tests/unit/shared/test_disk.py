@@ -4,7 +4,6 @@ import errno
 from pathlib import Path
 
 import pytest
-from obstore.exceptions import GenericError
 
 from shared.disk import check_free_space, telling_full_disk
 from shared.errors import DiskFull, find_status
@@ -22,15 +21,6 @@ def test_a_write_to_a_full_disk_is_told() -> None:
     """The kernel's word for it, on a device that is always full."""
     with pytest.raises(DiskFull), telling_full_disk(), Path("/dev/full").open("wb") as full:
         full.write(b"x" * 100_000)
-
-
-def test_a_full_disk_behind_the_blob_store_is_told() -> None:
-    """Its library has no error of its own for that; this is the text of its 0.12 on a full tmpfs."""
-    text = "Generic LocalFileSystem error: Unable to copy data to file: No space left on device (os error 28)\n\nDebug"
-    with pytest.raises(DiskFull), telling_full_disk():
-        raise GenericError(text)
-    with pytest.raises(GenericError), telling_full_disk():
-        raise GenericError(text.replace("28", "13"))
 
 
 def test_other_errors_stay_what_they_are() -> None:

@@ -59,7 +59,7 @@ def test_libraries_say_nothing_below_a_warning(name: str, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(("level", "said"), [("DEBUG", ["d", "i", "w"]), ("INFO", ["i", "w"]), ("ERROR", [])])
-@pytest.mark.parametrize("name", ["services.gateway.main", "shared.queue", "__main__"])
+@pytest.mark.parametrize("name", ["services.gateway.main", "shared.queue.port", "__main__"])
 def test_our_own_loggers_obey_the_level(
     name: str, level: str, said: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The document registry: the one truth about which documents there are and how far they are (Redis).
+"""The document registry on Redis.
 
 Keys, `T` a tenant and `D` a document id:
 
@@ -16,7 +16,6 @@ import json
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -30,6 +29,7 @@ from shared.errors import DependencyUnavailable, NotFound
 from shared.event_log.port import name_document
 from shared.event_log.stream_keys import make_stream_keys
 from shared.registry import scripts
+from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
 
 PENDING = "pagewire:pending"
 PURGING = "pagewire:purging"
@@ -38,51 +38,14 @@ TOMBSTONE_MS = 10 * 60 * 1000
 """How long a forgotten document's id is known as deleted: far longer than a command can be on its way."""
 
 
-class LeaseLostError(Exception):
-    """Another worker took the document over, or it was deleted: stop and write nothing more."""
-
-
-@dataclass(frozen=True)
-class NewDocument:
-    """What is known of a document when its bytes have arrived."""
-
-    tenant: str
-    document_id: str
-    filename: str
-    sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A worker's right to process a document, valid while it is renewed."""
-
-    job: DocumentJob
-    token: str
-    epoch: int
-    attempts: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an ingest is; counts only grow."""
-
-    status: DocumentStatus
-    title: str | None = None
-    pages_total: int | None = None
-    pages_done: int | None = None
-    chunks_total: int | None = None
-    chunks_done: int | None = None
-
-
 DEADLINE_S = 5.0
 """For each call, however many wait."""
 CALLS_AT_ONCE = 64
 """Connections that the registry takes of its client's pool of 100; a busy gateway needs one or two."""
 
 
-class DocumentRegistry:
-    """Reads and writes records. Raises DependencyUnavailable when Redis does not answer within `deadline_s` seconds."""
+class RedisDocumentRegistry:
+    """A DocumentRegistry. Raises DependencyUnavailable when Redis does not answer within `deadline_s` seconds."""
 
     def __init__(self, redis: Redis, *, deadline_s: float = DEADLINE_S) -> None:
         self._redis = redis

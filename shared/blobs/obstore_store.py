@@ -1,9 +1,10 @@
-"""The blob store: the bytes of documents, in a folder or an S3-compatible bucket, by one async API (obstore)."""
+"""The blob store on obstore: in a folder or an S3-compatible bucket, by one async API."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlparse
@@ -17,24 +18,14 @@ from shared.disk import is_full_disk, telling_full_disk
 from shared.errors import DependencyUnavailable, NotFound
 from shared.settings import MEGABYTE
 
-
-def make_blob_key(tenant: str, sha256: str, document_id: str) -> str:
-    """Where a document's bytes lie.
-
-    The document's id is part of the key so that removing one document can never take away the bytes of another
-    that was uploaded with the same content in the same moment.
-    """
-    return f"{tenant}/{sha256[:2]}/{sha256}/{document_id}.pdf"
-
-
 PART_BYTES = 5 * MEGABYTE
 """The least that S3 takes as a part of an object."""
 COPIES_AT_ONCE = 4
 """Each has a part or two in memory. More at once are no faster, and 200 uploads of 50 MB would hold gigabytes."""
 
 
-class BlobStore:
-    """Stores whole files under keys. Raises DependencyUnavailable when the store does not answer."""
+class ObstoreBlobStore:
+    """A BlobStore in the folder or the bucket that an URL names."""
 
     def __init__(self, url: str) -> None:
         parsed = urlparse(url)
@@ -56,7 +47,7 @@ class BlobStore:
         is needed. Raises DiskFull.
         """
         try:
-            with telling_full_disk():
+            with telling_full_disk(), _telling_system_errors():
                 if self._folder is None or not await asyncio.to_thread(_link, path, self._folder / key):
                     async with self._copying:
                         await obstore.put_async(self._store, key, path, chunk_size=PART_BYTES, max_concurrency=1)
@@ -104,6 +95,17 @@ class BlobStore:
             return
         except ObstoreError as error:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
+
+@contextmanager
+def _telling_system_errors() -> Iterator[None]:
+    """Turn the errors in which obstore passes on one of the system, with its number in the text only, into OSError."""
+    try:
+        yield
+    except ObstoreError as error:
+        if found := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+        raise
 
 
 def _make_missing() -> NotFound:

@@ -1,7 +1,6 @@
-"""The job queue: arq on Redis, with JSON bodies.
+"""The job queue on arq and Redis, with JSON bodies.
 
-arq is in maintenance, so this module and `services/ingest/worker.py` are the only ones that know it. The queue is a
-convenience, not the truth: whatever it loses, the reconciler puts back from the registry's pending documents.
+arq is in maintenance, so this module and `services/ingest/worker.py` are the only ones that know it.
 """
 
 import json
@@ -16,10 +15,9 @@ from redis.exceptions import RedisError
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable
+from shared.queue.port import INGEST, PURGE
 
 QUEUE_NAME = f"pagewire:{default_queue_name}"
-INGEST = "ingest_document"
-PURGE = "purge_document"
 PURGE_QUEUE_NAME = f"{QUEUE_NAME}:purges"
 """Purges take milliseconds and wait for no ingest."""
 _QUEUE_NAMES = {INGEST: QUEUE_NAME, PURGE: PURGE_QUEUE_NAME}
@@ -46,7 +44,7 @@ def make_job_id(function: str, job: DocumentJob) -> str:
 
 
 class ArqJobQueue:
-    """Queue jobs. Raise DependencyUnavailable when Redis does not answer within `timeout_s` seconds.
+    """A JobQueue. Raises DependencyUnavailable when Redis does not answer within `timeout_s` seconds.
 
     Attributes:
         arq: the client, for arq's worker.

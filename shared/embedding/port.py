@@ -1,0 +1,18 @@
+"""The port of the lexical encoder. Those of the embedding model are each service's own: it needs a part of it only."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from shared.vector_index.port import SparseVector
+
+
+class SparseEncoder(Protocol):
+    """Encodes texts for the lexical leg. Safe to share by threads; it computes, so call it for many texts in one."""
+
+    def encode_passages(self, texts: Sequence[str]) -> list[SparseVector]:
+        """Return one vector per text."""
+        ...
+
+    def encode_query(self, text: str) -> SparseVector:
+        """Return the terms of a question."""
+        ...

@@ -1,0 +1,170 @@
+"""The port of the document registry, the one truth about documents and how far they are, and the values that cross it.
+
+A worker that processes a document has its lease. Each claim, release and requeue raises the document's epoch, and
+what is written with an older one changes nothing (fencing). A final status is final for every worker.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
+from shared.contracts.jobs import DocumentJob
+
+
+class LeaseLostError(Exception):
+    """Another worker took the document over, or it was deleted: stop and write nothing more."""
+
+
+@dataclass(frozen=True)
+class NewDocument:
+    """What is known of a document when its bytes have arrived."""
+
+    tenant: str
+    document_id: str
+    filename: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's right to process a document, valid while it is renewed."""
+
+    job: DocumentJob
+    token: str
+    epoch: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an ingest is; counts only grow."""
+
+    status: DocumentStatus
+    title: str | None = None
+    pages_total: int | None = None
+    pages_done: int | None = None
+    chunks_total: int | None = None
+    chunks_done: int | None = None
+
+
+class DocumentRegistry(Protocol):
+    """Reads and writes records. Raises DependencyUnavailable when it does not answer within its deadline.
+
+    Unknown, deleted and other tenants' documents are the same: NotFound.
+    """
+
+    async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
+        """Record a document as queued; return the record and whether it is one that was there already.
+
+        The same bytes under the same name are the same document. One that was there stays as it is, also when it has
+        failed: `requeue` has it tried again.
+        """
+        ...
+
+    async def requeue(self, job: DocumentJob) -> DocumentRecord:
+        """Have a failed document tried again, with all its attempts; others stay as they are. Raises NotFound."""
+        ...
+
+    async def get(self, tenant: str, document_id: str) -> DocumentRecord:
+        """The record. Raises NotFound."""
+        ...
+
+    async def get_with_event_number(self, tenant: str, document_id: str) -> tuple[DocumentRecord, int]:
+        """Return the record and the number of its last event, as of one moment. Raises NotFound.
+
+        The number of a final record is that of its `ready` or `failed`, also when its stream has expired; it is 0
+        where the record is older than streams are.
+        """
+        ...
+
+    async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[DocumentRecord], int]:
+        """Records newest first, and how many there are in all."""
+        ...
+
+    async def count(self, tenant: str) -> tuple[int, int]:
+        """How many documents there are, and how many of them can be searched."""
+        ...
+
+    async def delete(self, tenant: str, document_id: str) -> None:
+        """Take a document out of lists and answers at once; its points and bytes go later, by a purge."""
+        ...
+
+    async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
+        """The published version of each of the documents that can be searched; others are left out."""
+        ...
+
+    async def find_deleted(self, tenant: str) -> Sequence[str]:
+        """The ids of a tenant's deleted documents that may still have points."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise DependencyUnavailable when the registry does not answer."""
+        ...
+
+    async def close(self) -> None:
+        """End the calls that nobody waits for any more."""
+        ...
+
+    # --- for workers -------------------------------------------------------------------------------------
+
+    async def count_attempts(self, job: DocumentJob) -> int:
+        """How many workers have died on a document since it last got further, one that has it now included."""
+        ...
+
+    async def is_leased(self, job: DocumentJob) -> bool:
+        """Whether a worker has the document."""
+        ...
+
+    async def claim(self, job: DocumentJob, token: str, lease_ms: int) -> Lease | Literal["held", "gone"]:
+        """Take the lease of an unfinished document.
+
+        Returns `held` when another worker has it and `gone` when there is nothing left to do. Each claim counts as
+        an attempt until `release` gives it back, so a document that kills its workers is found out.
+        """
+        ...
+
+    async def renew(self, lease: Lease, lease_ms: int) -> bool:
+        """Prolong a lease; False when it is lost."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """End a lease and give its attempt back: only a worker that dies, and so never comes here, keeps it."""
+        ...
+
+    async def update(self, lease: Lease, progress: Progress) -> None:
+        """Write progress; what is known and higher stays. Raises LeaseLostError when the lease is no longer ours."""
+        ...
+
+    async def publish(self, lease: Lease, version: str, warnings: Sequence[DocumentWarning]) -> None:
+        """Make a version the one that searches see. Raises LeaseLostError when the lease is no longer ours."""
+        ...
+
+    async def fail(self, lease: Lease, failure: DocumentFailure) -> None:
+        """End a document as failed. Raises LeaseLostError when the lease is no longer ours."""
+        ...
+
+    async def exists(self, job: DocumentJob) -> bool:
+        """Whether the document is there and not deleted."""
+        ...
+
+    async def find_unleased(self) -> Sequence[DocumentJob]:
+        """Unfinished documents that no worker has: queued, or orphaned by a worker that died."""
+        ...
+
+    async def find_purgeable(self) -> Sequence[DocumentJob]:
+        """Deleted documents whose points and bytes are still to be removed."""
+        ...
+
+    async def request_purge(self, job: DocumentJob) -> None:
+        """Note that a deleted document may have points or bytes; the reconciler queues the purge."""
+        ...
+
+    async def find_blob_of(self, job: DocumentJob) -> str | None:
+        """The sha-256 of a document's content, deleted or not; None when the record is gone."""
+        ...
+
+    async def forget(self, job: DocumentJob) -> None:
+        """Remove what is left of a purged document; one that is not deleted stays."""
+        ...

@@ -1,0 +1,37 @@
+"""A BlobStore in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from shared.errors import NotFound
+
+
+class MemoryBlobStore:
+    """Keeps bytes in `blobs`, by key."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Store a file."""
+        self.blobs[key] = await asyncio.to_thread(path.read_bytes)
+
+    @asynccontextmanager
+    async def open_as_file(self, key: str) -> AsyncIterator[Path]:
+        """A file with the blob's bytes."""
+        if key not in self.blobs:
+            raise NotFound("The document's file is not in the store.", code="blob_missing")
+        folder = await asyncio.to_thread(TemporaryDirectory)
+        try:
+            path = Path(folder.name) / "blob"
+            await asyncio.to_thread(path.write_bytes, self.blobs[key])
+            yield path
+        finally:
+            await asyncio.to_thread(folder.cleanup)
+
+    async def delete(self, key: str) -> None:
+        """Remove a blob."""
+        self.blobs.pop(key, None)

@@ -1,0 +1,461 @@
+"""What a worker makes of a job: by lease, by fault and by whose fault. No server and no model is needed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
+from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
+from shared.blobs.port import make_blob_key
+from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
+from shared.contracts.jobs import DocumentJob
+from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
+from shared.registry.port import Lease, NewDocument, Progress
+from shared.vector_index.port import IndexPoint, IndexQuery, LegHits, SparseVector
+from tests.fakes.memory_blobs import MemoryBlobStore
+from tests.fakes.memory_registry import MemoryRegistry
+
+JOB = DocumentJob(tenant="t", document_id="doc_1")
+NEW = NewDocument("t", "doc_1", "a.pdf", "ab" * 32, 5)
+KEY = make_blob_key("t", NEW.sha256, NEW.document_id)
+AWAY = DependencyUnavailable("It does not answer now.")
+MAX_ATTEMPTS = 3
+
+Hook = Callable[[], Awaitable[None]]
+
+
+async def do_nothing() -> None:
+    return
+
+
+class Parser:
+    """Reads any file as two pages of a line each; before that `before` is called."""
+
+    def __init__(self) -> None:
+        self.before: Hook = do_nothing
+        self.parsed = 0
+
+    async def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
+        self.parsed += 1
+        await self.before()
+        yield PdfOutline(title=None, page_count=2)
+        for number, text in ((1, "Cranes lift loads."), (2, "Hooks hold them.")):
+            yield ParsedPage(number, text)
+
+
+class Embedder:
+    """Gives each text the same vector, and a token per word."""
+
+    max_tokens = 256
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+    async def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.ones((len(texts), 1), dtype=np.float32)
+
+
+class Encoder:
+    """Gives each text the same term."""
+
+    def encode_passages(self, texts: Sequence[str]) -> list[SparseVector]:
+        return [SparseVector([1], [1.0]) for _ in texts]
+
+    def encode_query(self, text: str) -> SparseVector:
+        return SparseVector([1], [1.0])
+
+
+class Index:
+    """Keeps the ids of points by document and version; before they are written `before` is called."""
+
+    def __init__(self) -> None:
+        self.points: dict[str, tuple[str, str]] = {}
+        self.before: Hook = do_nothing
+        self.away = False
+
+    async def prepare(self) -> None:
+        return
+
+    async def check(self) -> None:
+        if self.away:
+            raise AWAY
+
+    async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
+        await self.before()
+        self.points.update({point.point_id: (point.payload.document_id, point.payload.version) for point in points})
+
+    async def search(self, tenant: str, query: IndexQuery) -> LegHits:
+        raise NotImplementedError
+
+    async def count(self, tenant: str, document_id: str | None = None) -> int:
+        return len(self.points)
+
+    async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
+        if self.away:
+            raise AWAY
+        self.points = {i: (d, v) for i, (d, v) in self.points.items() if d != document_id or v == except_version}
+
+    async def close(self) -> None:
+        return
+
+
+class Registry(MemoryRegistry):
+    """One that may be away, also for single calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away: set[str] = set()
+        self.renewed = asyncio.Event()
+
+    async def claim(self, *arguments: Any) -> Any:
+        self._answer("claim")
+        return await super().claim(*arguments)
+
+    async def release(self, lease: Lease) -> None:
+        self._answer("release")
+        await super().release(lease)
+
+    async def renew(self, lease: Lease, lease_ms: int) -> bool:
+        self.renewed.set()
+        self._answer("renew")
+        return await super().renew(lease, lease_ms)
+
+    async def update(self, lease: Lease, progress: Progress) -> None:
+        self._answer("update")
+        await super().update(lease, progress)
+
+    def _answer(self, call: str) -> None:
+        if call in self.away:
+            raise AWAY
+
+
+class System:
+    """A document that waits, and all that a worker needs for it."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self.blobs = MemoryBlobStore()
+        self.parser = Parser()
+        self.index = Index()
+        self.deps = IngestDependencies(
+            registry=self.registry,
+            blobs=self.blobs,
+            parser=self.parser,
+            embedder=Embedder(),
+            bm25=Encoder(),
+            index=self.index,
+        )
+        self.kept = 0
+
+    async def run(self, *, lease_s: float = 30.0) -> Outcome:
+        """Be a worker that has the job."""
+        return await run_ingest_job(
+            JOB, self.deps, lease_s=lease_s, max_attempts=MAX_ATTEMPTS, keep_in_progress=self._keep
+        )
+
+    async def _keep(self) -> None:
+        self.kept += 1
+
+    async def get_record(self) -> DocumentRecord:
+        return await self.registry.get("t", "doc_1")
+
+    async def get_failure(self) -> str | None:
+        record = await self.get_record()
+        assert (record.status is DocumentStatus.FAILED) is (record.failure is not None)
+        return record.failure.code if record.failure is not None else None
+
+    async def claim(self, token: str) -> Lease:
+        """Be another worker."""
+        lease = await self.registry.claim(JOB, token, 30_000)
+        assert isinstance(lease, Lease)
+        return lease
+
+    async def take_over(self) -> Lease:
+        """Be the worker that takes the document from one that has hung."""
+        await self.registry.expire_lease(JOB)
+        return await self.claim("successor")
+
+
+@pytest.fixture
+async def system() -> AsyncIterator[System]:
+    """With one document, as the gateway leaves it."""
+    system = System()
+    system.blobs.blobs[KEY] = b"%PDF-"
+    await system.registry.create(NEW)
+    yield system
+    assert not await system.registry.is_leased(JOB) or "release" in system.registry.away
+
+
+def raise_error(error: Exception) -> Hook:
+    async def fail() -> None:
+        raise error
+
+    return fail
+
+
+async def test_a_document_becomes_ready(system: System) -> None:
+    """Its points are those of the version that is published; the lease ends and no attempt is kept."""
+    assert await system.run() is Outcome.DONE
+
+    record = await system.get_record()
+    assert (record.status, record.pages_done, record.chunks_done) == (DocumentStatus.READY, 2, len(system.index.points))
+    published = await system.registry.get_active_versions("t", ["doc_1"])
+    assert {*system.index.points.values()} == {*published.items()}
+    assert await system.registry.count_attempts(JOB) == 0
+
+
+async def test_a_document_that_another_worker_has_is_left_to_it(system: System) -> None:
+    """The job is looked at again later."""
+    other = await system.claim("other")
+
+    assert await system.run() is Outcome.HELD
+
+    assert system.parser.parsed == 0
+    assert await system.registry.renew(other, 30_000)
+    await system.registry.release(other)
+
+
+@pytest.mark.parametrize("end", ["ready", "deleted"])
+async def test_a_job_for_a_document_that_has_ended_does_nothing(system: System, end: str) -> None:
+    """Jobs are repeated; none of them is done twice."""
+    if end == "ready":
+        await system.run()
+    else:
+        await system.registry.delete("t", "doc_1")
+    parsed = system.parser.parsed
+
+    assert await system.run() is Outcome.DONE
+    assert system.parser.parsed == parsed
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnreadablePdfError(DocumentFailure(code="encrypted", detail="Remove the password.")), "encrypted"),
+        (ZeroDivisionError(), "internal_error"),
+    ],
+)
+async def test_what_the_document_causes_fails_it_with_a_code(system: System, error: Exception, code: str) -> None:
+    """Tried again it would end the same way."""
+    system.parser.before = raise_error(error)
+
+    assert await system.run() is Outcome.DONE
+    assert await system.get_failure() == code
+
+
+async def test_what_the_index_refuses_for_good_fails_the_document(system: System) -> None:
+    """And leaves none of its points, also those of an earlier try."""
+    system.index.points["old"] = ("doc_1", "v0")
+    system.index.before = raise_error(IndexRejected("Wrong dimension."))
+
+    assert await system.run() is Outcome.DONE
+
+    assert await system.get_failure() == "index_rejected"
+    assert system.index.points == {}
+
+
+@pytest.mark.parametrize("error", [AWAY, DiskFull("The disk is full."), OSError(24, "Too many open files")])
+@pytest.mark.parametrize("where", ["parser", "index"])
+async def test_what_is_not_the_documents_fault_is_tried_again(system: System, where: str, error: Exception) -> None:
+    """It stays unfinished however often, loses no attempt, and is ready once the fault is over."""
+    part: Parser | Index = system.parser if where == "parser" else system.index
+    part.before = raise_error(error)
+    for _ in range(2 * MAX_ATTEMPTS + 1):
+        assert await system.run() is Outcome.RETRY
+    assert await system.registry.count_attempts(JOB) == 0
+    assert not (await system.get_record()).status.final
+
+    part.before = do_nothing
+
+    assert await system.run() is Outcome.DONE
+    assert (await system.get_record()).status is DocumentStatus.READY
+
+
+async def test_nothing_is_parsed_for_an_index_that_does_not_answer(system: System) -> None:
+    """It is asked first, so that waiting for it costs no parse and no embedding."""
+    system.index.away = True
+
+    assert await system.run() is Outcome.RETRY
+
+    assert system.parser.parsed == 0
+    assert (await system.get_record()).status is DocumentStatus.QUEUED
+
+
+@pytest.mark.parametrize("call", ["claim", "update"])
+async def test_a_registry_that_is_away_costs_no_document(system: System, call: str) -> None:
+    """The job is tried again, whichever call got no answer."""
+    system.registry.away.add(call)
+    assert await system.run() is Outcome.RETRY
+
+    system.registry.away.clear()
+    assert await system.run() is Outcome.DONE
+
+
+async def test_a_lease_that_cannot_be_given_back_runs_out(system: System) -> None:
+    """The document is ready all the same."""
+    system.registry.away.add("release")
+
+    assert await system.run() is Outcome.DONE
+
+    assert (await system.get_record()).status is DocumentStatus.READY
+
+
+async def test_a_lost_blob_is_a_failure_with_a_reason(system: System) -> None:
+    """Bytes that somebody removed from the store do not make a document hang."""
+    system.blobs.blobs.clear()
+
+    assert await system.run() is Outcome.DONE
+    assert await system.get_failure() == "blob_missing"
+
+
+async def test_a_document_of_too_many_chunks_is_failed_with_what_to_do(system: System) -> None:
+    """Before any of them is embedded."""
+    system.deps = replace(system.deps, max_chunks=1)
+
+    assert await system.run() is Outcome.DONE
+
+    record = await system.get_record()
+    assert record.failure is not None
+    assert (record.failure.code, record.chunks_total) == ("too_long", 0)
+    assert "more than 1 passages" in record.failure.detail
+    assert system.index.points == {}
+
+
+async def test_a_worker_that_hung_changes_nothing_when_it_wakes_up(system: System) -> None:
+    """Its successor's word stands: what it writes is refused, and its job is over."""
+    successors: list[Lease] = []
+
+    async def hang() -> None:
+        successors.append(await system.take_over())
+
+    system.parser.before = hang
+
+    assert await system.run() is Outcome.DONE
+
+    record = await system.get_record()
+    assert (record.status, record.pages_total) == (DocumentStatus.PARSING, 0)
+    assert system.index.points == {}
+    await system.registry.publish(successors[0], "v2", [])
+    await system.registry.release(successors[0])
+
+
+async def test_a_worker_that_hung_before_it_published_publishes_nothing(system: System) -> None:
+    """Its points are there, and no search shows them."""
+    successors: list[Lease] = []
+
+    async def hang() -> None:
+        successors.append(await system.take_over())
+        await system.registry.publish(successors[0], "v2", [])
+        await system.registry.release(successors[0])
+
+    system.index.before = hang
+
+    assert await system.run() is Outcome.DONE
+    assert await system.registry.get_active_versions("t", ["doc_1"]) == {"doc_1": "v2"}
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_work_ends_when_its_lease_is_lost(system: System, lost: bool) -> None:
+    """As soon as the registry says so, or has not answered three times: another worker may have the document."""
+    stuck = asyncio.Event()
+
+    async def hang() -> None:
+        if lost:
+            await system.registry.release(await system.take_over())
+        else:
+            system.registry.away.add("renew")
+        stuck.set()
+        await asyncio.Event().wait()
+
+    system.parser.before = hang
+
+    assert await system.run(lease_s=0.03) is Outcome.HELD
+
+    assert stuck.is_set()
+    assert not (await system.get_record()).status.final
+
+
+async def test_a_lease_and_its_job_are_kept_while_the_work_takes_long(system: System) -> None:
+    """Several leases' time is no reason to lose the document."""
+
+    async def take_long() -> None:
+        for _ in range(6):
+            system.registry.renewed.clear()
+            await system.registry.renewed.wait()
+
+    system.parser.before = take_long
+
+    assert await system.run(lease_s=0.03) is Outcome.DONE
+    assert system.kept >= 6
+
+
+async def test_a_document_deleted_meanwhile_is_purged_once_more(system: System) -> None:
+    """Its points were perhaps written after the first purge."""
+
+    async def delete() -> None:
+        await system.registry.delete("t", "doc_1")
+        assert await run_purge_job(JOB, system.deps) is Outcome.HELD  # a worker may be writing in this moment
+
+    system.index.before = delete
+
+    assert await system.run() is Outcome.DONE
+
+    assert system.index.points != {}
+    assert await system.registry.find_purgeable() == [JOB]
+    assert await run_purge_job(JOB, system.deps) is Outcome.DONE
+    assert (system.index.points, system.blobs.blobs) == ({}, {})
+    assert await system.registry.find_purgeable() == []
+
+
+async def test_a_purge_that_is_interrupted_loses_no_trace(system: System) -> None:
+    """Points first, the record last: what is not removed yet is known until it is."""
+    await system.registry.delete("t", "doc_1")
+    system.index.away = True
+    assert await run_purge_job(JOB, system.deps) is Outcome.RETRY
+    assert await system.registry.find_purgeable() == [JOB]
+    assert KEY in system.blobs.blobs
+
+    system.index.away = False
+    assert await run_purge_job(JOB, system.deps) is Outcome.DONE
+    assert await run_purge_job(JOB, system.deps) is Outcome.DONE  # jobs are repeated
+    assert system.blobs.blobs == {}
+
+
+async def die(system: System, times: int) -> None:
+    """Workers that claim the document and are killed."""
+    for attempt in range(times):
+        await system.claim(f"dies-{attempt}")
+        await system.registry.expire_lease(JOB)
+
+
+@pytest.mark.parametrize(("deaths", "code"), [(2 * MAX_ATTEMPTS, "crashes_worker"), (2 * MAX_ATTEMPTS - 1, None)])
+async def test_a_document_that_kills_its_workers_is_failed(system: System, deaths: int, code: str | None) -> None:
+    """After as many again alone; one death fewer and it has its chance."""
+    system.index.points["old"] = ("doc_1", "v0")
+    await die(system, deaths)
+
+    assert await system.run() is Outcome.DONE
+
+    assert await system.get_failure() == code
+    assert "old" not in system.index.points
+
+
+async def test_a_suspect_waits_until_it_is_alone(system: System) -> None:
+    """It claims nothing while it waits, so that it loses no attempt, and its job is kept meanwhile."""
+    await die(system, MAX_ATTEMPTS)
+    async with system.deps.gate.enter(alone=False, while_waiting=do_nothing, every_s=1):
+        waiting = asyncio.create_task(system.run(lease_s=0.03))
+        while not system.kept:
+            await asyncio.sleep(0.001)
+        assert not await system.registry.is_leased(JOB)
+        assert await system.registry.count_attempts(JOB) == MAX_ATTEMPTS
+
+    assert await waiting is Outcome.DONE
+    assert (await system.get_record()).status is DocumentStatus.READY
