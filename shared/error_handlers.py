@@ -1,11 +1,13 @@
 """Turns every exception of an HTTP service into the one JSON error body."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -35,8 +37,17 @@ _CLOSING = frozenset({408, 500})
 """Statuses after which the connection is closed: a body has stalled in it, or uvicorn closes it because of a bug."""
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Registers the handlers; no other code of a service writes an error body."""
+ErrorShape = Callable[[int, ErrorDetail], tuple[int, BaseModel]]
+"""Makes status and body of an error for those who know another form than ours."""
+
+
+def install_error_handlers(app: FastAPI, shapes: Mapping[str, ErrorShape] | None = None) -> None:
+    """Registers the handlers; no other code of a service writes an error body.
+
+    Parameters:
+        shapes: by the beginning of the paths whose errors have another form.
+    """
+    app.state.error_shapes = shapes or {}
     app.exception_handler(PagewireError)(answer_pagewire_error)
     app.exception_handler(RequestValidationError)(_answer_validation_error)
     app.exception_handler(HTTPException)(_answer_http_exception)
@@ -142,4 +153,8 @@ def _make_response(
     if status in _CLOSING:
         headers["Connection"] = "close"
     detail = ErrorDetail(code=code, message=message, details=details, request_id=request_id)
+    for beginning, shape in request.app.state.error_shapes.items():
+        if request.scope["path"].startswith(beginning):
+            status, body = shape(status, detail)
+            return JSONResponse(body.model_dump(), status, headers=headers)
     return JSONResponse(ErrorBody(error=detail).model_dump(exclude_none=True), status, headers=headers)

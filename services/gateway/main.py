@@ -14,11 +14,12 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from services.gateway.answers.answer_question import AnswerDependencies
-from services.gateway.api import documents, health, page, questions, runs
+from services.gateway.api import chat_completions, documents, health, models, page, questions, runs
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.body_timeout import BodyTimeoutMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.head_requests import HeadRequestMiddleware
+from services.gateway.api.openai_errors import OPENAI_PREFIX, shape_openai_error
 from services.gateway.api.origin_check import OriginCheckMiddleware
 from services.gateway.api.security_headers import SecurityHeadersMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
@@ -163,12 +164,12 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
             CORSMiddleware,
             allow_origins=sorted(settings.known_origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type", "Last-Event-ID", "X-Request-ID"],
+            allow_headers=["*"],  # clients add many of their own, and whoever may read answers may send any
             expose_headers=["X-Request-ID", "X-Run-Id", "Retry-After"],
         )
     app.add_middleware(RequestIdMiddleware)
-    install_error_handlers(app)
-    for module in (documents, questions, runs, health, page):
+    install_error_handlers(app, {OPENAI_PREFIX: shape_openai_error})
+    for module in (documents, questions, runs, chat_completions, models, health, page):
         app.include_router(module.router)
     app.mount("/static", page.make_static_files())
     # Around FastAPI's own outermost ones too, which answer some requests themselves.

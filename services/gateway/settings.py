@@ -34,6 +34,14 @@ class GatewaySettings(SharedSettings):
             " http://localhost:3000; `*`: any"
         ),
     )
+    public_url: str | None = Field(
+        default=None,
+        pattern="^https?://[^/?#]+(/[^?#]*)?$",
+        description=(
+            "PAGEWIRE_PUBLIC_URL: where people reach the gateway, e.g. https://docs.example.com: links to pages of"
+            " PDFs begin with it; default: the address under which the front end has called"
+        ),
+    )
     retrieval_url: str = Field(
         default="http://127.0.0.1:8001",
         description="PAGEWIRE_RETRIEVAL_URL: the retrieval service; standalone has it inside",

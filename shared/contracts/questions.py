@@ -43,19 +43,13 @@ def _refuse_collection(value: object) -> object:
     return value
 
 
-class QueryRequest(BaseModel):
-    """A question about the caller's documents."""
+class AnswerOptions(BaseModel):
+    """What can be chosen for an answer, in every dialect."""
 
-    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
     top_k: Annotated[int, BeforeValidator(_refuse_bool)] = Field(
         default=5, ge=1, le=MAX_TOP_K, description="how many passages the answer may rest on"
     )
     document_ids: list[DocumentId] | None = Field(default=None, max_length=1000, description="search only these")
-    include: list[Literal["run", "passages"]] = Field(
-        default_factory=list,
-        max_length=16,
-        description="`passages`: send the passages before the first token; `run`: send the run's id before all else",
-    )
     on_disconnect: Literal["cancel", "continue"] = Field(
         default="cancel",
         description=(
@@ -63,11 +57,22 @@ class QueryRequest(BaseModel):
             " with GET /runs/{run_id}/events until ten minutes after its end"
         ),
     )
-    provider: str | None = Field(
-        default=None, max_length=64, description="one of the configured providers; null: the default"
-    )
     collection: Annotated[None, BeforeValidator(_refuse_collection)] = Field(
         default=None, description="there are no collections yet; null or left out"
+    )
+
+
+class QueryRequest(AnswerOptions):
+    """A question about the caller's documents."""
+
+    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
+    include: list[Literal["run", "passages"]] = Field(
+        default_factory=list,
+        max_length=16,
+        description="`passages`: send the passages before the first token; `run`: send the run's id before all else",
+    )
+    provider: str | None = Field(
+        default=None, max_length=64, description="one of the configured providers; null: the default"
     )
 
 

@@ -32,10 +32,19 @@ class Delta:
     text: str
 
 
+class Citation(BaseModel):
+    """Where the answer cites a passage."""
+
+    n: int = Field(ge=1, description="number of the source")
+    start: int = Field(ge=0, description="first character of the marker in the answer, counted in code points")
+    end: int = Field(ge=0, description="one past its last character")
+
+
 class Finished(BaseModel):
     """The end of a run that went well."""
 
     sources: list[Source]
+    citations: list[Citation] = []
     finish_reason: FinishReason
     usage: Usage
     timings_ms: QueryTimings

@@ -12,8 +12,7 @@ from pydantic import SecretStr
 from services.gateway.main import create_app, open_gateway
 from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import NOT_FOUND_ANSWER
-from shared.contracts.search import Passage, RerankerState, SearchRequest, SearchResponse, SearchTimings, StageScores
-from shared.errors import DependencyUnavailable
+from tests.canned_search import CannedSearch
 from tests.http_server import RunningServer, serve_app
 from tests.integration.conftest import StreamEvent, ask_stream, read_stream
 from tests.llm_server import (
@@ -29,45 +28,6 @@ from tests.llm_server import (
 )
 
 PROVIDERS = ("openai", "anthropic", "groq")
-
-
-class CannedSearch:
-    """Answers every search with the same passages: what is tested here comes after the search."""
-
-    def __init__(self, document_id: str, count: int) -> None:
-        self._passages = [make_passage(document_id, n) for n in range(count)]
-        self.broken = False
-
-    async def search(self, request: SearchRequest) -> SearchResponse:
-        if self.broken:
-            raise DependencyUnavailable("The search does not answer now; try again.", code="search_unavailable")
-        return SearchResponse(
-            passages=self._passages[: request.top_k],
-            timings_ms=SearchTimings(embed=1, search=1, rerank=None, total=2),
-            reranker=RerankerState(status="off", reason="disabled"),
-        )
-
-    async def check_ready(self) -> dict[str, str]:
-        return {"index": "ok"}
-
-    async def close(self) -> None:
-        return None
-
-
-def make_passage(document_id: str, n: int) -> Passage:
-    text = f"Net sales of unit {n} were 383.3 billion euro."
-    scores = StageScores(dense=0.9, bm25=3.0, fused=0.03)
-    return Passage(
-        document_id=document_id,
-        chunk_id=n,
-        title="Filing",
-        page=n + 1,
-        start=0,
-        end=len(text),
-        text=text,
-        score=0.03,
-        scores=scores,
-    )
 
 
 OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -373,7 +333,7 @@ async def test_no_passages_means_not_found_without_a_provider(
     open_client: OpenClient, search: CannedSearch, llm: LlmServer
 ) -> None:
     """Nothing was retrieved: the fixed answer, no sources, and no money spent."""
-    search._passages = []
+    search.passages = []
     async with open_client(Scenario.OK) as client:
         events = await ask_stream(client, provider="openai")
 

@@ -15,9 +15,9 @@ from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
 from shared.registry.port import DocumentRegistry, Lease, NewDocument, Progress
+from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.integration.conftest import StreamEvent, read_stream
-from tests.integration.test_answer_streams import CannedSearch
 
 PAGES = 60
 WARNING = DocumentWarning(code="pages_without_text", detail="Run OCR.", pages=[3])

@@ -10,6 +10,7 @@ import structlog
 
 from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.prompt import build_prompt
+from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
 from services.gateway.ports import Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
@@ -20,7 +21,7 @@ from shared.contracts.questions import (
     Source,
     Usage,
 )
-from shared.contracts.runs import Delta, Finished, PassagesFound
+from shared.contracts.runs import Citation, Delta, Finished, PassagesFound
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
 from shared.invisible_text import strip_invisible
@@ -39,7 +40,9 @@ class AnswerDependencies:
     default_provider: str
 
 
-async def prepare_answer(tenant: str, request: QueryRequest, deps: AnswerDependencies) -> "Answer":
+async def prepare_answer(
+    tenant: str, request: QueryRequest, deps: AnswerDependencies, context: QuestionContext = NO_CONTEXT
+) -> "Answer":
     """Check what can be checked before a run begins, so that it fails with a status and not in a stream.
 
     Raises UnprocessableRequest (nothing to see in the question, unknown provider), NotFound (unknown document),
@@ -57,14 +60,14 @@ async def prepare_answer(tenant: str, request: QueryRequest, deps: AnswerDepende
         raise UnprocessableRequest(message, code="unknown_provider", details={"providers": names})
     if request.document_ids is not None:
         await _check_documents(tenant, request.document_ids, deps.registry)
-        return Answer(tenant, request, model, deps.search)
+        return Answer(tenant, request, model, deps.search, context)
     total, ready = await deps.registry.count(tenant)
     if total == 0:
         raise InvalidRequest("There is no document yet. Upload a PDF with POST /documents first.", code="no_documents")
     if ready == 0:
         message = "No document is ready yet. GET /documents shows how far they are."
         raise NotReady(message, code="documents_not_ready", retry_after=2)
-    return Answer(tenant, request, model, deps.search)
+    return Answer(tenant, request, model, deps.search, context)
 
 
 async def _check_documents(tenant: str, document_ids: Sequence[str], registry: DocumentRegistry) -> None:
@@ -86,10 +89,19 @@ class Answer:
 
     Parameters:
         model: what answers, where there are passages to answer from.
+        context: for the language model only; searched is with the question.
     """
 
-    def __init__(self, tenant: str, request: QueryRequest, model: LanguageModel, search: PassageSearch) -> None:
+    def __init__(
+        self,
+        tenant: str,
+        request: QueryRequest,
+        model: LanguageModel,
+        search: PassageSearch,
+        context: QuestionContext = NO_CONTEXT,
+    ) -> None:
         self._request = request
+        self._context = context
         self._tenant = tenant
         self._model = model
         self._search = search
@@ -113,7 +125,8 @@ class Answer:
             yield self.finish()
             return
         empty = True
-        async with aclosing(self._model.stream(build_prompt(self._request.question, found.passages))) as pieces:
+        prompt = build_prompt(self._request.question, found.passages, self._context)
+        async with aclosing(self._model.stream(prompt)) as pieces:
             async for piece in pieces:
                 match piece:
                     case TextDelta(text=text):
@@ -154,7 +167,8 @@ class Answer:
         finish = finish_reason or self._completion.finish_reason
         log.info("question_answered", provider=usage.provider, total_ms=timings.total, finish_reason=finish)
         sources = _make_sources(found.passages if found else (), self._citations.cited)
-        return Finished(sources=sources, finish_reason=finish, usage=usage, timings_ms=timings)
+        citations = [Citation(n=n, start=start, end=end) for n, start, end in self._citations.places]
+        return Finished(sources=sources, citations=citations, finish_reason=finish, usage=usage, timings_ms=timings)
 
     async def _find_passages(self) -> SearchResponse:
         search = SearchRequest(

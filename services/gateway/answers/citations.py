@@ -46,10 +46,14 @@ class CitationFilter:
 
     Attributes:
         cited: the passages named by the markers that were let through. Complete after `finish`.
+        places: passage, first character and one past the last of each marker in the text that was sent; but for those
+            that count only since what looked like code has turned out to be prose.
     """
 
     def __init__(self, passage_count: int) -> None:
         self.cited: set[int] = set()
+        self.places: list[tuple[int, int, int]] = []
+        self._sent_chars = 0
         self._count = passage_count
         self._prose = MarkdownProse()
         self._held = ""
@@ -69,10 +73,12 @@ class CitationFilter:
         if self._idle:
             # Nearly every token comes here: nothing in it can begin or end anything.
             if text in self._plain:
+                self._sent_chars += len(text)
                 self._read_plain(text)
                 return text
             if self._stops.isdisjoint(text) and 0 < len(text) <= _MAX_PLAIN_CHARS and text[-1] not in _LEADS:
                 self._plain.add(text)
+                self._sent_chars += len(text)
                 self._read_plain(text)
                 return text
         if (self._idle or self._holds_lead) and (parts := self._parts.get(text) or self._split_lead(text)):
@@ -80,6 +86,7 @@ class CitationFilter:
             self._held = parts[1]
             self._holds_lead = parts[1] != ""
             self._idle = not self._holds_lead
+            self._sent_chars += len(body)
             self._read_plain(body)
             return body
         return self._scan(self._held + text, final=False)
@@ -182,13 +189,15 @@ class CitationFilter:
             if not joined:
                 self._gap = lead
         else:
-            self.cited |= name_passages(marker, self._count)
+            named = name_passages(marker, self._count)
             kept = marker.text if verdict is Verdict.CITATION else keep_items(marker, self._count)
             if self._gap is not None and joined:
-                sent.append(self._gap + kept)
+                self._send(self._gap + kept, sent)
                 self._gap = None
             else:
-                sent.append(self._close_gap(lead + kept))
+                self._send(self._close_gap(lead + kept), sent)
+            self.cited |= named
+            self.places += [(n, self._sent_chars - len(kept), self._sent_chars) for n in sorted(named)]
         self._prose.read(lead + marker.text)
         self._marker_host = host
 
@@ -196,18 +205,22 @@ class CitationFilter:
         """Send on text that holds no stop."""
         if not text:
             return
-        sent.append(self._close_gap(text))
+        self._send(self._close_gap(text), sent)
         self._prose.read(text)
         self._marker_host = None
 
     def _pass_one(self, text: str, position: int, sent: list[str]) -> int:
         char = text[position]
-        sent.append(self._close_gap(char))
+        self._send(self._close_gap(char), sent)
         self._prose.take(char)
         self._marker_host = None
         if self._prose.unclosed:
             self._cite_unclosed()
         return position + 1
+
+    def _send(self, text: str, sent: list[str]) -> None:
+        sent.append(text)
+        self._sent_chars += len(text)
 
     def _close_gap(self, text: str) -> str:
         """Return the text with what stood before the markers that were removed in front of it, as it reads well."""

@@ -19,6 +19,7 @@ from services.gateway.http_protocol import ABORT_CONNECTION
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import make_shutdown_error, make_stream_error
 from services.gateway.settings import GatewaySettings
+from shared.contracts.questions import StreamError
 from shared.errors import PagewireError
 from shared.event_log.port import E, EventBatch, LogClosedError
 
@@ -80,16 +81,22 @@ class LogResponse(EventSourceResponse):
 
 
 async def encode_log(
-    batches: AsyncGenerator[EventBatch[E], None], encode: Callable[[EventBatch[E]], bytes]
+    batches: AsyncGenerator[EventBatch[E], None],
+    encode: Callable[[EventBatch[E]], bytes],
+    encode_break: Callable[[StreamError], bytes] = native.encode_break,
 ) -> AsyncIterator[bytes]:
-    """Yield the encoded events; the last is terminal, or an error that ends this connection only."""
+    """Yield the encoded events; the last is terminal, or an error that ends this connection only.
+
+    Parameters:
+        encode_break: makes the bytes of such an error.
+    """
     async with aclosing(batches):
         try:
             async for batch in batches:
                 if data := encode(batch):
                     yield data
         except LogClosedError:
-            yield native.encode_break(make_stream_error(make_shutdown_error(), partial=True))
+            yield encode_break(make_stream_error(make_shutdown_error(), partial=True))
         except PagewireError as error:
             log.warning("stream_broken", code=error.error_code)
-            yield native.encode_break(make_stream_error(error, partial=True))
+            yield encode_break(make_stream_error(error, partial=True))

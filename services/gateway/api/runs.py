@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from sse_starlette.sse import EventSourceResponse
 
+from services.gateway.api.answers import RUN_ID_HEADER
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
-from services.gateway.api.questions import RUN_ID_HEADER, STREAM_RESPONSES
+from services.gateway.api.questions import STREAM_RESPONSES
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import name_run
 from shared.errors import NotFound

@@ -3,13 +3,12 @@
 from contextlib import aclosing, suppress
 
 from services.gateway.runs.supervisor import Run, make_shutdown_failure
-from shared.contracts.questions import QueryResponse
 from shared.contracts.runs import Delta, Failed, Finished
 from shared.event_log.port import LogClosedError
 
 
-async def collect_answer(run: Run) -> QueryResponse | Failed:
-    """Return the answer of a run, or how it failed, once it has ended."""
+async def collect_run(run: Run) -> tuple[str, Finished | Failed]:
+    """Return the text of a run and how it ended, once it has."""
     texts: list[str] = []
     with suppress(LogClosedError):
         async with aclosing(run.log.read(run.stream)) as batches:
@@ -18,8 +17,6 @@ async def collect_answer(run: Run) -> QueryResponse | Failed:
                     match event:
                         case Delta(text=text):
                             texts.append(text)
-                        case Finished():
-                            return QueryResponse(answer="".join(texts).strip(), run_id=run.run_id, **dict(event))
-                        case Failed():
-                            return event
-    return make_shutdown_failure(partial=bool(texts))
+                        case Finished() | Failed():
+                            return "".join(texts), event
+    return "".join(texts), make_shutdown_failure(partial=bool(texts))

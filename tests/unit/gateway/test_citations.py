@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from services.gateway.answers.citation_markers import mask_markers
+from services.gateway.answers.citation_markers import mask_markers, name_passages, read_marker
 from services.gateway.answers.citations import MAX_HELD_CHARS, CitationFilter
 
 PIECES = (
@@ -240,6 +240,26 @@ def test_only_markers_go(text: str, count: int) -> None:
     # A list may get a comma and a blank that it did not have.
     rest = iter(text)
     assert all(char in rest for char in output.translate({ord(","): None, ord(" "): None}))
+
+
+@given(TEXTS, COUNTS, st.lists(st.integers(0, 60)))
+@example("see [9] [2] and [1, 9].", 3, [5, 12])
+@example("🙂 ([9]) [1]", 3, [])
+def test_each_citation_is_at_its_place(text: str, count: int, cuts: list[int]) -> None:
+    """However the text came: at its place in what was sent stands a whole marker that names the passage."""
+    borders = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    citations = CitationFilter(count)
+    output = "".join(citations.feed(text[a:b]) for a, b in pairwise(borders)) + citations.finish()
+
+    for n, start, end in citations.places:
+        marker = read_marker(output, start)
+        assert marker is not None
+        assert marker.text == output[start:end]
+        assert n in name_passages(marker, count)
+    placed = {n for n, _, _ in citations.places}
+    assert placed <= citations.cited
+    if not set(text) & set("`~$\\"):
+        assert placed == citations.cited
 
 
 @given(TEXTS, COUNTS)

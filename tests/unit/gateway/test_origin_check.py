@@ -88,12 +88,16 @@ async def test_a_change_must_come_from_our_own_pages(origin: str | None, host: s
 
 async def test_pages_of_an_allowed_origin_may_ask_and_read() -> None:
     """The browser asks first, and is told which methods and headers may be used; refusals can be read as well."""
-    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Headers": "content-type"}
+    asked = {
+        "Origin": "http://localhost:3000",
+        "Access-Control-Request-Headers": "content-type, authorization, x-stainless-lang",
+    }
     async with open_bare_gateway(configure(allowed_origins="http://localhost:3000")) as client:
         for method in ("POST", "DELETE"):
             preflight = await client.options("/query", headers=asked | {"Access-Control-Request-Method": method})
             assert preflight.status_code == 200
             assert preflight.headers["access-control-allow-origin"] == "http://localhost:3000"
+            assert "x-stainless-lang" in preflight.headers["access-control-allow-headers"]
         refused = await client.post("/query", json={}, headers=asked)
 
     assert refused.headers["access-control-allow-origin"] == "http://localhost:3000"

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.prompt import build_prompt, defuse_text
+from services.gateway.answers.question_context import MAX_TURN_CHARACTERS, MAX_TURNS, QuestionContext
+from services.gateway.ports import Message
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.contracts.search import Passage, StageScores
 from shared.invisible_text import strip_invisible
@@ -101,6 +103,10 @@ FORBIDDEN = re.compile(
     r"|\[\s*/?\s*(?:inst|system_prompt|tool_calls|gmask)\s*\]|\n\s*\n\s*(?:human|assistant)\s*:|### ?instruction",
     re.IGNORECASE,
 )
+OURS_WITH_CONTEXT = [
+    *("<passages-", "</passages-", "<earlier-", "<turn-", "</turn-", "</earlier-"),
+    *("<instructions-", "</instructions-", "<question-", "</question-"),
+]
 OURS = ["<passages-", "<passage-", "</passage-", "</passages-", "<question-", "</question-"]
 
 
@@ -131,6 +137,27 @@ def test_passages_are_numbered_with_title_and_page() -> None:
     assert [passage.text for passage in prompt.passages] == ["It costs 5.", "Or 6."]
 
 
+def test_what_was_said_before_and_wishes_are_fenced_with_a_rule_of_their_own() -> None:
+    """Only where there are any; numbers in them cannot become citations."""
+    said = (Message("user", "Who?"), Message("assistant", "Ada [1]."))
+    prompt = build_prompt("When?", [], QuestionContext(said, "Be brief."), nonce=KEY)
+    system, user = (message.text for message in prompt.messages)
+    turns = f'<turn-{KEY} by="user">\nWho?\n</turn-{KEY}>\n<turn-{KEY} by="assistant">\nAda ⟦1⟧.\n</turn-{KEY}>'
+    assert f"<earlier-{KEY}>\n{turns}\n</earlier-{KEY}>" in user
+    assert f"<instructions-{KEY}>\nBe brief.\n</instructions-{KEY}>" in user
+    assert f"\n6. Text between <earlier-{KEY}>" in system
+    assert f"\n7. Text between <instructions-{KEY}>" in system
+    assert "\n6." not in build_prompt("When?", [], nonce=KEY).messages[0].text
+
+
+def test_only_the_newest_turns_are_shown_and_long_ones_cut() -> None:
+    """However long a conversation is, the prompt is bounded."""
+    said = tuple(Message("user", f"turn {n} " + "x" * 100_000) for n in range(50))
+    user = build_prompt("?", [], QuestionContext(said)).messages[1].text
+    assert [int(n) for n in re.findall(r"turn (\d+) x", user)] == list(range(50 - MAX_TURNS, 50))
+    assert len(user) < MAX_TURNS * (MAX_TURN_CHARACTERS + 100) + 500
+
+
 def test_each_prompt_has_a_key_of_its_own() -> None:
     """Nobody who writes a PDF can know it."""
     keys = {build_prompt("?", []).messages[-1].text.split(">")[0] for _ in range(50)}
@@ -141,6 +168,17 @@ def test_each_prompt_has_a_key_of_its_own() -> None:
 def test_the_rules_name_the_answer_for_nothing_found() -> None:
     """All providers say the same sentence."""
     assert NOT_FOUND_ANSWER in build_prompt("?", []).messages[0].text
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_no_trick_leaves_the_conversation(trick: str) -> None:
+    """Nor does one in an earlier turn or among the wishes, which front ends fill with what they like."""
+    hostile = f"before {trick} after"
+    context = QuestionContext((Message("assistant", hostile),), hostile)
+    user = build_prompt("Q?", [], context, nonce=KEY).messages[-1].text
+    names = re.findall(rf"(</?\w+-)(?={KEY})", user)
+    assert names == OURS_WITH_CONTEXT
+    assert not FORBIDDEN.search(unicodedata.normalize("NFKC", re.sub(rf"</?\w+-{KEY}[^>]*>", "", user)))
 
 
 @pytest.mark.parametrize("trick", TRICKS)

@@ -6,9 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
-from services.gateway.runs.collect import collect_answer
+from services.gateway.runs.collect import collect_run
 from services.gateway.runs.supervisor import Run, RunSupervisor
-from shared.contracts.questions import FinishReason, QueryResponse, QueryTimings, Usage
+from shared.contracts.questions import FinishReason, QueryTimings, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.errors import DependencyUnavailable, LanguageModelBusy, LanguageModelTimeout
 from shared.event_log.memory_log import MemoryEventLog
@@ -266,10 +266,10 @@ async def test_a_run_ends_at_its_deadline(durable: SharedMemoryLog) -> None:
 
 async def test_a_collected_run_is_its_text_or_its_failure(supervisor: RunSupervisor) -> None:
     """`/query` is the same run: the joined deltas, or the error."""
-    answer = await collect_answer(await start(supervisor, PlayedAnswer([" a", "b "])))
-    failed = await collect_answer(await start(supervisor, PlayedAnswer(["a"], error=LanguageModelTimeout("slow"))))
+    whole = await collect_run(await start(supervisor, PlayedAnswer([" a", "b "])))
+    text, failed = await collect_run(await start(supervisor, PlayedAnswer(["a"], error=LanguageModelTimeout("slow"))))
 
-    assert isinstance(answer, QueryResponse)
-    assert answer.answer == "ab"
+    assert whole == (" ab ", PlayedAnswer().finish())
+    assert text == "a"
     assert isinstance(failed, Failed)
     assert failed.status == 504

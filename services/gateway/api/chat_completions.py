@@ -1,0 +1,56 @@
+"""Route of OpenAI's chat completions."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from services.gateway.api.answers import RUN_ID_HEADER, start_run, stream_run, wait_for_run
+from services.gateway.api.dependencies import Gateway, Tenant
+from services.gateway.api.models import choose_provider
+from services.gateway.api.openai_errors import OPENAI_ERRORS
+from services.gateway.api.openai_requests import find_base_url, make_query, read_turns
+from services.gateway.runs.dialects.openai_chat import ChatEncoder, make_completion
+from services.gateway.runs.dialects.openai_sources import AnswerHead
+from shared.contracts.chat_completions import ChatCompletion, ChatCompletionRequest
+
+router = APIRouter(tags=["openai"], responses=OPENAI_ERRORS)
+
+_EVENTS = """The whole answer; with `stream`, Server-Sent Events without names, whose data are `chat.completion.chunk`
+objects: `delta.content` any number of times; `delta.annotations`, if anything is cited; `finish_reason` with
+`citations` and `search_results`; the usage, if asked for; then `[DONE]`. An error in between is `{"error": {…}}`, and
+there is no `[DONE]`. Comments (`: ping`) keep a silent stream open."""
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": ChatCompletion,
+        "description": _EVENTS,
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
+    }
+}
+
+
+@router.post("/v1/chat/completions", response_class=JSONResponse, responses=_RESPONSES)
+async def create_chat_completion(
+    request: Request, body: ChatCompletionRequest, gateway: Gateway, tenant: Tenant
+) -> Response:
+    """Answers the last message from the documents, as OpenAI's chat completions do."""
+    provider = choose_provider(body.model, gateway)
+    turns = [(message.role, message.content or "") for message in body.messages]
+    question, context = read_turns(turns, "", "messages")
+    query = make_query(body, question, provider, "messages")
+    run = await start_run(query, gateway, tenant, context)
+    head = AnswerHead(
+        run_id=run.run_id,
+        created=int(time.time()),
+        model=body.model,
+        base_url=find_base_url(request, gateway.settings.public_url),
+        sources_as=body.sources_as,
+    )
+    if not body.stream:
+        return await wait_for_run(request, run, gateway, lambda text, end: make_completion(text, end, head))
+    include_usage = bool(body.stream_options and body.stream_options.include_usage)
+    encoder = ChatEncoder(head, include_usage=include_usage)
+    return stream_run(run, gateway, encoder.encode_batch, encoder.encode_break)

@@ -1,0 +1,31 @@
+"""A gateway in front of a local language model, and OpenAI's own client of it, for tests of OpenAI's dialects."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import openai
+from pydantic import SecretStr
+
+from services.gateway.main import create_app, open_gateway
+from services.gateway.settings import GatewaySettings
+from tests.canned_search import CannedSearch
+from tests.http_server import serve_app
+from tests.llm_server import LlmServer
+
+
+@asynccontextmanager
+async def open_openai_gateway(
+    settings: GatewaySettings, search: CannedSearch, llm: LlmServer, scenario: str
+) -> AsyncIterator[openai.AsyncOpenAI]:
+    """OpenAI's client, without retries; the gateway's own provider `openai` plays the scenario."""
+    chosen = {"openai_api_key": SecretStr("sk-ours"), "openai_base_url": llm.urls["openai"], "openai_model": scenario}
+    configured = settings.model_copy(update=chosen)
+    app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search), configured)
+    async with (
+        serve_app(app) as server,
+        httpx2.AsyncClient(timeout=30) as http,
+        openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0, http_client=http) as client,
+    ):
+        yield client
