@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from services.gateway.answers.answer_question import AnswerDependencies
-from services.gateway.api import chat_completions, documents, health, models, page, questions, runs
+from services.gateway.api import chat_completions, documents, health, models, page, questions, responses, runs
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.body_timeout import BodyTimeoutMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
@@ -169,7 +169,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app, {OPENAI_PREFIX: shape_openai_error})
-    for module in (documents, questions, runs, chat_completions, models, health, page):
+    for module in (documents, questions, runs, chat_completions, responses, models, health, page):
         app.include_router(module.router)
     app.mount("/static", page.make_static_files())
     # Around FastAPI's own outermost ones too, which answer some requests themselves.

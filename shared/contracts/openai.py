@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.questions import AnswerOptions
@@ -30,8 +30,8 @@ class OpenAIRequest(AnswerOptions):
     sources_as: SourcesAs = Field(
         default="annotations",
         description=(
-            "how sources are told beside `citations` and `search_results`: `annotations`; `markdown`: a list of links"
-            " at the end of the text; `open_webui`: as its own source events (in streams)"
+            "how sources are told beside `citations` and `search_results`: `annotations`; `markdown`: links at the end"
+            " of the text; `open_webui`: as its own source events (in streams of chat completions)"
         ),
     )
 
@@ -72,23 +72,27 @@ def join_text_parts(value: object) -> object:
     return "\n".join(texts)
 
 
-_PART = {
-    "type": "object",
-    "required": ["type", "text"],
-    "properties": {"type": {"enum": sorted(_TEXT_PARTS)}, "text": {"type": "string"}},
-}
-MessageText = Annotated[
-    str,
-    BeforeValidator(join_text_parts),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}]}),
-]
+class TextPart(BaseModel):
+    """A part of a message."""
+
+    type: Literal["text", "input_text", "output_text"]
+    text: str
+
+
+class PlainText(BaseModel):
+    """The one format of answers."""
+
+    type: Literal["text"]
+
+
+MessageText = Annotated[str, BeforeValidator(join_text_parts, json_schema_input_type=str | list[TextPart])]
 """The text of a message, as a string or in parts."""
 
-NotSupported = Annotated[None, BeforeValidator(refuse_if_set), WithJsonSchema({"enum": [None, False]})]
-ForcedTools = Annotated[None, BeforeValidator(refuse_forced_tools), WithJsonSchema({"enum": ["auto", "none", None]})]
-TextFormat = Annotated[
-    None, BeforeValidator(refuse_other_formats), WithJsonSchema({"properties": {"type": {"enum": ["text"]}}})
+NotSupported = Annotated[None, BeforeValidator(refuse_if_set, json_schema_input_type=Literal[False] | None)]
+ForcedTools = Annotated[
+    None, BeforeValidator(refuse_forced_tools, json_schema_input_type=Literal["auto", "none"] | None)
 ]
+TextFormat = Annotated[None, BeforeValidator(refuse_other_formats, json_schema_input_type=PlainText | None)]
 
 
 class OpenAIError(BaseModel):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import openai
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from services.gateway.main import create_app, open_gateway
 from services.gateway.settings import GatewaySettings
@@ -29,3 +29,26 @@ async def open_openai_gateway(
         openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0, http_client=http) as client,
     ):
         yield client
+
+
+def check_strictly(value: BaseModel, *, extra: set[str]) -> None:
+    """Validate what the client has read again, with pydantic's own rules, which the client does not apply.
+
+    Parameters:
+        extra: the fields that are ours, wherever they stand; any other that the client does not know is an error.
+    """
+    data = value.model_dump(mode="json", exclude_unset=True)
+    type(value).model_validate(data)
+    unknown = set(list_unknown(type(value).model_validate(data)))
+    assert unknown <= extra
+
+
+def list_unknown(value: object) -> list[str]:
+    """The names of all fields that the client's types do not have."""
+    match value:
+        case BaseModel():
+            known = [name for field in type(value).model_fields for name in list_unknown(getattr(value, field))]
+            return [*known, *(value.model_extra or {})]
+        case list():
+            return [name for item in value for name in list_unknown(item)]
+    return []

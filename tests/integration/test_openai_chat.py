@@ -12,12 +12,11 @@ import pytest
 from openai.types import CompletionUsage, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 from openai.types.chat.chat_completion_message import Annotation
-from pydantic import BaseModel
 
 from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from tests.canned_search import CannedSearch
-from tests.integration.openai_gateway import open_openai_gateway
+from tests.integration.openai_gateway import check_strictly, open_openai_gateway
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, SECRET, TOKENS, LlmServer, Scenario, end_with, run_llm_server
 
 ANSWER = "".join(TOKENS)
@@ -40,29 +39,6 @@ def search(ready_document: str) -> CannedSearch:
 def open_client(settings: GatewaySettings, search: CannedSearch, llm: LlmServer) -> OpenClient:
     """Opens a gateway whose provider `openai` plays a scenario, and OpenAI's client of it."""
     return lambda scenario=Scenario.OK: open_openai_gateway(settings, search, llm, str(scenario))
-
-
-def check_strictly(value: BaseModel, *, extra: set[str]) -> None:
-    """Validate what the client has read again, with pydantic's own rules, which the client does not apply.
-
-    Parameters:
-        extra: the fields that are ours, wherever they stand; any other that the client does not know is an error.
-    """
-    data = value.model_dump(mode="json", exclude_unset=True)
-    type(value).model_validate(data)
-    unknown = set(list_unknown(type(value).model_validate(data)))
-    assert unknown <= extra
-
-
-def list_unknown(value: object) -> list[str]:
-    """The names of all fields that the client's types do not have."""
-    match value:
-        case BaseModel():
-            known = [name for field in type(value).model_fields for name in list_unknown(getattr(value, field))]
-            return [*known, *(value.model_extra or {})]
-        case list():
-            return [name for item in value for name in list_unknown(item)]
-    return []
 
 
 async def read_chunks(client: openai.AsyncOpenAI, **options: Any) -> list[ChatCompletionChunk]:

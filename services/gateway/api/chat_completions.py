@@ -1,6 +1,5 @@
 """Route of OpenAI's chat completions."""
 
-import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,9 +9,8 @@ from services.gateway.api.answers import RUN_ID_HEADER, start_run, stream_run, w
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.models import choose_provider
 from services.gateway.api.openai_errors import OPENAI_ERRORS
-from services.gateway.api.openai_requests import find_base_url, make_query, read_turns
+from services.gateway.api.openai_requests import make_head, make_query, read_turns
 from services.gateway.runs.dialects.openai_chat import ChatEncoder, make_completion
-from services.gateway.runs.dialects.openai_sources import AnswerHead
 from shared.contracts.chat_completions import ChatCompletion, ChatCompletionRequest
 
 router = APIRouter(tags=["openai"], responses=OPENAI_ERRORS)
@@ -40,15 +38,8 @@ async def create_chat_completion(
     provider = choose_provider(body.model, gateway)
     turns = [(message.role, message.content or "") for message in body.messages]
     question, context = read_turns(turns, "", "messages")
-    query = make_query(body, question, provider, "messages")
-    run = await start_run(query, gateway, tenant, context)
-    head = AnswerHead(
-        run_id=run.run_id,
-        created=int(time.time()),
-        model=body.model,
-        base_url=find_base_url(request, gateway.settings.public_url),
-        sources_as=body.sources_as,
-    )
+    run = await start_run(make_query(body, question, provider, "messages"), gateway, tenant, context)
+    head = make_head(request, body, run.run_id, gateway.settings.public_url)
     if not body.stream:
         return await wait_for_run(request, run, gateway, lambda text, end: make_completion(text, end, head))
     include_usage = bool(body.stream_options and body.stream_options.include_usage)

@@ -1,5 +1,6 @@
-"""What the routes of OpenAI's dialects make of their requests: a question, what goes with it, where links lead."""
+"""What the routes of OpenAI's dialects make of a request: a question, what goes with it, the head of its answer."""
 
+import time
 from collections.abc import Iterable, Sequence
 
 from fastapi import Request
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 
 from services.gateway.answers.question_context import QuestionContext
 from services.gateway.ports import Message
+from services.gateway.runs.dialects.openai_sources import AnswerHead
 from shared.contracts.openai import MAX_INSTRUCTIONS_CHARS, OpenAIRequest
 from shared.contracts.questions import QueryRequest
 from shared.errors import UnprocessableRequest
@@ -40,16 +42,21 @@ def read_turns(turns: Sequence[tuple[str, str]], instructions: str, field: str) 
     wishes = [instructions, *(text for role, text in turns if role in ("system", "developer"))]
     joined = "\n\n".join(wish for wish in wishes if wish.strip())
     if len(joined) > MAX_INSTRUCTIONS_CHARS:
-        raise _refuse(field, f"The system's messages may have {MAX_INSTRUCTIONS_CHARS} characters in all.")
+        raise _refuse(field, f"Instructions of the system may have {MAX_INSTRUCTIONS_CHARS} characters in all.")
     said = [(role, text) for role, text in turns if role not in ("system", "developer")]
     if not said or said[-1][0] != "user":
         raise _refuse(field, "The last message must be the user's: it is the question.")
     return said[-1][1], QuestionContext(tuple(_list_history(said[:-1])), joined)
 
 
-def find_base_url(request: Request, public_url: str | None) -> str:
-    """Return where links in answers lead: as configured, else where the client has found us."""
-    return (public_url or str(request.base_url)).rstrip("/")
+def make_head(request: Request, body: OpenAIRequest, run_id: str, public_url: str | None) -> AnswerHead:
+    """Return what all parts of an answer say alike.
+
+    Parameters:
+        public_url: where links lead; without it, where the client has found us.
+    """
+    base_url = (public_url or str(request.base_url)).rstrip("/")
+    return AnswerHead(run_id, int(time.time()), body.model, base_url, body.sources_as)
 
 
 def _list_history(turns: Iterable[tuple[str, str]]) -> Iterable[Message]:
