@@ -245,6 +245,8 @@ def test_only_markers_go(text: str, count: int) -> None:
 @given(TEXTS, COUNTS, st.lists(st.integers(0, 60)))
 @example("see [9] [2] and [1, 9].", 3, [5, 12])
 @example("🙂 ([9]) [1]", 3, [])
+@example("Sales [1]", 3, [6])
+@example("xxxx [1]", 3, [2, 4])
 def test_each_citation_is_at_its_place(text: str, count: int, cuts: list[int]) -> None:
     """However the text came: at its place in what was sent stands a whole marker that names the passage."""
     borders = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
