@@ -20,7 +20,13 @@ async def open_openai_gateway(
     settings: GatewaySettings, search: CannedSearch, llm: LlmServer, scenario: str
 ) -> AsyncIterator[openai.AsyncOpenAI]:
     """OpenAI's client, without retries; the gateway's own provider `openai` plays the scenario."""
-    chosen = {"openai_api_key": SecretStr("sk-ours"), "openai_base_url": llm.urls["openai"], "openai_model": scenario}
+    idle_s = 1 if scenario.startswith("stall") else 30  # a first call on a busy machine may take longer than a second
+    chosen = {
+        "llm_idle_timeout_s": idle_s,
+        "openai_api_key": SecretStr("sk-ours"),
+        "openai_base_url": llm.urls["openai"],
+        "openai_model": scenario,
+    }
     configured = settings.model_copy(update=chosen)
     app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search), configured)
     async with (

@@ -44,7 +44,8 @@ _SLASH = "[\\s/\\\\\u2044\u2215\u29f8\uff0f]*"
 # Tags of ours, and those by which models part messages, thoughts and calls of tools. Other tags are left alone, such as
 # `<div>`, `List<String>` and the `<user>` of a manual.
 _TAG = re.compile(
-    rf"{_LESS}(?={_SLASH}(?:{_BAR}|(?:passages?|question|earlier|turn|instructions|sys|system|think|thinking|invoke)(?:\b|_)|antml\b"
+    rf"{_LESS}(?={_SLASH}(?:{_BAR}|(?:passages?|question|earlier|turn|instructions)(?:\b|_)"
+    r"|(?:sys|system|think|thinking|invoke)(?:\b|_)|antml\b"
     r"|(?:start|end)_of_|(?:tool|function)_(?:calls?|responses?|results?)\b"
     r"|(?:s|[be]os|pad|unk|[se]op|[be]os_token|fim_\w+|im_\w+)\s*/?\s*[>\uff1e]))",
     re.IGNORECASE,
