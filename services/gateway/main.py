@@ -29,7 +29,7 @@ from services.gateway.documents.spool import Spool, prepare_spool
 from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
-from services.gateway.providers.language_models import build_language_models, choose_default_provider
+from services.gateway.providers.language_models import build_chain, build_language_models, choose_default_provider
 from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
@@ -99,8 +99,11 @@ async def open_gateway(
         )
         stack.push_async_callback(supervisor.shut_down)
         blobs = await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url())
-        provider = choose_default_provider(models, settings.llm_provider)
-        log.info("gateway_started", provider=provider, model=models[provider].model)
+        chain = build_chain(
+            models, settings.chain_providers, wait_s=settings.llm_chain_wait_s, hedge_ms=settings.llm_hedge_ms
+        )
+        provider = chain.provider if chain else choose_default_provider(models, settings.llm_provider)
+        log.info("gateway_started", provider=provider, model=models[provider].model, chain=settings.chain_providers)
         yield GatewayDependencies(
             settings=settings,
             spool=Spool(
@@ -109,7 +112,10 @@ async def open_gateway(
                 min_free_bytes=settings.min_free_disk_bytes,
             ),
             documents=DocumentDependencies(registry=registry, blobs=blobs, queue=queue),
-            answers=AnswerDependencies(registry=registry, search=search, models=models, default_provider=provider),
+            answers=AnswerDependencies(
+                registry=registry, search=search, models=models, default_provider=provider, chain=chain
+            ),
+            describe_chain=chain.describe_members if chain else dict,
             runs=supervisor,
             run_log=run_log,
             document_log=RedisEventReader(events_redis, DOCUMENT_EVENTS, tail, reads),

@@ -55,6 +55,21 @@ class Completion:
     output_tokens: int | None = None
 
 
+@dataclass(frozen=True)
+class Answering:
+    """Who answers, where that is decided only when it begins: comes before the text, and may be left out.
+
+    Attributes:
+        provider, model: as in Completion; the model as it is configured.
+    """
+
+    provider: str
+    model: str
+
+
+AnswerPiece = Answering | TextDelta | Completion
+
+
 class LanguageModel(Protocol):
     """Answers a prompt. Implementations raise only the LanguageModelError family of `shared.errors`."""
 
@@ -68,7 +83,7 @@ class LanguageModel(Protocol):
         """Name of the model as it is configured, e.g. `gpt-5-mini`."""
         ...
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[AnswerPiece, None]:
         """Yield text as it arrives, then exactly one Completion, last.
 
         An upstream that ends without its terminal marker raises LanguageModelError; closing the generator

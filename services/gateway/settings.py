@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.gateway.origins import split_netloc
-from services.gateway.providers.language_models import LanguageModelConfig
+from services.gateway.providers.language_models import EXTRACTIVE, LanguageModelConfig
 from shared.settings import MEGABYTE, SharedSettings
 
 
@@ -105,6 +105,30 @@ class GatewaySettings(SharedSettings):
             "PAGEWIRE_LLM_PROVIDER: openai, anthropic, groq or extractive; default: the first that is configured"
         ),
     )
+    llm_chain: str | None = Field(
+        default=None,
+        description=(
+            "PAGEWIRE_LLM_CHAIN: providers, with commas between, of which the next is asked when one fails or is silent"
+            " before its first token, e.g. anthropic,openai,extractive; default: only the one of PAGEWIRE_LLM_PROVIDER,"
+            " because each more is one more company that gets people's text"
+        ),
+    )
+    llm_hedge_ms: int = Field(
+        default=0,
+        ge=0,
+        description=(
+            "PAGEWIRE_LLM_HEDGE_MS: milliseconds of silence after which the next of the chain is asked as well, and the"
+            " one that speaks first answers; both are paid for; 0: never"
+        ),
+    )
+    llm_chain_wait_s: float = Field(
+        default=60,
+        gt=0,
+        description=(
+            "PAGEWIRE_LLM_CHAIN_WAIT_S: seconds until the first token, however many of the chain are asked; two silent"
+            " ones take PAGEWIRE_LLM_IDLE_TIMEOUT_S each"
+        ),
+    )
     llm_idle_timeout_s: float = Field(
         default=30, gt=0, description="PAGEWIRE_LLM_IDLE_TIMEOUT_S: seconds without a piece of the answer"
     )
@@ -136,17 +160,29 @@ class GatewaySettings(SharedSettings):
     @model_validator(mode="after")
     def check_provider(self) -> Self:
         """A provider that is asked for by name must have its key, or nobody would learn why it is not used."""
+        if self.llm_provider is not None:
+            if self.chain_providers:
+                raise ValueError("PAGEWIRE_LLM_PROVIDER and PAGEWIRE_LLM_CHAIN are both set; set one of them.")
+            self._check_configured("PAGEWIRE_LLM_PROVIDER", self.llm_provider)
+        for provider in self.chain_providers:
+            self._check_configured("PAGEWIRE_LLM_CHAIN", provider)
+        if len(set(self.chain_providers)) < len(self.chain_providers):
+            raise ValueError("PAGEWIRE_LLM_CHAIN names a provider twice.")
+        if EXTRACTIVE in self.chain_providers[:-1]:
+            raise ValueError("PAGEWIRE_LLM_CHAIN has providers behind extractive, which always answers; put it last.")
+        return self
+
+    def _check_configured(self, variable: str, provider: str) -> None:
         configured = {
             "openai": self.openai_api_key or self.openai_base_url,
             "anthropic": self.anthropic_api_key,
             "groq": self.groq_api_key,
-            "extractive": True,
+            EXTRACTIVE: True,
         }
-        if self.llm_provider is None or configured.get(self.llm_provider):
-            return self
-        if self.llm_provider not in configured:
-            raise ValueError(f"PAGEWIRE_LLM_PROVIDER is {self.llm_provider!r}; choose one of {', '.join(configured)}.")
-        raise ValueError(f"PAGEWIRE_LLM_PROVIDER is {self.llm_provider!r}, but its API key is not set.")
+        if provider not in configured:
+            raise ValueError(f"{variable} names {provider!r}; choose one of {', '.join(configured)}.")
+        if not configured[provider]:
+            raise ValueError(f"{variable} names {provider!r}, but its API key is not set.")
 
     @field_validator("allowed_origins")
     @classmethod
@@ -167,6 +203,11 @@ class GatewaySettings(SharedSettings):
     def known_origins(self) -> frozenset[str]:
         """Other origins whose pages may use the gateway."""
         return frozenset(split_list(self.allowed_origins))
+
+    @property
+    def chain_providers(self) -> list[str]:
+        """The providers of the chain, in order; empty when there is none."""
+        return split_list(self.llm_chain)
 
     @property
     def max_upload_bytes(self) -> int:

@@ -11,7 +11,7 @@ import structlog
 from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.prompt import build_prompt
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
-from services.gateway.ports import Completion, LanguageModel, PassageSearch, TextDelta
+from services.gateway.ports import Answering, Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
     NOT_FOUND_ANSWER,
@@ -32,12 +32,25 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class AnswerDependencies:
-    """What the answering works with; `models` by the provider's name."""
+    """What the answering works with.
+
+    Attributes:
+        models: by the provider's name.
+        default_provider: who answers where the question names none.
+        chain: what answers instead where several are configured for that; `default_provider` is its first.
+    """
 
     registry: DocumentRegistry
     search: PassageSearch
     models: Mapping[str, LanguageModel]
     default_provider: str
+    chain: LanguageModel | None = None
+
+    def find_model(self, provider: str | None) -> LanguageModel | None:
+        """Return what a question asks that names this provider, or none; None when there is none of that name."""
+        if not provider and self.chain is not None:
+            return self.chain
+        return self.models.get(provider or self.default_provider)
 
 
 async def prepare_answer(
@@ -52,11 +65,10 @@ async def prepare_answer(
         problem = "It has no visible character"
         details = {"problems": [{"field": "question", "problem": problem}]}
         raise UnprocessableRequest(f"question: {problem}.", details=details)
-    provider = request.provider or deps.default_provider
-    model = deps.models.get(provider)
+    model = deps.find_model(request.provider)
     if model is None:
         names = sorted(deps.models)
-        message = f"There is no provider {provider!r}; configured are: {', '.join(names)}."
+        message = f"There is no provider {request.provider!r}; configured are: {', '.join(names)}."
         raise UnprocessableRequest(message, code="unknown_provider", details={"providers": names})
     if request.document_ids is not None:
         await _check_documents(tenant, request.document_ids, deps.registry)
@@ -136,6 +148,8 @@ class Answer:
                             yield Delta(checked)
                     case Completion():
                         self._completion = piece
+                    case Answering():
+                        self._completion = Completion("stop", piece.provider, piece.model)
                     case _:
                         assert_never(piece)
         if rest := self._citations.finish():
@@ -189,7 +203,8 @@ class Answer:
 
     def _make_empty_error(self) -> LanguageModelError:
         """Return the error for an answer without any text, which must not pass for one."""
-        whose = f"The language model ({self._model.provider})"
+        provider = self._completion.provider
+        whose = f"The language model ({provider})"
         match self._completion.finish_reason:
             case "length":
                 # Models that think can spend all of it on thinking.
@@ -200,7 +215,7 @@ class Answer:
                 message = f"{whose} refuses to answer this; ask in another way."
             case _:
                 message = f"{whose} wrote nothing; ask again."
-        return LanguageModelError(message, code="llm_empty", details={"provider": self._model.provider})
+        return LanguageModelError(message, code="llm_empty", details={"provider": provider})
 
 
 def _make_sources(passages: Sequence[Passage], cited: set[int]) -> list[Source]:

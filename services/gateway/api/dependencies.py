@@ -1,5 +1,6 @@
 """What every route gets: the parts that the composition root put into the app, and who is asking."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,6 +29,7 @@ class GatewayDependencies:
         run_log: where runs are that outlive their client.
         document_log: the progress of documents, written by the workers.
         tail: what follows those that are written elsewhere.
+        describe_chain: the state of each provider of the chain; empty without one.
     """
 
     settings: GatewaySettings
@@ -39,6 +41,7 @@ class GatewayDependencies:
     document_log: EventReader[DocumentEvent]
     tail: StreamTail
     search: PassageSearch
+    describe_chain: Callable[[], dict[str, str]] = dict
 
 
 def get_gateway(request: Request) -> GatewayDependencies:

@@ -26,6 +26,7 @@ async def ready(gateway: Gateway, response: Response) -> Readiness:
     parts, registry = await asyncio.gather(gateway.search.check_ready(), _check_registry(gateway.documents.registry))
     parts["registry"] = registry
     parts["llm"] = gateway.answers.default_provider
+    parts.update({f"llm.{provider}": state for provider, state in gateway.describe_chain().items()})
     readiness, response.status_code = judge_parts(parts)
     return readiness
 

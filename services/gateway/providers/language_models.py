@@ -1,6 +1,6 @@
 """Builds the language models that are configured, and says which one answers by default."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from services.gateway.extractive.extractive_model import ExtractiveModel
 from services.gateway.ports import LanguageModel
 from services.gateway.providers import sdk_clients
+from services.gateway.providers.chain import ProviderChain
 from services.gateway.providers.chat_completions import ChatCompletionsModel
 from services.gateway.providers.messages import MessagesModel
 from services.gateway.providers.sdk_clients import ClientTimeouts
@@ -109,6 +110,24 @@ def choose_default_provider(models: Collection[str], configured: str | None) -> 
             )
         return configured
     return next(name for name in PREFERENCE if name in models)
+
+
+def build_chain(
+    models: Mapping[str, LanguageModel], providers: Sequence[str], *, wait_s: float, hedge_ms: int
+) -> ProviderChain | None:
+    """Return the chain of these providers; None when none are named.
+
+    Parameters:
+        wait_s: seconds until the first piece of an answer, however many are asked.
+        hedge_ms: milliseconds of silence after which the next one is asked as well; 0: never.
+
+    Raises:
+        ValueError: one of the providers is not available.
+    """
+    if not providers:
+        return None
+    members = [models[choose_default_provider(models, name)] for name in providers]
+    return ProviderChain(members, wait_s=wait_s, hedge_s=hedge_ms / 1000 or None)
 
 
 def _read_key(provider: str, key: SecretStr | None) -> str | None:

@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from services.gateway.providers.language_models import (
     LanguageModelConfig,
+    build_chain,
     build_language_models,
     choose_default_provider,
 )
+from services.gateway.settings import GatewaySettings
 
 KEY = SecretStr("sk-key")
 NOTHING = LanguageModelConfig(
@@ -86,3 +88,39 @@ def test_absent_default_is_refused_with_what_is_available() -> None:
     """A typo or a missing key is noticed at the start, not with the first question."""
     with pytest.raises(ValueError, match=r"'anthropic' is not available\. Available: extractive, openai"):
         choose_default_provider(["openai", "extractive"], "anthropic")
+
+
+def make_settings(**chosen: object) -> GatewaySettings:
+    """Settings with keys of openai and groq, whatever the environment says."""
+    keys = {"openai_api_key": "sk-1", "groq_api_key": "sk-2", "anthropic_api_key": None, "openai_base_url": None}
+    return GatewaySettings.model_validate({"llm_provider": None, "llm_chain": None, **keys, **chosen})
+
+
+def test_a_chain_is_asked_in_the_order_in_which_it_is_written() -> None:
+    """Blanks and capitals do not matter; without one there is no chain, whatever keys are set."""
+    assert make_settings(llm_chain="groq, OpenAI,extractive").chain_providers == ["groq", "openai", "extractive"]
+    assert make_settings().chain_providers == []
+    models = build_language_models(replace(NOTHING, openai_api_key=KEY, groq_api_key=KEY))
+    chain = build_chain(models, ["groq", "openai"], wait_s=1, hedge_ms=0)
+    assert chain is not None
+    assert (chain.provider, chain.model, list(chain.describe_members())) == ("groq", "llama", ["groq", "openai"])
+    assert build_chain(models, [], wait_s=1, hedge_ms=0) is None
+    with pytest.raises(ValueError, match="'anthropic' is not available"):
+        build_chain(models, ["anthropic"], wait_s=1, hedge_ms=0)
+
+
+@pytest.mark.parametrize(
+    ("chain", "provider", "problem"),
+    [
+        ("openai,skynet", None, "PAGEWIRE_LLM_CHAIN names 'skynet'; choose one of"),
+        ("openai,anthropic", None, "PAGEWIRE_LLM_CHAIN names 'anthropic', but its API key is not set"),
+        ("openai,groq,openai", None, "names a provider twice"),
+        ("extractive,openai", None, "put it last"),
+        ("openai,groq", "openai", "both set"),
+        (None, "anthropic", "PAGEWIRE_LLM_PROVIDER names 'anthropic', but its API key is not set"),
+    ],
+)
+def test_a_chain_that_cannot_be_asked_is_refused(chain: str | None, provider: str | None, problem: str) -> None:
+    """At the start, and not when the first of it fails."""
+    with pytest.raises(ValidationError, match=problem):
+        make_settings(llm_chain=chain, llm_provider=provider)
