@@ -14,6 +14,7 @@ import itertools
 import json
 import socket
 import struct
+import zlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,6 +62,15 @@ class Scenario(StrEnum):
     BROKEN_JSON = "broken-json"
     WRONG_SHAPE = "wrong-shape"
     GIANT_LINE = "giant-line"
+    INVALID_UTF8 = "invalid-utf8"
+    BYTE_BY_BYTE = "byte-by-byte"
+    GZIP = "gzip"
+    BROKEN_GZIP = "broken-gzip"
+
+
+def at_once(scenario: Scenario) -> str:
+    """The name of a scenario: what fails it after half of the answer happens before the first token."""
+    return f"at-once/{scenario}"
 
 
 def end_with(word: str, tokens: int = 0) -> str:
@@ -224,7 +234,11 @@ class _Answer:
         self._request = request
         self._writer = writer
         self._wire = WIRES.get(request.provider, WIRES["openai"])
-        self._scenario = str(request.body.get("model", ""))
+        name = str(request.body.get("model", ""))
+        self._scenario = name.removeprefix("at-once/")
+        self._at_once = name != self._scenario
+        compressed = self._scenario in (Scenario.GZIP, Scenario.BROKEN_GZIP)
+        self._gzip = zlib.compressobj(wbits=31) if compressed else None
 
     async def send(self) -> bool:
         """Plays it; says whether the connection may be used again."""
@@ -237,7 +251,8 @@ class _Answer:
         if not self._request.body.get("stream"):
             return await self._send_json(200, self._wire.whole(self._server.tokens))
         kind = f"Content-Type: {self._server.content_type}\r\n" if self._server.content_type else ""
-        self._writer.write(f"HTTP/1.1 200 OK\r\n{kind}Transfer-Encoding: chunked\r\n\r\n".encode())
+        coding = "Content-Encoding: gzip\r\n" if self._gzip else ""
+        self._writer.write(f"HTTP/1.1 200 OK\r\n{kind}{coding}Transfer-Encoding: chunked\r\n\r\n".encode())
         if self._server.script:
             await self._write(*self._server.script)
             return await self._end()
@@ -250,7 +265,7 @@ class _Answer:
             _, word, count = self._scenario.split("/")
             await self._write(*self._wire.reasoning())
             return await self._finish(tokens[: int(count)], reason=word)
-        half = len(tokens) // 2
+        half = 0 if self._at_once else len(tokens) // 2
         match self._scenario:
             case Scenario.MANY_TOKENS:
                 return await self._finish(MANY_TOKENS)
@@ -288,8 +303,14 @@ class _Answer:
                 await self._write(
                     self._wire.event('{"choices": 1, "type": "content_block_delta"}', "content_block_delta")
                 )
+            case Scenario.INVALID_UTF8:
+                await self._write(self._wire.delta("\u00fc").replace(b"\xc3\xbc", b"\xfc\xff"))
             case Scenario.GIANT_LINE:
                 await self._send_giant_line()
+                return await self._stall()
+            case Scenario.BROKEN_GZIP:
+                self._gzip = None
+                await self._write(b"\xff" * 100)
                 return await self._stall()
             case Scenario.RESET:
                 return await self._reset()
@@ -346,6 +367,9 @@ class _Answer:
         return False
 
     async def _end(self) -> bool:
+        if self._gzip:
+            end, self._gzip = self._gzip.flush(), None
+            await self._write(end)
         self._writer.write(b"0\r\n\r\n")
         await self._writer.drain()
         return True
@@ -353,10 +377,17 @@ class _Answer:
     async def _write(self, *events: bytes) -> None:
         """Each in an HTTP chunk and, with TCP_NODELAY, a segment of its own."""
         for event in events:
-            if self._request.disconnected.is_set():
-                raise ConnectionResetError("the client went away")
-            self._writer.write(b"%x\r\n%b\r\n" % (len(event), event))
-            await self._writer.drain()
+            if self._gzip:
+                event = self._gzip.compress(event) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
+            size = 1 if self._scenario == Scenario.BYTE_BY_BYTE else len(event)
+            for start in range(0, len(event), size):
+                if self._request.disconnected.is_set():
+                    raise ConnectionResetError("the client went away")
+                piece = event[start : start + size]
+                self._writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await self._writer.drain()
+                if size == 1:
+                    await asyncio.sleep(self._server.delay_s)
 
     async def _send_status(self, status: int) -> bool:
         extra = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else {}
@@ -380,6 +411,8 @@ _FAILURES = frozenset(
         Scenario.BROKEN_JSON,
         Scenario.WRONG_SHAPE,
         Scenario.GIANT_LINE,
+        Scenario.INVALID_UTF8,
+        Scenario.BROKEN_GZIP,
         Scenario.RESET,
         Scenario.CUT_OFF,
         Scenario.STALL_MIDWAY,
