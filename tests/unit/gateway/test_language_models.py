@@ -18,7 +18,7 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from services.gateway.ports import Completion, LanguageModel, Message, Prompt, TextDelta
+from services.gateway.ports import AnswerPiece, Completion, LanguageModel, Message, Prompt, TextDelta
 from services.gateway.providers.event_reader import EventReader
 from services.gateway.providers.language_models import (
     LanguageModelConfig,
@@ -116,7 +116,7 @@ async def build_model(provider: str, server: LlmServer) -> AsyncIterator[ModelBu
         await model.close()
 
 
-def open_stream(model: LanguageModel) -> AsyncGenerator[TextDelta | Completion, None]:
+def open_stream(model: LanguageModel) -> AsyncGenerator[AnswerPiece, None]:
     stream = model.stream(PROMPT)
     assert isinstance(stream, AsyncGenerator)
     return stream
@@ -132,6 +132,7 @@ async def read_all(model: LanguageModel) -> tuple[list[str], list[Completion]]:
             if isinstance(piece, Completion):
                 completions.append(piece)
             else:
+                assert isinstance(piece, TextDelta)
                 assert piece.text, "an empty piece"
                 texts.append(piece.text)
     return texts, completions
