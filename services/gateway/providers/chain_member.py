@@ -52,10 +52,11 @@ class ChainMember:
 
     def note_success(self, permit: Permit) -> None:
         """Note that it has begun to answer."""
-        if self._last_error is not None:
-            log.info("provider_recovered", provider=self.model.provider)
-        self._last_error = None
         self._breaker.succeed(permit)
+        # A question from before the circuit opened may be answered after that, and does not close it.
+        if self._last_error is not None and self._breaker.is_closed:
+            log.info("provider_recovered", provider=self.model.provider)
+            self._last_error = None
 
     def note_failure(self, permit: Permit, error: LanguageModelError) -> None:
         """Note that it has failed before it said anything."""
@@ -63,7 +64,7 @@ class ChainMember:
         what = {"provider": self.model.provider, "code": error.error_code, "status": status}
         if isinstance(error, LanguageModelRejected) and status in _QUESTIONS_FAULT:
             log.warning("provider_refused_question", **what)
-            self._breaker.succeed(permit)  # it is there, and its key is right
+            self.note_success(permit)  # it is there, and its key is right
             return
         self._last_error = error
         self._breaker.fail(permit, retry_after_s=error.retry_after)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.ports import Answering, AnswerPiece, Completion, Prompt, TextDelta
+from services.gateway.ports import Answering, AnswerPiece, Completion, LanguageModel, Prompt, TextDelta
 from services.gateway.providers.breaker import FAILURES_TO_OPEN, OPEN_S
 from services.gateway.providers.chain import ProviderChain, combine_failures
 from shared.errors import (
@@ -54,14 +54,15 @@ class PlayedModel:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         assert prompt is PROMPT
         self.asked += 1
+        texts, error, stalls = self.texts, self.error, self.stalls
         try:
             for _ in range(self.steps):
                 await asyncio.sleep(0)
-            for text in self.texts:
+            for text in texts:
                 yield TextDelta(text)
-            if self.error is not None:
-                raise self.error
-            if self.stalls:
+            if error is not None:
+                raise error
+            if stalls:
                 self.silent.set()
                 await asyncio.Event().wait()
             yield Completion("stop", self.provider, self.model)
@@ -83,7 +84,7 @@ class Clock:
         return self.now
 
 
-def make_chain(*models: PlayedModel, hedge_s: float | None = None, wait_s: float = LONG_S) -> ProviderChain:
+def make_chain(*models: LanguageModel, hedge_s: float | None = None, wait_s: float = LONG_S) -> ProviderChain:
     return ProviderChain(models, wait_s=wait_s, hedge_s=hedge_s, clock=Clock())
 
 
@@ -242,6 +243,22 @@ class TestLeftAlone:
         down.stalls, down.texts = False, ("back",)
         assert await read(chain) == answer_of(down)
 
+    async def test_an_answer_from_before_its_circuit_opened_does_not_close_it(self) -> None:
+        """Two questions at once: one is told to come back later, and then the other one is answered all the same."""
+        model = PlayedModel("a", ("slow",), steps=20)
+        chain = make_chain(model)
+        slow = asyncio.create_task(read(chain))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert model.asked == 1
+        model.error, model.texts, model.steps = LanguageModelBusy("a is busy.", retry_after=60), (), 0
+        await read_error(chain)
+        assert not slow.done()
+        assert (await slow)[1:] == [TextDelta("slow"), Completion("stop", "a", "model-a")]
+        error = await read_error(chain)
+        assert (error.error_code, error.retry_after, model.asked) == ("llm_busy", 60, 2)
+        assert chain.describe_members() == {"a": "open: llm_busy"}
+
     async def test_a_rejected_question_is_not_its_providers_fault(self, good: PlayedModel) -> None:
         """Somebody's question is too long for one model: the next may take it, and the next question is asked again."""
         small = PlayedModel("a", error=LanguageModelRejected("x", details={"upstream_status": 400}))
@@ -296,7 +313,7 @@ class TestHedge:
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of one model."""
+    """What becomes of one question at one model."""
 
     texts: tuple[str, ...]
     error: LanguageModelError | None
@@ -307,44 +324,72 @@ class Fate:
 FATES = st.builds(
     Fate,
     texts=st.lists(st.text(min_size=1, max_size=3), max_size=3).map(tuple),
-    error=st.none() | st.sampled_from([BUSY, DOWN, REJECTED]),
-    stalls=st.booleans(),
+    error=st.none() | st.sampled_from([BUSY, DOWN, REJECTED, LanguageModelBusy("x", retry_after=60)]),
+    stalls=st.sampled_from([False, False, True]),
     steps=st.integers(0, 6),
 )
 
 
+class FatedModel:
+    """Has a fate for each question, in the order in which they come, and begins anew after the last.
+
+    It does not stall after its first text: that is not the chain's business.
+    """
+
+    def __init__(self, provider: str, fates: Sequence[Fate]) -> None:
+        self.provider = self.model = provider
+        self.fates = fates
+        self.plays: list[PlayedModel] = []
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
+        fate = self.fates[len(self.plays) % len(self.fates)]
+        self.plays.append(
+            PlayedModel(self.provider, fate.texts, fate.error, fate.stalls and not fate.texts, fate.steps)
+        )
+        return self.plays[-1].stream(prompt)
+
+    async def close(self) -> None:
+        raise AssertionError("a chain does not own its models")
+
+
 @given(
-    fates=st.lists(FATES, min_size=1, max_size=4),
+    fates=st.lists(st.lists(FATES, min_size=1, max_size=4), min_size=1, max_size=4),
     hedge_s=st.sampled_from([None, 0.0, 0.0005]),
-    cancel_after=st.none() | st.integers(0, 12),
+    cancel_after=st.lists(st.none() | st.integers(0, 12), min_size=1, max_size=8),
 )
 def test_whatever_happens_there_is_one_end_and_nothing_is_left(
-    fates: Sequence[Fate], hedge_s: float | None, cancel_after: int | None
+    fates: Sequence[Sequence[Fate]], hedge_s: float | None, cancel_after: Sequence[int | None]
 ) -> None:
-    """Text of one model only, in order; a Completion or one error; every stream closed, no task left."""
+    """Several questions at once, some of which are given up: each is text of one model, in order, then a Completion or
+    one error; every stream is closed, no task is left, and in the end everyone can be asked again."""
 
     async def play() -> None:
-        models = [PlayedModel(f"m{n}", fate.texts, fate.error, fate.stalls, fate.steps) for n, fate in enumerate(fates)]
+        models = [FatedModel(f"m{n}", fate) for n, fate in enumerate(fates)]
+        chain = make_chain(*models, hedge_s=hedge_s, wait_s=0.005)
+        await asyncio.gather(*(ask(chain, models, after) for after in cancel_after))
+        assert all(play.closed == play.asked for model in models for play in model.plays)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        pass_time(chain, 120)
+        attempts = [member.ask(PROMPT) for member in chain._members]
+        assert all(attempts)
+        await asyncio.gather(*(attempt.leave() for attempt in attempts if attempt))
+
+    async def ask(chain: ProviderChain, models: Sequence[FatedModel], cancel_after: int | None) -> None:
         pieces: list[AnswerPiece] = []
-        reading = asyncio.create_task(read(make_chain(*models, hedge_s=hedge_s, wait_s=0.005), pieces))
+        reading = asyncio.create_task(read(chain, pieces))
         if cancel_after is not None:
             for _ in range(cancel_after):
                 await asyncio.sleep(0)
             reading.cancel()
-        done, _ = await asyncio.wait([reading], timeout=0.1)
-        if not done:  # the winner stalls after its first token: that is its own idle timeout's business
-            assert pieces
-            reading.cancel()
-            await asyncio.wait([reading])
+        await asyncio.wait([reading])
         failed = None if reading.cancelled() else reading.exception()
         assert failed is None or isinstance(failed, LanguageModelError)
         if pieces:
             who = pieces[0]
             assert isinstance(who, Answering)
             (speaker,) = (model for model in models if model.provider == who.provider)
-            assert pieces == answer_of(speaker)[: len(pieces)]
-        assert [model.closed for model in models] == [model.asked for model in models]
-        assert all(model.asked <= 1 for model in models)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+            texts = [[TextDelta(text) for text in fate.texts] for fate in speaker.fates]
+            end = Completion("stop", who.provider, f"model-{who.provider}")
+            assert any(pieces[1:] == [*text, end][: len(pieces) - 1] for text in texts)
 
     asyncio.run(play())
