@@ -31,7 +31,7 @@ from services.gateway.runs.supervisor import RunSupervisor
 from shared.contracts.questions import QueryRequest
 from shared.contracts.runs import Delta, Failed, Finished
 from shared.event_log.memory_log import MemoryEventLog
-from tests.integration.test_answer_streams import CannedSearch
+from tests.canned_search import CannedSearch
 from tests.llm_server import (
     RETRY_AFTER_S,
     SECRET,

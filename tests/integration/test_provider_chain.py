@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from services.gateway.main import create_app, open_gateway
 from services.gateway.settings import GatewaySettings
+from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream, read_stream
-from tests.integration.test_answer_streams import CannedSearch, check_form, join_tokens
+from tests.integration.test_answer_streams import check_form, join_tokens
 from tests.llm_server import MANY_TOKENS, RETRY_AFTER_S, SECRET, TOKENS, LlmServer, Scenario, run_llm_server
 
 OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
