@@ -77,8 +77,8 @@ async def _wait_for_answer(gateway: GatewayProcess) -> None:
 
 
 @asynccontextmanager
-async def run_canned_search(document_id: str) -> AsyncIterator[str]:
-    """A retrieval service that finds three passages of this document, whatever it is asked; yields its URL."""
+async def run_canned_search(document_id: str, count: int = 3) -> AsyncIterator[str]:
+    """A retrieval service that finds these passages of a document, whatever it is asked; yields its URL."""
     scores = StageScores(dense=0.9, bm25=3.0, fused=0.03)
     passages = [
         Passage(
@@ -92,7 +92,7 @@ async def run_canned_search(document_id: str) -> AsyncIterator[str]:
             score=0.03,
             scores=scores,
         )
-        for n in range(3)
+        for n in range(count)
     ]
     app = FastAPI()
 

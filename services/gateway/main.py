@@ -13,12 +13,24 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from services.gateway.active_runs import RedisActiveRuns
 from services.gateway.answers.answer_question import AnswerDependencies
-from services.gateway.api import chat_completions, documents, health, models, page, questions, responses, runs
+from services.gateway.api import (
+    chat_completions,
+    documents,
+    health,
+    models,
+    page,
+    questions,
+    responses,
+    runs,
+    ui_messages,
+)
 from services.gateway.api.body_limit import BodyLimitMiddleware
 from services.gateway.api.body_timeout import BodyTimeoutMiddleware
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.head_requests import HeadRequestMiddleware
+from services.gateway.api.mcp_endpoint import McpEndpoint
 from services.gateway.api.openai_errors import OPENAI_PREFIX, shape_openai_error
 from services.gateway.api.origin_check import OriginCheckMiddleware
 from services.gateway.api.security_headers import SecurityHeadersMiddleware
@@ -38,7 +50,7 @@ from shared.bounded_calls import BoundedCalls
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.event_log.codecs import DOCUMENT_EVENTS, RUN_EVENTS
 from shared.event_log.memory_log import MemoryEventLog
-from shared.event_log.redis_log import RedisEventLog
+from shared.event_log.redis_log import KEPT_MS, RedisEventLog
 from shared.event_log.redis_reader import RedisEventReader
 from shared.event_log.tail import StreamTail
 from shared.queue.arq_queue import ArqJobQueue
@@ -91,6 +103,8 @@ async def open_gateway(
         stack.push_async_callback(tail.close)
         run_log = RedisEventLog(events_redis, RUN_EVENTS, tail, reads, lost=make_lost_failure())
         stack.push_async_callback(run_log.close)
+        active_runs = RedisActiveRuns(events_redis, kept_s=settings.run_deadline_s + KEPT_MS / 1000)
+        stack.push_async_callback(active_runs.close)
         supervisor = RunSupervisor(
             MemoryEventLog(),
             run_log,
@@ -120,6 +134,7 @@ async def open_gateway(
             run_log=run_log,
             document_log=RedisEventReader(events_redis, DOCUMENT_EVENTS, tail, reads),
             tail=tail,
+            active_runs=active_runs,
             search=search,
         )
 
@@ -133,6 +148,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
     settings = settings or GatewaySettings.model_construct()
     drain_s = max(0, settings.shutdown_grace_s - LAST_EVENTS_S)
     unanswered: set[asyncio.Task[object]] = set()
+    mcp = McpEndpoint()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -148,7 +164,10 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
                     task.cancel()
 
             app.state.gateway, app.state.stop_requests = gateway, stop_requests
-            yield
+            try:
+                yield
+            finally:
+                await mcp.close()
 
     app = FastAPI(
         title="Pagewire",
@@ -175,8 +194,9 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app, {OPENAI_PREFIX: shape_openai_error})
-    for module in (documents, questions, runs, chat_completions, responses, models, health, page):
+    for module in (documents, questions, runs, chat_completions, responses, models, ui_messages, health, page):
         app.include_router(module.router)
+    app.router.routes.append(mcp.make_route())
     app.mount("/static", page.make_static_files())
     # Around FastAPI's own outermost ones too, which answer some requests themselves.
     embeddable = bool(settings.known_origins)

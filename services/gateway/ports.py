@@ -110,3 +110,27 @@ class PassageSearch(Protocol):
     async def close(self) -> None:
         """Releases the connections."""
         ...
+
+
+@dataclass(frozen=True)
+class ActiveRun:
+    """The run that a chat can come back to; `read` says whether somebody has taken it to its end."""
+
+    run_id: str
+    read: bool
+
+
+class ActiveRuns(Protocol):
+    """Knows which run a chat can come back to; the same at all replicas."""
+
+    async def note(self, tenant: str, chat_id: str, run_id: str) -> None:
+        """Make this the run of a chat in place of any other. Do nothing while the store is away."""
+        ...
+
+    async def find(self, tenant: str, chat_id: str) -> ActiveRun | None:
+        """Return the run of a chat. Raise DependencyUnavailable when the store does not answer."""
+        ...
+
+    async def mark_read(self, tenant: str, chat_id: str, run_id: str) -> None:
+        """Note that a chat's run was read, unless it has another by now. Do nothing while the store is away."""
+        ...

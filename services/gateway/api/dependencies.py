@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from services.gateway.answers.answer_question import AnswerDependencies
 from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.documents.spool import Spool
-from services.gateway.ports import PassageSearch
+from services.gateway.ports import ActiveRuns, PassageSearch
 from services.gateway.runs.supervisor import RunSupervisor
 from services.gateway.settings import GatewaySettings
 from shared.contracts.document_events import DocumentEvent
@@ -30,6 +30,7 @@ class GatewayDependencies:
         document_log: the progress of documents, written by the workers.
         tail: what follows those that are written elsewhere.
         describe_chain: the state of each provider of the chain; empty without one.
+        active_runs: which run a chat can come back to.
     """
 
     settings: GatewaySettings
@@ -40,6 +41,7 @@ class GatewayDependencies:
     run_log: EventReader[RunEvent]
     document_log: EventReader[DocumentEvent]
     tail: StreamTail
+    active_runs: ActiveRuns
     search: PassageSearch
     describe_chain: Callable[[], dict[str, str]] = dict
 

@@ -1,0 +1,96 @@
+"""Routes of the Vercel AI SDK: `useChat` works with its default transport."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Path, Response
+from sse_starlette.sse import EventSourceResponse
+
+from services.gateway.api.answers import RUN_ID_HEADER, start_run
+from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
+from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
+from services.gateway.api.openai_requests import read_turns
+from services.gateway.runs.dialects import ai_sdk
+from services.gateway.runs.dialects.ai_sdk import UiMessageEncoder
+from services.gateway.runs.supervisor import name_run
+from shared.contracts.runs import RunEvent
+from shared.contracts.ui_messages import ChatRequest
+from shared.event_log.port import EventBatch
+
+router = APIRouter(tags=["AI SDK"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The AI SDK's UI message stream, version 1; docs/api.md says which parts it has.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
+    }
+}
+
+
+@router.post("/api/chat", response_class=EventSourceResponse, responses=_RESPONSES)
+async def chat(body: ChatRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
+    """Answers the last user message of a chat, as a UI message stream."""
+    _, context = read_turns(body.list_turns(), "", "messages")
+    run = await start_run(body.make_query(), gateway, tenant, context)
+    await gateway.active_runs.note(tenant, body.id, run.run_id)  # also one that nobody can come back to: no older one
+    encoder = UiMessageEncoder(run.run_id, passages="passages" in body.include)
+    batches = run.log.read(run.stream)
+    if not run.ends_with_client:
+        batches = _note_when_read(batches, gateway, tenant, body.id, run.run_id)
+    return LogResponse(
+        encode_log(batches, encoder.encode_batch, encoder.encode_break),
+        gateway.settings,
+        headers=_make_headers(run.run_id),
+        on_end=lambda: gateway.runs.leave(run),
+    )
+
+
+@router.get(
+    "/api/chat/{id}/stream",
+    response_class=EventSourceResponse,
+    responses={**_RESPONSES, 204: {"description": "There is no answer to come back to."}},
+)
+async def read_chat(
+    gateway: Gateway,
+    tenant: Tenant,
+    chat_id: str = Path(alias="id", max_length=200),
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Comes back to the answer of a chat with `on_disconnect: continue`, at any replica, until it was read to its end.
+
+    From its beginning; behind `Last-Event-ID` also after that, because what was sent has not always arrived.
+    """
+    run = await gateway.active_runs.find(tenant, chat_id)
+    if run is None or (run.read and last_event_id is None):
+        return Response(status_code=204)
+    stream, after = name_run(tenant, run.run_id), last_event_id or 0
+    state = await gateway.run_log.find(stream)
+    if state is None or (state.ended and after >= state.last):
+        return Response(status_code=204)
+    encoder = UiMessageEncoder(run.run_id, passages=False)
+    batches = _note_when_read(gateway.run_log.read(stream, after=after), gateway, tenant, chat_id, run.run_id)
+    return LogResponse(
+        encode_log(batches, encoder.encode_batch, encoder.encode_break),
+        gateway.settings,
+        headers=_make_headers(run.run_id),
+    )
+
+
+async def _note_when_read(
+    batches: AsyncGenerator[EventBatch[RunEvent], None],
+    gateway: GatewayDependencies,
+    tenant: str,
+    chat_id: str,
+    run_id: str,
+) -> AsyncGenerator[EventBatch[RunEvent], None]:
+    """Yield the events, and note when the last was sent: a page that shows the answer must not get it once more."""
+    async with aclosing(batches):
+        async for batch in batches:
+            yield batch
+    await gateway.active_runs.mark_read(tenant, chat_id, run_id)
+
+
+def _make_headers(run_id: str) -> dict[str, str]:
+    return {**ai_sdk.HEADERS, RUN_ID_HEADER: run_id}
