@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     options = _parse_arguments(arguments)
     folders = [options.data] if options.data else _find_made(options.made)
-    sets = [_load_folder(folder) for folder in folders]
-    with _open_server(options.url) as url, httpx.Client(base_url=url, timeout=UPLOAD_WAIT_S + 30) as client:
+    sets = [load_folder(folder) for folder in folders]
+    with open_server(options.url) as url, httpx.Client(base_url=url, timeout=UPLOAD_WAIT_S + 30) as client:
         outcomes: list[Outcome] = []
         for questions in sets:
             outcomes += _run_set(client, questions)
@@ -80,7 +80,8 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _load_folder(folder: Path) -> QuestionSet:
+def load_folder(folder: Path) -> QuestionSet:
+    """Return the PDF and the questions of a folder."""
     pdfs = sorted(folder.glob("*.pdf"))
     if len(pdfs) != 1:
         raise SystemExit(f"{folder} must hold exactly one PDF, it holds {len(pdfs)}")
@@ -93,7 +94,8 @@ def _find_made(which: str) -> list[Path]:
 
 
 @contextmanager
-def _open_server(url: str | None) -> Iterator[str]:
+def open_server(url: str | None) -> Iterator[str]:
+    """Yield the URL of a running server, of one that is started for it where none is named."""
     if url:
         yield url
         return
@@ -110,7 +112,7 @@ def _open_server(url: str | None) -> Iterator[str]:
 
 
 def _run_set(client: httpx.Client, questions: QuestionSet) -> list[Outcome]:
-    document_id = _upload(client, questions)
+    document_id = upload(client, questions)
     outcomes = [_ask(client, document_id, question) for question in questions.questions]
     print(f"\n{questions.name}")
     print(f"{'id':<12} {'page':<5} {'holds':<6} {'not found':<10} answer")
@@ -123,7 +125,8 @@ def _run_set(client: httpx.Client, questions: QuestionSet) -> list[Outcome]:
     return outcomes
 
 
-def _upload(client: httpx.Client, questions: QuestionSet) -> str:
+def upload(client: httpx.Client, questions: QuestionSet) -> str:
+    """Upload the PDF and return its document's id once it is ready."""
     file = {"file": (questions.name, questions.pdf, "application/pdf")}
     response = client.post("/documents", files=file, params={"wait": UPLOAD_WAIT_S})
     response.raise_for_status()

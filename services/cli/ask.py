@@ -78,10 +78,10 @@ def describe_break(printed: bool) -> str:
 
 
 def describe_sources(sources: Sequence[Source]) -> Iterator[str]:
-    """A line for each source: number, title, page."""
+    """A line for each source: number, title, page, and what is wrong with it."""
     if sources:
         yield ""
         yield "Sources"
     for source in sources:
-        cited = "" if source.cited else "  (not cited)"
-        yield f"  [{source.n}] {clean_line(source.title)}, page {source.page}{cited}"
+        note = "  (not cited)" if not source.cited else "  (not supported)" if source.supported is False else ""
+        yield f"  [{source.n}] {clean_line(source.title)}, page {source.page}{note}"

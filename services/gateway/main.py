@@ -127,7 +127,12 @@ async def open_gateway(
             ),
             documents=DocumentDependencies(registry=registry, blobs=blobs, queue=queue),
             answers=AnswerDependencies(
-                registry=registry, search=search, models=models, default_provider=provider, chain=chain
+                registry=registry,
+                search=search,
+                models=models,
+                default_provider=provider,
+                chain=chain,
+                remove_unsupported=settings.unsupported_citations == "remove",
             ),
             describe_chain=chain.describe_members if chain else dict,
             runs=supervisor,

@@ -1,7 +1,7 @@
 """Settings of the gateway."""
 
 import re
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -96,6 +96,15 @@ class GatewaySettings(SharedSettings):
         description=(
             "PAGEWIRE_MAX_ANSWER_CHARACTERS: length at which an answer is cut off; ten times what"
             " PAGEWIRE_LLM_MAX_OUTPUT_TOKENS allows, for providers that do not keep to that"
+        ),
+    )
+
+    unsupported_citations: Literal["keep", "remove"] = Field(
+        default="keep",
+        description=(
+            "PAGEWIRE_UNSUPPORTED_CITATIONS: what becomes of a citation whose passage does not hold the figures, names"
+            " or quotes of its sentence, where a question does not say: `keep` marks it in `citations`, `remove` takes"
+            " it out of the answer, which then pauses at each citation until its sentence ends"
         ),
     )
 

@@ -50,6 +50,13 @@ class AnswerOptions(BaseModel):
         default=5, ge=1, le=MAX_TOP_K, description="how many passages the answer may rest on"
     )
     document_ids: list[DocumentId] | None = Field(default=None, max_length=1000, description="search only these")
+    unsupported_citations: Literal["keep", "remove"] | None = Field(
+        default=None,
+        description=(
+            "what becomes of a citation whose passage does not hold the figures, names or quotes of its sentence:"
+            " `keep` marks it in `citations`, `remove` takes it out of the answer; null: as the server is set"
+        ),
+    )
     on_disconnect: Literal["cancel", "continue"] = Field(
         default="cancel",
         description=(
@@ -76,6 +83,36 @@ class QueryRequest(AnswerOptions):
     )
 
 
+Supported = Literal[True, False, "unknown"]
+"""Whether a passage holds the figures, dates, names and quotes of what cites it; unknown where that cannot be told."""
+
+
+class Span(BaseModel):
+    """Part of a text, in Unicode characters (not in UTF-16 units, as JavaScript counts)."""
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0, description="one past the last character")
+
+
+class Citation(BaseModel):
+    """A place where the answer cites a passage."""
+
+    n: int = Field(ge=1, description="the passage's number")
+    start: int = Field(ge=0, description="first character of the marker in the answer, counted in code points")
+    end: int = Field(ge=0, description="one past its last character")
+    claim: Span | None = Field(default=None, description="what it is cited for, in the answer; null: was not checked")
+    supported: Supported = Field(
+        default="unknown",
+        description=(
+            "`true`: figures, dates, names, codes and quotes of the claim stand in the passages that its sentence"
+            " cites, at least one of them in this one; `false`: one of them stands in none of these; `unknown`: there"
+            " is nothing to look up, or it cannot be told"
+        ),
+    )
+    evidence: list[Span] = Field(default_factory=list, description="where they stand in the passage's text")
+    missing: list[Span] = Field(default_factory=list, description="those that stand in none, in the answer")
+
+
 class Source(BaseModel):
     """A passage that was given to the language model."""
 
@@ -87,6 +124,10 @@ class Source(BaseModel):
     text: str
     score: float
     cited: bool = Field(description="whether the answer cites it")
+    supported: Supported | None = Field(
+        default=None,
+        description="of its `citations`: false if one is, else true if one is, else unknown; null where not cited",
+    )
 
 
 class Usage(BaseModel):
@@ -113,6 +154,7 @@ class QueryResponse(BaseModel):
     answer: str
     finish_reason: _ToldFinishReason = "stop"
     sources: list[Source]
+    citations: list[Citation] = Field(default_factory=list, description="in the order of the answer")
     run_id: str
     usage: Usage
     timings_ms: QueryTimings
@@ -141,6 +183,9 @@ class SourcesEvent(BaseModel):
     """`event: sources`, the last event of a stream that went well."""
 
     sources: list[Source]
+    citations: list[Citation] = Field(
+        default_factory=list, description="in the order of the answer, which is all tokens joined"
+    )
     run_id: str
     finish_reason: _ToldFinishReason = "stop"
     usage: Usage

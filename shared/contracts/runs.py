@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from shared.contracts.questions import FinishReason, QueryTimings, Source, StreamError, Usage
+from shared.contracts.questions import Citation, FinishReason, QueryTimings, Source, StreamError, Usage
 
 
 class Started(BaseModel):
@@ -30,14 +30,6 @@ class Delta:
     """A piece of the answer; never empty. No pydantic model: there is one for each token."""
 
     text: str
-
-
-class Citation(BaseModel):
-    """Where the answer cites a passage."""
-
-    n: int = Field(ge=1, description="number of the source")
-    start: int = Field(ge=0, description="first character of the marker in the answer, counted in code points")
-    end: int = Field(ge=0, description="one past its last character")
 
 
 class Finished(BaseModel):

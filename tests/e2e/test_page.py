@@ -180,6 +180,10 @@ def make_source(n: int, text: str, *, cited: bool = False) -> dict[str, Any]:
     }
 
 
+def make_span(text: str, part: str) -> dict[str, int]:
+    return {"start": text.index(part), "end": text.index(part) + len(part)}
+
+
 def make_end(*sources: dict[str, Any]) -> dict[str, Any]:
     """The data of the last event."""
     return {
@@ -405,6 +409,38 @@ def test_tokens_are_on_the_page_while_the_stream_is_open(held: Visit) -> None:
     expect(page.locator("#source-2").get_by_text("cited", exact=True)).to_be_visible()
     expect(page.locator("#source-1").get_by_text("cited", exact=True)).to_be_hidden()
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def test_an_unsupported_citation_is_told_from_a_supported_one(held: Visit) -> None:
+    """Its link says what the passage lacks, its source says so, and in the passage stands marked what was found."""
+    text = "🙂 It was 12 % [1], or 17 % [2]."
+    supported = {"n": 1, **make_span(text, "[1]"), "claim": make_span(text, "It was 12 %"), "supported": True}
+    wrong = {"n": 2, **make_span(text, "[2]"), "claim": make_span(text, "or 17 %"), "supported": False}
+    passage = "🙂🙂 It rose to 12 % then."
+    citations = [
+        supported | {"evidence": [make_span(passage, "12 %")], "missing": []},
+        wrong | {"evidence": [], "missing": [make_span(text, "17 %")]},
+    ]
+    sources = [
+        make_source(1, passage, cited=True) | {"supported": True},
+        make_source(2, "Nothing.", cited=True) | {"supported": False},
+        make_source(3, "Nothing."),
+    ]
+    held.ask("When?")
+    held.push("token", {"token": text})
+    held.push("sources", make_end(*sources) | {"citations": citations})
+    expect(held.page.locator("#timings")).to_contain_text("done in")
+    expect(held.page.locator("#answer")).to_have_js_property("textContent", text)
+    links = held.page.locator("#answer a.cite")
+    expect(links.nth(0)).to_have_attribute("class", "cite")
+    expect(links.nth(1)).to_have_attribute("class", "cite unsupported")
+    expect(links.nth(1)).to_have_attribute("title", "Not in the passage: “17 %”")
+    expect(held.page.locator("#sources mark")).to_have_text(["12 %"])
+    expect(held.page.locator("#passage-1")).to_have_js_property("textContent", passage)
+    for n, label in ((1, "supported"), (2, "not supported")):
+        expect(held.page.locator(f"#source-{n}").get_by_text(label, exact=True)).to_be_visible()
+    expect(held.page.get_by_text("supported", exact=True)).to_have_count(3)
+    expect(held.page.locator("#source-3").get_by_text("supported", exact=True)).to_be_hidden()
 
 
 def test_every_form_of_a_marker_is_linked(held: Visit) -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from services.gateway.main import create_app, open_gateway
 from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import NOT_FOUND_ANSWER
-from tests.canned_search import CannedSearch
+from tests.canned_search import CannedSearch, make_passage
 from tests.http_server import RunningServer, serve_app
 from tests.integration.conftest import StreamEvent, ask_stream, read_stream
 from tests.llm_server import (
@@ -315,6 +315,46 @@ async def test_passages_come_first_when_asked_for(open_client: OpenClient) -> No
     assert [event.event for event in events[:2]] == ["passages", "token"]
     assert [passage["cited"] for passage in events[0].data["passages"]] == [False, False]
     assert check_form(events).event == "sources"
+
+
+async def test_the_end_says_whether_a_citation_is_supported(open_client: OpenClient, search: CannedSearch) -> None:
+    """With the places of what was looked up: in the answer, and in the passage's text as the source shows it."""
+    async with open_client(Scenario.OK) as client:
+        streamed = await ask_stream(client, provider="openai")
+        response = await client.post("/query", json={"question": "How much?", "provider": "openai"})
+        search.passages = [make_passage("doc", n).model_copy(update={"text": "It was 388.3 billion."}) for n in (0, 1)]
+        wrong = check_form(await ask_stream(client, provider="openai")).data
+
+    for end, answer in (
+        (check_form(streamed).data, join_tokens(streamed)),
+        (response.json(), response.json()["answer"]),
+    ):
+        (citation,) = end["citations"]
+        (span,) = citation["evidence"]
+        assert (citation["n"], citation["supported"], citation["missing"]) == (1, True, [])
+        assert end["sources"][0]["text"][span["start"] : span["end"]] == "383.3 billion"
+        assert answer[citation["start"] : citation["end"]] == "[1]"
+        assert [source["supported"] for source in end["sources"]] == [True, None, None]
+    assert wrong["citations"][0]["supported"] is False
+    assert [source["supported"] for source in wrong["sources"]] == [False, None]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_an_unsupported_citation_is_removed_on_demand(
+    open_client: OpenClient, search: CannedSearch, settings: GatewaySettings, asked: bool
+) -> None:
+    """Of one question, or of all whose question does not say; the rest of the answer stays."""
+    search.passages = [make_passage("doc", 0).model_copy(update={"text": "It was 388.3 billion."})]
+    if not asked:
+        settings.unsupported_citations = "remove"
+    async with open_client(Scenario.OK) as client:
+        events = await ask_stream(client, provider="openai", **({"unsupported_citations": "remove"} if asked else {}))
+        kept = await ask_stream(client, provider="openai", unsupported_citations="keep")
+
+    assert join_tokens(events) == "".join(TOKENS).replace(" [1]", "")
+    assert check_form(events).data["citations"] == []
+    assert [source["cited"] for source in events[-1].data["sources"]] == [False]
+    assert join_tokens(kept) == "".join(TOKENS)
 
 
 async def test_a_search_that_fails_is_one_error_event(open_client: OpenClient, search: CannedSearch) -> None:

@@ -23,7 +23,9 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from multipart import MultipartParser, parse_options_header
 
 from services.cli import add
+from services.cli.ask import describe_sources
 from services.cli.main import main as pagewire
+from shared.contracts.questions import Source
 
 ROOT = Path(__file__).parents[2]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -300,6 +302,16 @@ def test_ask_prints_the_answer_and_its_sources(gateway: Gateway, capsys: pytest.
         "include": [],
         "on_disconnect": "cancel",
     }
+
+
+def test_a_source_that_does_not_hold_what_cites_it_is_told() -> None:
+    """What cannot be told is not called wrong."""
+    sources = [
+        Source.model_validate(describe_source(n, cited=True) | {"supported": supported})
+        for n, supported in ((1, True), (2, False), (3, "unknown"))
+    ]
+
+    assert [line.endswith("(not supported)") for line in describe_sources(sources)][2:] == [False, True, False]
 
 
 def test_character_split_over_two_tokens_is_whole(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,27 +1,32 @@
 """Answers a question: check it, find passages, let a language model answer, check its citations."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from io import StringIO
 from typing import assert_never
 
 import structlog
 
 from services.gateway.answers.citations import CitationFilter
+from services.gateway.answers.evidence import EvidenceCheck, complete_citations, summarise
 from services.gateway.answers.prompt import build_prompt
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
+from services.gateway.answers.unsupported_citations import remove_unsupported
 from services.gateway.ports import Answering, Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
     NOT_FOUND_ANSWER,
+    Citation,
     FinishReason,
     QueryRequest,
     QueryTimings,
     Source,
     Usage,
 )
-from shared.contracts.runs import Citation, Delta, Finished, PassagesFound
+from shared.contracts.runs import Delta, Finished, PassagesFound
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
 from shared.invisible_text import strip_invisible
@@ -45,6 +50,8 @@ class AnswerDependencies:
     models: Mapping[str, LanguageModel]
     default_provider: str
     chain: LanguageModel | None = None
+    remove_unsupported: bool = False
+    """Whether citations that their passage does not support are removed where a question does not say."""
 
     def find_model(self, provider: str | None) -> LanguageModel | None:
         """Return what a question asks that names this provider, or none; None when there is none of that name."""
@@ -70,16 +77,19 @@ async def prepare_answer(
         names = sorted(deps.models)
         message = f"There is no provider {request.provider!r}; configured are: {', '.join(names)}."
         raise UnprocessableRequest(message, code="unknown_provider", details={"providers": names})
+    remove = request.unsupported_citations == "remove" or (
+        request.unsupported_citations is None and deps.remove_unsupported
+    )
     if request.document_ids is not None:
         await _check_documents(tenant, request.document_ids, deps.registry)
-        return Answer(tenant, request, model, deps.search, context)
+        return Answer(tenant, request, model, deps.search, context, remove_unsupported=remove)
     total, ready = await deps.registry.count(tenant)
     if total == 0:
         raise InvalidRequest("There is no document yet. Upload a PDF with POST /documents first.", code="no_documents")
     if ready == 0:
         message = "No document is ready yet. GET /documents shows how far they are."
         raise NotReady(message, code="documents_not_ready", retry_after=2)
-    return Answer(tenant, request, model, deps.search, context)
+    return Answer(tenant, request, model, deps.search, context, remove_unsupported=remove)
 
 
 async def _check_documents(tenant: str, document_ids: Sequence[str], registry: DocumentRegistry) -> None:
@@ -102,6 +112,7 @@ class Answer:
     Parameters:
         model: what answers, where there are passages to answer from.
         context: for the language model only; searched is with the question.
+        remove_unsupported: whether citations that their passage does not support are removed.
     """
 
     def __init__(
@@ -111,6 +122,8 @@ class Answer:
         model: LanguageModel,
         search: PassageSearch,
         context: QuestionContext = NO_CONTEXT,
+        *,
+        remove_unsupported: bool = False,
     ) -> None:
         self._request = request
         self._context = context
@@ -120,7 +133,10 @@ class Answer:
         self._started = time.perf_counter()
         self._first_token_ms: float | None = None
         self._found: SearchResponse | None = None
+        self._remove_unsupported = remove_unsupported
         self._citations = CitationFilter(0)
+        self._sent = StringIO()  # a list of tokens would take ten times the memory
+        self._checked: list[Citation] = []
         self._completion = Completion("stop", model.provider, model.model)
 
     async def produce(self) -> AsyncGenerator[PassagesFound | Delta | Finished, None]:
@@ -129,7 +145,7 @@ class Answer:
         Closing this generator closes the connection to the provider.
         """
         found = self._found = await self._find_passages()
-        yield PassagesFound(passages=_make_sources(found.passages, set()))
+        yield PassagesFound(passages=_make_sources(found.passages, set(), ()))
         self._citations = CitationFilter(len(found.passages))
         if not found.passages:
             self._note_first_token()
@@ -137,14 +153,18 @@ class Answer:
             yield self.finish()
             return
         empty = True
-        prompt = build_prompt(self._request.question, found.passages, self._context)
-        async with aclosing(self._model.stream(prompt)) as pieces:
+        evidence = EvidenceCheck(self._request.question, found.passages)
+        stream = self._model.stream(build_prompt(self._request.question, found.passages, self._context))
+        if self._remove_unsupported:
+            stream = remove_unsupported(stream, evidence, len(found.passages))
+        async with aclosing(stream) as pieces:
             async for piece in pieces:
                 match piece:
                     case TextDelta(text=text):
                         self._note_first_token()
                         if checked := self._citations.feed(text):
                             empty = empty and not checked.strip()
+                            self._sent.write(checked)
                             yield Delta(checked)
                     case Completion():
                         self._completion = piece
@@ -154,13 +174,17 @@ class Answer:
                         assert_never(piece)
         if rest := self._citations.finish():
             empty = empty and not rest.strip()
+            self._sent.write(rest)
             yield Delta(rest)
         if empty:
             raise self._make_empty_error()
+        if self._citations.cited:
+            # In a thread: it takes milliseconds, and much more for an odd answer.
+            self._checked = await asyncio.to_thread(evidence.check_answer, self._sent.getvalue())
         yield self.finish()
 
     def finish(self, finish_reason: FinishReason | None = None) -> Finished:
-        """Return the end of the run: sources, usage and timings up to now.
+        """Return the end of the run: sources, usage and timings up to now; only a whole answer's citations are checked.
 
         Parameters:
             finish_reason: why it ends here; None: as the model said.
@@ -180,8 +204,8 @@ class Answer:
         )
         finish = finish_reason or self._completion.finish_reason
         log.info("question_answered", provider=usage.provider, total_ms=timings.total, finish_reason=finish)
-        sources = _make_sources(found.passages if found else (), self._citations.cited)
-        citations = [Citation(n=n, start=start, end=end) for n, start, end in self._citations.places]
+        citations = complete_citations(self._checked, self._citations.places)
+        sources = _make_sources(found.passages if found else (), self._citations.cited, citations)
         return Finished(sources=sources, citations=citations, finish_reason=finish, usage=usage, timings_ms=timings)
 
     async def _find_passages(self) -> SearchResponse:
@@ -218,7 +242,7 @@ class Answer:
         return LanguageModelError(message, code="llm_empty", details={"provider": provider})
 
 
-def _make_sources(passages: Sequence[Passage], cited: set[int]) -> list[Source]:
+def _make_sources(passages: Sequence[Passage], cited: set[int], citations: Sequence[Citation]) -> list[Source]:
     return [
         Source(
             n=n,
@@ -229,6 +253,7 @@ def _make_sources(passages: Sequence[Passage], cited: set[int]) -> list[Source]:
             text=passage.text,
             score=round(passage.score, 4),
             cited=n in cited,
+            supported=summarise(citations, n) if n in cited else None,
         )
         for n, passage in enumerate(passages, start=1)
     ]

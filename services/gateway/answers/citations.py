@@ -5,6 +5,8 @@ What a marker is stands in `citation_markers.py`. Markers count in prose only; c
 """
 
 import re
+from collections.abc import Iterable
+from itertools import groupby
 
 from services.gateway.answers.citation_markers import (
     CLOSERS,
@@ -19,6 +21,7 @@ from services.gateway.answers.citation_markers import (
     name_passages,
     read_marker,
 )
+from services.gateway.answers.claims import PlacedMarker
 from services.gateway.answers.markdown_prose import STOP_SETS, STOPS, MarkdownProse, Mode
 
 MAX_HELD_CHARS = 2 * MAX_MARKER_CHARS + 8
@@ -31,6 +34,22 @@ _LEADS = frozenset(" \t(")
 _BLANKS = frozenset(" \t")
 _CLOSES_UP = frozenset(" \t\n.,;:!?)]}»”’…*_")
 _OPENERS = frozenset(CLOSERS)
+
+
+def find_markers(answer: str, passage_count: int) -> list[PlacedMarker]:
+    """Return the markers of an answer that has passed the filter, in order."""
+    citations = CitationFilter(passage_count)
+    passed = citations.feed(answer) + citations.finish()
+    # What was removed the first time may have joined what looks like a marker now: then nothing is where it was.
+    return group_places(citations.places) if passed == answer else []
+
+
+def group_places(places: Iterable[tuple[int, int, int]]) -> list[PlacedMarker]:
+    """Return the markers of a filter's places: one for all passages that a marker names."""
+    return [
+        PlacedMarker(start, end, tuple(n for n, _, _ in group))
+        for (start, end), group in groupby(places, key=lambda place: place[1:])
+    ]
 
 
 class CitationFilter:

@@ -9,6 +9,7 @@ from sse_starlette.sse import EventSourceResponse
 from services.gateway.api.answers import RUN_ID_HEADER, start_run, stream_run, wait_for_run
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LogResponse
+from services.gateway.runs.collect import move_citations
 from services.gateway.runs.dialects import native
 from shared.contracts.questions import (
     ErrorEvent,
@@ -55,7 +56,9 @@ async def query(request: Request, body: QueryRequest, gateway: Gateway, tenant: 
     run = await start_run(body, gateway, tenant)
 
     def render(text: str, end: Finished) -> dict[str, Any]:
-        return QueryResponse(answer=text.strip(), run_id=run.run_id, **dict(end)).model_dump(mode="json")
+        citations = move_citations(end.citations, len(text) - len(text.lstrip()))
+        body = {**dict(end), "citations": citations}
+        return QueryResponse(answer=text.strip(), run_id=run.run_id, **body).model_dump(mode="json")
 
     return await wait_for_run(request, run, gateway, render)
 

@@ -1,8 +1,10 @@
 """A run collected: the whole answer in one piece."""
 
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 from services.gateway.runs.supervisor import Run, make_shutdown_failure
+from shared.contracts.questions import Citation, Span
 from shared.contracts.runs import Delta, Failed, Finished
 from shared.event_log.port import LogClosedError
 
@@ -20,3 +22,17 @@ async def collect_run(run: Run) -> tuple[str, Finished | Failed]:
                         case Finished() | Failed():
                             return "".join(texts), event
     return "".join(texts), make_shutdown_failure(partial=bool(texts))
+
+
+def move_citations(citations: Sequence[Citation], characters: int) -> list[Citation]:
+    """Return the citations of an answer that many of whose first characters were cut off."""
+    return [_move(citation, -characters) for citation in citations] if characters else list(citations)
+
+
+def _move(citation: Citation, characters: int) -> Citation:
+    def move(span: Span) -> Span:
+        return Span(start=span.start + characters, end=span.end + characters)
+
+    places = {"start": citation.start + characters, "end": citation.end + characters}
+    claim = move(citation.claim) if citation.claim else None
+    return citation.model_copy(update={**places, "claim": claim, "missing": [move(span) for span in citation.missing]})

@@ -384,10 +384,12 @@ function showEvent(answer, name, data) {
   return name === "sources";
 }
 
-function showEnd(answer, { sources, timings_ms, usage, finish_reason }) {
+function showEnd(answer, { sources, citations = [], timings_ms, usage, finish_reason }) {
   showSources(sources, true);
   answer.flush();
   answer.unlinkUncited(sources);
+  answer.showSupport(citations);
+  for (const { n, text } of sources) markEvidence(n, text, citations);
   showState("");
   showProblem(byId("answer-problem"), CUT_OFF[finish_reason] ?? "");
   byId("timings").textContent = describeTimings(timings_ms, usage);
@@ -474,7 +476,22 @@ export function createAnswerWriter(box) {
     const cited = new Set(sources.filter((source) => source.cited).map(({ n }) => `#source-${n}`));
     for (const link of box.querySelectorAll("a")) if (!cited.has(link.hash)) link.replaceWith(link.textContent);
   };
-  return { write, flush, unlinkUncited };
+  /** Says at each link whether the passage holds what it is cited for. Places count code points, as Python does. */
+  const showSupport = (citations) => {
+    const chars = [...box.textContent];
+    let position = 0;
+    for (const node of box.childNodes) {
+      const isHere = ({ n, start, end }) => node.hash === `#source-${n}` && start <= position && position < end;
+      const { supported, missing } = citations.find(isHere) ?? {};
+      position += [...node.textContent].length;
+      if (supported !== false) continue;
+      const items = missing.map(({ start, end }) => `“${chars.slice(start, end).join("")}”`);
+      node.classList.add("unsupported");
+      node.title = `Not in the passage: ${items.join(", ")}`;
+      node.ariaLabel += `. ${node.title}`;
+    }
+  };
+  return { write, flush, unlinkUncited, showSupport };
 }
 
 // ---------------------------------------------------------------- sources
@@ -486,6 +503,7 @@ function showSources(sources, final = false) {
   for (const source of sources) {
     const item = byId(`source-${source.n}`) ?? list.appendChild(createSource(source));
     item.classList.toggle("cited", final && source.cited);
+    item.dataset.supported = source.supported ?? "";
   }
   const cited = sources.filter((source) => source.cited).length;
   byId("sources-title").textContent = final ? `Sources: ${cited} of ${sources.length} cited` : "Passages found";
@@ -494,12 +512,28 @@ function showSources(sources, final = false) {
 
 function createSource({ n, title, page, text }) {
   const part = (className, textContent) => make("span", { className, textContent });
-  const name = make("span", {}, part("title", title), part("page", `page ${page}`), part("badge cited-badge", "cited"));
+  const labels = Object.entries({ cited: "cited", true: "supported", false: "not supported" });
+  const badges = labels.map(([kind, label]) => part(`badge ${kind}-badge`, label));
+  const name = make("span", {}, part("title", title), part("page", `page ${page}`), ...badges);
   const head = make("p", { className: "source-head" }, part("number", n), name);
   const passage = make("p", { className: "passage", id: `passage-${n}`, textContent: text });
   const item = make("li", { id: `source-${n}`, tabIndex: -1 }, head, passage);
   if (text.length > LONG_PASSAGE) item.append(createExpander(passage));
   return item;
+}
+
+/** Marks in a passage the figures, dates, names and quotes that the answer took from it. */
+function markEvidence(n, text, citations) {
+  const spans = citations.flatMap((citation) => (citation.n === n ? citation.evidence : []));
+  const [chars, pieces] = [[...text], []];
+  let shown = 0;
+  for (const { start, end } of spans.sort((one, other) => one.start - other.start)) {
+    if (end <= shown) continue;
+    pieces.push(chars.slice(shown, start).join(""));
+    pieces.push(make("mark", { textContent: chars.slice(Math.max(shown, start), end).join("") }));
+    shown = end;
+  }
+  byId(`passage-${n}`).replaceChildren(...pieces, chars.slice(shown).join(""));
 }
 
 function createExpander(passage) {

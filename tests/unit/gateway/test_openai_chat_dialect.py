@@ -12,8 +12,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from services.gateway.runs.dialects.openai_chat import ChatEncoder, make_completion
 from services.gateway.runs.dialects.openai_sources import AnswerHead
-from shared.contracts.questions import QueryTimings, Source, StreamError, Usage
-from shared.contracts.runs import Citation, Delta, Failed, Finished, PassagesFound, RunEvent, Started
+from shared.contracts.questions import Citation, QueryTimings, Source, StreamError, Usage
+from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.event_log.port import EventBatch
 
 ERROR = StreamError(code="llm_busy", message="m", retryable=True, partial=False, retry_after=3)

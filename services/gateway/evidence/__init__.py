@@ -1,0 +1,1 @@
+"""Looks up in a passage what a sentence that cites it says: figures, dates, names, codes and quotes."""
