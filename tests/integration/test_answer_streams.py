@@ -350,11 +350,14 @@ async def test_an_unsupported_citation_is_removed_on_demand(
     async with open_client(Scenario.OK) as client:
         events = await ask_stream(client, provider="openai", **({"unsupported_citations": "remove"} if asked else {}))
         kept = await ask_stream(client, provider="openai", unsupported_citations="keep")
+        chat = {"messages": [{"role": "user", "content": "How much?"}], "unsupported_citations": "remove"}
+        other = await client.post("/v1/chat/completions", json=chat)
 
     assert join_tokens(events) == "".join(TOKENS).replace(" [1]", "")
     assert check_form(events).data["citations"] == []
     assert [source["cited"] for source in events[-1].data["sources"]] == [False]
     assert join_tokens(kept) == "".join(TOKENS)
+    assert "[1]" not in other.json()["choices"][0]["message"]["content"]
 
 
 async def test_a_search_that_fails_is_one_error_event(open_client: OpenClient, search: CannedSearch) -> None:
