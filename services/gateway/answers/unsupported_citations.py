@@ -8,7 +8,7 @@ from contextlib import aclosing
 from services.gateway.answers.citations import CitationFilter, group_places
 from services.gateway.answers.claims import CHAIN_JOINT, ENDED, MAX_CLAIM_CHARS, SENTENCE_END, PlacedMarker
 from services.gateway.answers.evidence import EvidenceCheck
-from services.gateway.ports import Completion, TextDelta
+from services.gateway.ports import AnswerPiece, Completion, TextDelta
 
 MAX_TAIL_CHARS = 200
 """How much of a sentence may come behind a citation before it is checked without the rest."""
@@ -17,8 +17,8 @@ _LEAD = re.compile(r"[ \t]*\(?\Z")
 
 
 async def remove_unsupported(
-    pieces: AsyncGenerator[TextDelta | Completion, None], check: EvidenceCheck, passage_count: int
-) -> AsyncGenerator[TextDelta | Completion, None]:
+    pieces: AsyncGenerator[AnswerPiece, None], check: EvidenceCheck, passage_count: int
+) -> AsyncGenerator[AnswerPiece, None]:
     """Yield the pieces without markers whose claim is not supported.
 
     Text passes at once up to a marker, and then when its sentence ends: another passage may be cited by then.
@@ -39,7 +39,7 @@ async def remove_unsupported(
                 if text := await feed(citations.feed(piece.text)):
                     yield TextDelta(text)
                 continue
-            if last := await feed(citations.finish()) + await sentence.finish():
+            if isinstance(piece, Completion) and (last := await feed(citations.finish()) + await sentence.finish()):
                 yield TextDelta(last)
             yield piece
 

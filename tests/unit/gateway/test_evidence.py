@@ -18,7 +18,7 @@ from services.gateway.evidence.claim_items import MAX_ITEMS, Item, look_up
 from services.gateway.evidence.found import Lookup
 from services.gateway.evidence.passage_index import PassageIndex
 from services.gateway.extractive.answer import answer_extractively
-from services.gateway.ports import Completion, TextDelta
+from services.gateway.ports import Answering, Completion, TextDelta
 from services.gateway.runs.collect import move_citations
 from shared.contracts.questions import Citation
 
@@ -258,7 +258,8 @@ def test_the_collected_answer_has_its_own_places() -> None:
         assert answer[moved[0].claim.start : moved[0].claim.end] == "It is E18"
 
 
-async def stream(pieces: list[str]) -> AsyncGenerator[TextDelta | Completion, None]:
+async def stream(pieces: list[str]) -> AsyncGenerator[Answering | TextDelta | Completion, None]:
+    yield Answering("p", "m")
     for piece in pieces:
         yield TextDelta(piece)
     yield Completion("stop", provider="p", model="m")
@@ -269,6 +270,7 @@ async def remove(pieces: list[str], *texts: str) -> list[str]:
     passages = [make_passage(text, "Document") for text in texts]
     check = EvidenceCheck("What does it say?", passages)
     passed = [piece async for piece in remove_unsupported(stream(pieces), check, len(passages))]
+    assert isinstance(passed[0], Answering)
     assert isinstance(passed.pop(), Completion)
     return [piece.text for piece in passed if isinstance(piece, TextDelta)]
 
