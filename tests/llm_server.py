@@ -3,7 +3,7 @@
 The model name of a request chooses the scenario; an unknown name is served like `Scenario.OK`:
 
     async with run_llm_server() as server:
-        client = open_openai("key", server.urls["openai"], timeouts)
+        client = open_openai("key", server.urls["openai"], connect_timeout_s)
         model = ChatCompletionsModel(client, provider="openai", model=Scenario.STALL_MIDWAY, ...)
 
 It writes HTTP by hand, because no framework cuts characters in two, resets connections or sends lines of 10 MB.
@@ -66,6 +66,8 @@ class Scenario(StrEnum):
     BYTE_BY_BYTE = "byte-by-byte"
     GZIP = "gzip"
     BROKEN_GZIP = "broken-gzip"
+    HANG_UP = "hang-up"
+    BROKEN_FRAMING = "broken-framing-midway"
 
 
 def at_once(scenario: Scenario) -> str:
@@ -246,6 +248,8 @@ class _Answer:
             return await self._send_json(404, {"error": {"message": "no such path"}})
         if self._scenario == Scenario.STALL_BEFORE_HEADERS:
             return await self._stall()
+        if self._scenario == Scenario.HANG_UP:
+            return False
         if self._scenario.startswith("status-"):
             return await self._send_status(int(self._scenario.split("-")[1]))
         if not self._request.body.get("stream"):
@@ -311,6 +315,9 @@ class _Answer:
             case Scenario.BROKEN_GZIP:
                 self._gzip = None
                 await self._write(b"\xff" * 100)
+                return await self._stall()
+            case Scenario.BROKEN_FRAMING:
+                self._writer.write(b"no size\r\n")
                 return await self._stall()
             case Scenario.RESET:
                 return await self._reset()
@@ -413,6 +420,7 @@ _FAILURES = frozenset(
         Scenario.GIANT_LINE,
         Scenario.INVALID_UTF8,
         Scenario.BROKEN_GZIP,
+        Scenario.BROKEN_FRAMING,
         Scenario.RESET,
         Scenario.CUT_OFF,
         Scenario.STALL_MIDWAY,

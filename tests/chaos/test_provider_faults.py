@@ -26,7 +26,7 @@ from services.gateway.ports import LanguageModel
 from services.gateway.providers.chain import ProviderChain
 from services.gateway.providers.chat_completions import ChatCompletionsModel
 from services.gateway.providers.messages import MessagesModel
-from services.gateway.providers.sdk_clients import ClientTimeouts, open_anthropic, open_groq, open_openai
+from services.gateway.providers.sdk_clients import open_anthropic, open_groq, open_openai
 from services.gateway.runs.supervisor import RunSupervisor
 from shared.contracts.questions import QueryRequest
 from shared.contracts.runs import Delta, Failed, Finished
@@ -71,7 +71,7 @@ class Fault:
         code: of the one error; empty: it is no fault, and the answer comes.
         text: what arrives before the end.
         upstream: what becomes of the connection to it: we have `closed` it, it is `kept` for the next question, the
-            provider itself has `reset` it, or `none` came about.
+            provider itself has `reset` it, or has `ended` its answer, so that it is either; or `none` came about.
         silent: whether it ends at the idle timeout.
         at: where the provider is, if not at the server that plays the scenarios.
     """
@@ -118,10 +118,10 @@ FAULTS = [
     status(500, "llm_unavailable"),
     status(503, "llm_unavailable"),
     status(529, "llm_busy"),
-    before("an error in the stream", Scenario.ERROR_EVENT, "llm_interrupted"),
-    midway("an error in the stream", Scenario.ERROR_EVENT, "llm_interrupted"),
-    before("overloaded in the stream", Scenario.OVERLOADED_EVENT, "llm_busy"),
-    midway("overloaded in the stream", Scenario.OVERLOADED_EVENT, "llm_busy"),
+    replace(before("an error in the stream", Scenario.ERROR_EVENT, "llm_interrupted"), upstream="ended"),
+    replace(midway("an error in the stream", Scenario.ERROR_EVENT, "llm_interrupted"), upstream="ended"),
+    replace(before("overloaded in the stream", Scenario.OVERLOADED_EVENT, "llm_busy"), upstream="ended"),
+    replace(midway("overloaded in the stream", Scenario.OVERLOADED_EVENT, "llm_busy"), upstream="ended"),
     replace(before("reset", Scenario.RESET, "llm_interrupted"), upstream="reset"),
     replace(midway("reset", Scenario.RESET, "llm_interrupted"), upstream="reset"),
     replace(before("clean end", Scenario.CUT_OFF, "llm_incomplete"), upstream="kept"),
@@ -133,17 +133,17 @@ FAULTS = [
     replace(midway("pings", Scenario.PINGS_MIDWAY, "llm_timeout"), silent=True),
     Fault("a byte at a time, too slowly", Scenario.BYTE_BY_BYTE, "llm_timeout", silent=True),
     Fault("a byte at a time", Scenario.BYTE_BY_BYTE, "", text=WHOLE, upstream="kept"),
-    before("broken JSON", Scenario.BROKEN_JSON, "llm_interrupted"),
-    midway("broken JSON", Scenario.BROKEN_JSON, "llm_interrupted"),
-    before("JSON of another shape", Scenario.WRONG_SHAPE, "llm_interrupted"),
+    replace(before("broken JSON", Scenario.BROKEN_JSON, "llm_interrupted"), upstream="ended"),
+    replace(midway("broken JSON", Scenario.BROKEN_JSON, "llm_interrupted"), upstream="ended"),
+    replace(before("JSON of another shape", Scenario.WRONG_SHAPE, "llm_interrupted"), upstream="ended"),
     before("a line of 10 MB", Scenario.GIANT_LINE, "llm_interrupted"),
     midway("a line of 10 MB", Scenario.GIANT_LINE, "llm_interrupted"),
-    before("invalid UTF-8", Scenario.INVALID_UTF8, "llm_interrupted"),
-    midway("invalid UTF-8", Scenario.INVALID_UTF8, "llm_interrupted"),
+    replace(before("invalid UTF-8", Scenario.INVALID_UTF8, "llm_interrupted"), upstream="ended"),
+    replace(midway("invalid UTF-8", Scenario.INVALID_UTF8, "llm_interrupted"), upstream="ended"),
     Fault("an answer without end", Scenario.ENDLESS, "answer_too_long", text=WHOLE),
     Fault("gzip", Scenario.GZIP, "", text=WHOLE, upstream="kept"),
     before("broken gzip", Scenario.BROKEN_GZIP, "llm_interrupted"),
-    midway("broken gzip", Scenario.BROKEN_GZIP, "llm_interrupted"),
+    replace(midway("broken gzip", Scenario.BROKEN_GZIP, "llm_interrupted"), text=HALF[:3]),  # what came with it is lost
 ]
 
 
@@ -161,8 +161,7 @@ class Bench:
         """A model of a provider that plays a scenario."""
         if (provider, at) not in self._clients:
             url = self._hosts[at] + ("/v1" if provider == "openai" else "")
-            timeouts = ClientTimeouts(connect_s=LIMIT_S, idle_s=PATIENT_S)
-            client = await asyncio.to_thread(OPENERS[provider], KEY, url, timeouts)
+            client = await asyncio.to_thread(OPENERS[provider], KEY, url, LIMIT_S)
             self._stack.push_async_callback(client.close)
             self._clients[provider, at] = client
         client = self._clients[provider, at]

@@ -6,13 +6,13 @@ wait for the provider, never while our caller is busy with a piece. A model that
 without showing it needs a longer idle timeout.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, Protocol
 
 from services.gateway.ports import Completion, TextDelta
 from services.gateway.providers.event_reader import EventReader
+from services.gateway.providers.idle_watchdog import IdleWatchdog
 from services.gateway.providers.llm_errors import INCOMPLETE, NO_STREAM, UnreadableEvent, build_error, translate_error
 from shared.errors import LanguageModelError
 from shared.surrogates import join_halves
@@ -91,43 +91,49 @@ async def stream_answer(
     Raises:
         LanguageModelError: or one of its subclasses, for every failure of the provider.
     """
-    now = asyncio.get_running_loop().time
-    deadline = now() + idle_timeout_s
+    watchdog = IdleWatchdog(idle_timeout_s)
     reader = EventReader()
-    streamed = False
+    begun = streamed = False
     half = ""
     try:
         async with AsyncExitStack() as upstream:
-            async with asyncio.timeout_at(deadline):
+            with watchdog:
                 response = await upstream.enter_async_context(open_response())
+            begun = True
             streamed = _is_stream(response.http_response)
-            chunks = response.http_response.aiter_bytes()
+            receive = aiter(response.http_response.aiter_bytes()).__anext__
             while True:
                 # Never around a yield: there the timeout would hit whatever our caller is doing.
-                async with asyncio.timeout_at(deadline):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
+                try:
+                    with watchdog:
+                        chunk = await receive()
+                except StopAsyncIteration:
                     break
                 for data in reader.feed(chunk):
                     streamed = True  # some servers send a stream under another type
                     text = None if decoder.has_ended else _decode(decoder, data)
                     if text is None:
                         continue
-                    text, half = join_halves(half + text)
+                    if half or not text.isascii():
+                        text, half = join_halves(half + text)
                     if text:
                         yield TextDelta(text)
-                    deadline = now() + _choose_timeout_s(decoder, idle_timeout_s=idle_timeout_s)
+                    watchdog.renew(
+                        _choose_timeout_s(decoder, idle_timeout_s) if decoder.is_complete else idle_timeout_s
+                    )
     except LanguageModelError:
         # Once the text is complete, a failure costs the token counts and the connection, not the answer.
         if not decoder.is_complete:
             raise
     except Exception as error:
-        translated = translate_error(error, provider=provider)
+        translated = translate_error(error, provider=provider, begun=begun)
         if translated is None:
             raise
         if not decoder.is_complete:
             # A status error quotes what the provider wrote, which can quote keys and prompts: not for the logs.
             raise translated from (None if hasattr(error, "response") else error)
+    finally:
+        watchdog.stop()
     if not decoder.is_complete:
         raise build_error(INCOMPLETE if streamed else NO_STREAM, provider=provider)
     if half:
@@ -149,8 +155,8 @@ def _decode(decoder: AnswerDecoder, data: bytes) -> str | None:
         raise UnreadableEvent("event of an unknown shape") from error
 
 
-def _choose_timeout_s(decoder: AnswerDecoder, *, idle_timeout_s: float) -> float:
+def _choose_timeout_s(decoder: AnswerDecoder, idle_timeout_s: float) -> float:
     """Return the seconds to wait for the next piece."""
-    if decoder.has_ended:
-        return _DRAIN_S
-    return min(_TRAILER_S, idle_timeout_s) if decoder.is_complete else idle_timeout_s
+    if not decoder.is_complete:
+        return idle_timeout_s
+    return _DRAIN_S if decoder.has_ended else min(_TRAILER_S, idle_timeout_s)

@@ -12,7 +12,6 @@ from services.gateway.providers import sdk_clients
 from services.gateway.providers.chain import ProviderChain
 from services.gateway.providers.chat_completions import ChatCompletionsModel
 from services.gateway.providers.messages import MessagesModel
-from services.gateway.providers.sdk_clients import ClientTimeouts
 
 EXTRACTIVE: Final = "extractive"
 PREFERENCE: Final = ("openai", "anthropic", "groq", EXTRACTIVE)
@@ -51,9 +50,8 @@ def build_language_models(config: LanguageModelConfig) -> dict[str, LanguageMode
         ValueError: a key cannot be sent.
     """
     models: dict[str, LanguageModel] = {}
-    timeouts = ClientTimeouts(connect_s=config.connect_timeout_s, idle_s=config.idle_timeout_s)
     if key := _read_key("openai", config.openai_api_key) or (_NO_KEY if config.openai_base_url else None):
-        openai = sdk_clients.open_openai(key, config.openai_base_url, timeouts)
+        openai = sdk_clients.open_openai(key, config.openai_base_url, config.connect_timeout_s)
         models["openai"] = ChatCompletionsModel(
             openai,
             provider="openai",
@@ -63,7 +61,7 @@ def build_language_models(config: LanguageModelConfig) -> dict[str, LanguageMode
         )
     if key := _read_key("anthropic", config.anthropic_api_key):
         models["anthropic"] = MessagesModel(
-            sdk_clients.open_anthropic(key, config.anthropic_base_url, timeouts),
+            sdk_clients.open_anthropic(key, config.anthropic_base_url, config.connect_timeout_s),
             provider="anthropic",
             model=config.anthropic_model,
             max_output_tokens=config.max_output_tokens,
@@ -71,7 +69,7 @@ def build_language_models(config: LanguageModelConfig) -> dict[str, LanguageMode
         )
     if key := _read_key("groq", config.groq_api_key):
         models["groq"] = ChatCompletionsModel(
-            sdk_clients.open_groq(key, config.groq_base_url, timeouts),
+            sdk_clients.open_groq(key, config.groq_base_url, config.connect_timeout_s),
             provider="groq",
             model=config.groq_model,
             # The token counts come unasked, in x_groq.usage of the last chunk.

@@ -49,7 +49,7 @@ OUT_OF_CREDIT: Final = Outcome(
     LanguageModelRejected, "has no credit left or has reached its spending limit; check its account"
 )
 
-_PACKAGES: Final = frozenset({"openai", "anthropic", "groq", "httpx", "httpx2"})
+_PACKAGES: Final = frozenset({"openai", "anthropic", "groq", "httpx", "httpx2", "aiohttp"})
 
 BY_CLASS: Final[dict[str, Outcome]] = {
     "TimeoutError": TIMED_OUT,
@@ -99,8 +99,12 @@ _BY_WORD: Final[dict[str, Outcome]] = {
 """Outcome of what stands under `type` or `code` in the JSON of an error."""
 
 
-def translate_error(error: Exception, *, provider: str) -> LanguageModelError | None:
+def translate_error(error: Exception, *, provider: str, begun: bool = False) -> LanguageModelError | None:
     """Return our error for an exception of an SDK or its HTTP library; None when it is none of theirs.
+
+    Parameters:
+        begun: whether the provider's answer had begun. Then a connection that fails has broken, whatever the exception
+            is called: the aiohttp transport reports each broken one as one that could not be made in time.
 
     Neither the message nor the details hold anything that the provider wrote: its texts can quote keys and prompts.
     """
@@ -109,6 +113,8 @@ def translate_error(error: Exception, *, provider: str) -> LanguageModelError | 
     response = getattr(error, "response", None)
     status: int | None = response.status_code if response is not None else None
     outcome = _find_by_class(error) or (classify_status(status) if status and status >= 300 else INTERRUPTED)
+    if begun and outcome is UNAVAILABLE:
+        outcome = INTERRUPTED
     if outcome is BUSY and _find_by_word(getattr(error, "body", None)) is OUT_OF_CREDIT:
         outcome = OUT_OF_CREDIT  # OpenAI sends 429 for both, and waiting helps against one of them only
     retry_after = read_retry_after(response.headers) if response is not None and outcome.error.retryable else None

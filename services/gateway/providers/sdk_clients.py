@@ -1,11 +1,10 @@
-"""Opens the SDKs' clients, bounded in time and connections.
+"""Opens the SDKs' clients over aiohttp, bounded in connections and in the time to connect.
 
 None tries again by itself: an SDK would wait as long as Retry-After says, while the gateway can ask another provider
 at once. Each SDK is imported when its client is opened: that takes up to seconds, which someone who runs without its
 key should not wait for. So open clients in a thread or before the event loop runs.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -13,11 +12,10 @@ if TYPE_CHECKING:
     from groq import AsyncGroq
     from openai import AsyncOpenAI
 
-_WRITE_TIMEOUT_S: Final = 10.0
-_POOL_TIMEOUT_S: Final = 2.0
 _MAX_CONNECTIONS: Final = 1000
 """One per running answer; the groq SDK's own default, 100, would make the 101st wait."""
-_KEPT_CONNECTIONS: Final = 100
+_POOL_TIMEOUT_S: Final = 2.0
+"""How long the 1001st answer waits for one."""
 _KEEPALIVE_S: Final = 30.0
 
 # Always passed on: given none, the SDKs read variables of their own, and only our settings decide where prompts go.
@@ -26,68 +24,61 @@ _ANTHROPIC_URL: Final = "https://api.anthropic.com"
 _GROQ_URL: Final = "https://api.groq.com"
 
 
-@dataclass(frozen=True)
-class ClientTimeouts:
-    """Seconds to connect, and seconds without a byte."""
-
-    connect_s: float
-    idle_s: float
-
-
-def open_openai(api_key: str, base_url: str | None, timeouts: ClientTimeouts) -> "AsyncOpenAI":
+def open_openai(api_key: str, base_url: str | None, connect_timeout_s: float) -> "AsyncOpenAI":
     """Open a client of OpenAI, or of the server at `base_url`, which ends in `/v1`."""
     import httpx2
     import openai
 
-    bounds = _make_bounds(httpx2, timeouts)
+    bounds = _make_bounds(httpx2, connect_timeout_s)
     return openai.AsyncOpenAI(
         api_key=api_key,
         base_url=base_url or _OPENAI_URL,
         max_retries=0,
         timeout=bounds["timeout"],
-        http_client=openai.DefaultAsyncHttpxClient(**bounds),
+        http_client=openai.DefaultAioHttpClient(**bounds),
     )
 
 
-def open_anthropic(api_key: str, base_url: str | None, timeouts: ClientTimeouts) -> "AsyncAnthropic":
+def open_anthropic(api_key: str, base_url: str | None, connect_timeout_s: float) -> "AsyncAnthropic":
     """Open a client of Anthropic, or of the bare host `base_url`: the SDK appends `/v1/messages`."""
     import anthropic
     import httpx2
 
-    bounds = _make_bounds(httpx2, timeouts)
+    bounds = _make_bounds(httpx2, connect_timeout_s)
     return anthropic.AsyncAnthropic(
         api_key=api_key,
         base_url=base_url or _ANTHROPIC_URL,
         max_retries=0,
         timeout=bounds["timeout"],
-        http_client=anthropic.DefaultAsyncHttpxClient(**bounds),
+        http_client=anthropic.DefaultAioHttpClient(**bounds),
     )
 
 
-def open_groq(api_key: str, base_url: str | None, timeouts: ClientTimeouts) -> "AsyncGroq":
+def open_groq(api_key: str, base_url: str | None, connect_timeout_s: float) -> "AsyncGroq":
     """Open a client of Groq, or of the bare host `base_url`: the SDK appends `/openai/v1/chat/completions`."""
     import groq
     import httpx
 
-    bounds = _make_bounds(httpx, timeouts)
+    bounds = _make_bounds(httpx, connect_timeout_s)
     return groq.AsyncGroq(
         api_key=api_key,
         base_url=base_url or _GROQ_URL,
         max_retries=0,
         timeout=bounds["timeout"],
-        http_client=groq.DefaultAsyncHttpxClient(**bounds),
+        http_client=groq.DefaultAioHttpClient(**bounds),
     )
 
 
-def _make_bounds(http: Any, timeouts: ClientTimeouts) -> dict[str, Any]:
-    """Return `timeout` and `limits` of an HTTP client; `http` is the module httpx or httpx2."""
+def _make_bounds(http: Any, connect_timeout_s: float) -> dict[str, Any]:
+    """Return `timeout` and `limits` of an HTTP client; `http` is the module httpx or httpx2.
+
+    What the aiohttp transport does not know is left out: a limit for idle connections, a timeout for writing. Its
+    `pool` is the time for a free connection with that to connect. `read` would set a timer for each piece that comes:
+    whoever asks bounds the waits (`idle_watchdog.py`).
+    """
     return {
         "timeout": http.Timeout(
-            connect=timeouts.connect_s, read=timeouts.idle_s, write=_WRITE_TIMEOUT_S, pool=_POOL_TIMEOUT_S
+            connect=connect_timeout_s, read=None, write=None, pool=connect_timeout_s + _POOL_TIMEOUT_S
         ),
-        "limits": http.Limits(
-            max_connections=_MAX_CONNECTIONS,
-            max_keepalive_connections=_KEPT_CONNECTIONS,
-            keepalive_expiry=_KEEPALIVE_S,
-        ),
+        "limits": http.Limits(max_connections=_MAX_CONNECTIONS, keepalive_expiry=_KEEPALIVE_S),
     }

@@ -3,11 +3,13 @@
 import asyncio
 import importlib
 import json
+import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import ModuleType
 from typing import Protocol
 
 import anthropic
@@ -32,7 +34,7 @@ from services.gateway.providers.llm_errors import (
     translate_error,
     translate_in_band,
 )
-from services.gateway.providers.sdk_clients import ClientTimeouts, open_anthropic, open_groq, open_openai
+from services.gateway.providers.sdk_clients import open_anthropic, open_groq, open_openai
 from shared.errors import (
     LanguageModelBusy,
     LanguageModelError,
@@ -86,7 +88,9 @@ class ModelBuilder(Protocol):
     ) -> LanguageModel: ...
 
 
-def construct(provider: str, scenario: str, url: str, *, idle_timeout_s: float) -> LanguageModel:
+def construct(
+    provider: str, scenario: str, url: str, *, idle_timeout_s: float, connect_timeout_s: float = 10.0
+) -> LanguageModel:
     """Builds the one model that is configured."""
     mine: dict[str, object] = {
         f"{provider}_api_key": SecretStr(KEY),
@@ -94,7 +98,7 @@ def construct(provider: str, scenario: str, url: str, *, idle_timeout_s: float) 
         f"{provider}_model": str(scenario),
     }
     none = {f"{other}_{part}": None for other in PROVIDERS for part in ("api_key", "base_url", "model")}
-    limits = {"idle_timeout_s": idle_timeout_s, "connect_timeout_s": 10.0, "max_output_tokens": 300}
+    limits = {"idle_timeout_s": idle_timeout_s, "connect_timeout_s": connect_timeout_s, "max_output_tokens": 300}
     return build_language_models(LanguageModelConfig(**{**none, **mine, **limits}))[provider]  # type: ignore[arg-type]
 
 
@@ -286,14 +290,12 @@ class TestRequests:
         self,
         monkeypatch: pytest.MonkeyPatch,
         variable: str,
-        open_client: Callable[
-            [str, None, ClientTimeouts], openai.AsyncOpenAI | anthropic.AsyncAnthropic | groq.AsyncGroq
-        ],
+        open_client: Callable[[str, None, float], openai.AsyncOpenAI | anthropic.AsyncAnthropic | groq.AsyncGroq],
         host: str,
     ) -> None:
         """Only our settings decide where prompts go; the SDKs read variables of their own when given nothing."""
         monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
-        client = open_client(KEY, None, ClientTimeouts(connect_s=1, idle_s=1))
+        client = open_client(KEY, None, 1)
         assert (client.base_url.host, client.max_retries) == (host, 0)
 
     def test_only_openai_itself_gets_its_own_options(self) -> None:
@@ -329,6 +331,7 @@ FAILURES: dict[Scenario, tuple[type[LanguageModelError], str]] = {
     Scenario.BROKEN_JSON: (LanguageModelError, "llm_interrupted"),
     Scenario.WRONG_SHAPE: (LanguageModelError, "llm_interrupted"),
     Scenario.GIANT_LINE: (LanguageModelError, "llm_interrupted"),
+    Scenario.HANG_UP: (LanguageModelUnavailable, "llm_unavailable"),
 }
 STALLS = (
     Scenario.STALL_BEFORE_HEADERS,
@@ -336,6 +339,7 @@ STALLS = (
     Scenario.STALL_MIDWAY,
     Scenario.PINGS_BEFORE_TEXT,
     Scenario.PINGS_MIDWAY,
+    Scenario.BROKEN_FRAMING,  # of the HTTP chunks: aiohttp closes the connection, and tells nobody who reads from it
 )
 HALF = list(TOKENS[: len(TOKENS) // 2])
 
@@ -350,7 +354,7 @@ class TestFailures:
         model = await build_model(scenario)
         texts, error = await read_failure(model)
         assert (type(error), error.error_code) == FAILURES[scenario]
-        assert texts == ([] if scenario.startswith("status") else HALF)
+        assert texts == ([] if scenario.startswith("status") or scenario is Scenario.HANG_UP else HALF)
         assert error.details is not None
         assert error.details["provider"] == provider
         assert error.retry_after == (RETRY_AFTER_S if scenario == Scenario.STATUS_429 else None)
@@ -383,6 +387,24 @@ class TestFailures:
     async def test_refused_connection_is_unavailable(self, provider: str, build_model: ModelBuilder) -> None:
         model = await build_model(Scenario.OK, url=find_refusing_urls()[provider])
         texts, error = await read_failure(model)
+        assert (texts, type(error)) == ([], LanguageModelUnavailable)
+
+    async def test_a_server_that_accepts_nobody_is_unavailable(self, provider: str) -> None:
+        """At the connect timeout, long before the idle one: what listens there takes no connection."""
+        with (
+            socket.create_server(("127.0.0.1", 0), backlog=0) as deaf,
+            socket.socket() as first,
+            socket.socket() as second,
+        ):
+            for waiting in (first, second):  # they fill its queue; for more there is no answer at all
+                waiting.setblocking(False)
+                waiting.connect_ex(deaf.getsockname())
+            url = LlmServer(port=deaf.getsockname()[1]).urls[provider]
+            model = await asyncio.to_thread(
+                construct, provider, Scenario.OK, url, idle_timeout_s=LONG_IDLE_S, connect_timeout_s=0.2
+            )
+            texts, error = await read_failure(model)
+            await model.close()
         assert (texts, type(error)) == ([], LanguageModelUnavailable)
 
     async def test_a_base_url_without_its_scheme_is_told(self, build_model: ModelBuilder) -> None:
@@ -611,6 +633,24 @@ class TestErrors:
         error = failure.__new__(failure)
         error.__cause__ = getattr(http, cause)("x") if cause else None
         assert type(translate_error(error, provider="x")) is expected
+
+    @pytest.mark.parametrize("http", [httpx, httpx2])
+    @pytest.mark.parametrize(
+        ("name", "before", "after"),
+        [
+            # The aiohttp transport reports any connection that broke as the first of these.
+            ("ConnectTimeout", "llm_unavailable", "llm_interrupted"),
+            ("ConnectError", "llm_unavailable", "llm_interrupted"),
+            ("ReadError", "llm_interrupted", "llm_interrupted"),
+            ("ReadTimeout", "llm_timeout", "llm_timeout"),
+        ],
+    )
+    def test_a_connection_that_breaks_in_an_answer_has_not_failed_to_come_about(
+        self, http: ModuleType, name: str, before: str, after: str
+    ) -> None:
+        error = getattr(http, name)("x")
+        codes = [translate_error(error, provider="x", begun=begun) for begun in (False, True)]
+        assert [code and code.error_code for code in codes] == [before, after]
 
     @pytest.mark.parametrize(
         ("status", "expected"),
