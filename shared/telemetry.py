@@ -13,8 +13,8 @@ OUR_LOGGERS = ("services", "shared", "__main__")
 def configure_logging(service: str, level: str, log_format: str) -> None:
     """Set up structlog and the standard library's loggers; call it once, from a composition root.
 
-    Libraries say nothing below WARNING, whatever the level: at DEBUG sse-starlette writes every token of an answer, and
-    the providers' SDKs whole prompts with the passages in them; at INFO httpx writes URLs.
+    Libraries say nothing below WARNING, whatever the level: at DEBUG the providers' SDKs write whole prompts with the
+    passages in them; at INFO httpx writes URLs.
 
     Parameters:
         service: name that every line carries.

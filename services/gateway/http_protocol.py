@@ -24,8 +24,8 @@ MAX_EARLY_BYTES: Final = 1024 * 1024
 """What may arrive behind a request that is being answered, as the next one of a client that has all it wanted."""
 RETRY_AFTER_S: Final = 5
 
-ABORT_CONNECTION: Final = "pagewire.abort_connection"
-"""Name of the extension of the ASGI scope that closes the connection at once, unsent bytes and all."""
+ABORT_UNREAD: Final = "pagewire.abort_unread"
+"""Name of the extension of the ASGI scope that closes the connection when its client stops reading the response."""
 
 
 def make_http_protocol(
@@ -60,6 +60,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._early = bytearray()
         """What has arrived behind a request that is being answered: read, or its client's leaving is missed."""
         self._drops_early = False
+        self._send_timeout_s: float | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        """Runs while so much is unsent that the response waits."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, if there is a place for one more connection."""
@@ -77,7 +80,29 @@ class HttpProtocol(HttpToolsProtocol):
         """Free the place."""
         self._gate.leave(self)
         self._clear_deadline()
+        self._stop_unread()
         super().connection_lost(exc)
+
+    def abort_unread(self, send_timeout_s: float) -> None:
+        """Close the connection, unsent bytes and all, when its client lets the response wait for so many seconds.
+
+        It waits while more is unsent than uvicorn lets pile up. The timer runs then only: one per send would cost as
+        much as a token.
+        """
+        self._send_timeout_s = send_timeout_s
+        if self.flow.write_paused:
+            self.pause_writing()
+
+    def pause_writing(self) -> None:
+        """Note that the response waits for its client."""
+        super().pause_writing()
+        if self._send_timeout_s is not None and self._unread is None:
+            self._unread = self.loop.call_later(self._send_timeout_s, self._give_up_reader)
+
+    def resume_writing(self) -> None:
+        """Note that the client has read."""
+        super().resume_writing()
+        self._stop_unread()
 
     def data_received(self, data: bytes) -> None:
         """Parse a piece; too much of anything that is no body ends the connection."""
@@ -114,7 +139,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.url, self.headers = b"", []  # the parser goes on to the end of its piece, and these are the other's
             return
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT_CONNECTION: {"call": self.transport.abort}}
+        self._send_timeout_s = None
+        self.scope["extensions"] = {ABORT_UNREAD: {"call": self.abort_unread}}
 
     def on_headers_complete(self) -> None:
         """Begin the body, and with it the work."""
@@ -187,6 +213,16 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse("408 Request Timeout", "headers_stalled", message)
         else:  # a browser that has connected ahead would take an answer for that to its next request
             self.transport.close()
+
+    def _give_up_reader(self) -> None:
+        self._unread = None
+        log.info("client_too_slow", send_timeout_s=self._send_timeout_s)
+        self.transport.abort()
+
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _refuse(self, status: str, code: str, message: str, *, retry_after_s: int | None = None) -> None:
         if self.transport.is_closing():

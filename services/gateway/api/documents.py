@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from sse_starlette.sse import EventSourceResponse
+from fastapi.responses import StreamingResponse
 
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
@@ -101,7 +101,7 @@ async def get_document(document_id: str, gateway: Gateway, tenant: Tenant) -> Do
     return await gateway.documents.registry.get(tenant, document_id)
 
 
-@router.get("/documents/{document_id}/events", response_class=EventSourceResponse, responses=_EVENTS)
+@router.get("/documents/{document_id}/events", response_class=StreamingResponse, responses=_EVENTS)
 async def read_progress(
     document_id: str, gateway: Gateway, tenant: Tenant, last_event_id: LastEventId = None
 ) -> Response:

@@ -4,29 +4,33 @@ The log is written by others; here its events become bytes, as many at once as t
 waited for, one that takes nothing for too long is dropped, a silent stream gets comments.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import Annotated, Final
 
-import anyio
 import structlog
 from fastapi import Header
-from sse_starlette.event import ServerSentEvent
-from sse_starlette.sse import EventSourceResponse, SendTimeoutError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http_protocol import ABORT_CONNECTION
+from services.gateway.http_protocol import ABORT_UNREAD
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import make_shutdown_error, make_stream_error
 from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import StreamError
 from shared.errors import PagewireError
 from shared.event_log.port import E, EventBatch, LogClosedError
+from shared.tasks import end_tasks, run_to_end
+from shared.while_connected import run_while_connected
 
 log = structlog.get_logger(__name__)
 
 CLEANUP_S: Final = 5.0
 """How long the end of what a departed client was reading may take; it needs a millisecond."""
+_PING: Final = b": ping\n\n"
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter for nginx
 
 
 LastEventId = Annotated[
@@ -35,56 +39,70 @@ LastEventId = Annotated[
 ]
 
 
-class LogResponse(EventSourceResponse):
-    """Send encoded events. End quietly, and for good, when the client takes nothing for too long: no fault of ours.
+class LogResponse(StreamingResponse):
+    """Send encoded events, and a comment now and then; end quietly when the client leaves.
 
     Parameters:
         content: the encoded events.
         on_end: called when the response has ended, however that was, also when it never began.
     """
 
+    media_type = "text/event-stream"
+
     def __init__(
         self,
-        content: AsyncIterator[bytes],
+        content: AsyncGenerator[bytes, None],
         settings: GatewaySettings,
         *,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        super().__init__(
-            content,
-            headers=headers,
-            ping=settings.heartbeat_s,
-            ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
-            sep="\n",
-            send_timeout=settings.send_timeout_s,
-            shutdown_event=anyio.Event(),  # runs and readers end by themselves when the server stops; this lets them
-            shutdown_grace_period=settings.shutdown_grace_s,
-        )
+        super().__init__(content, headers={**_HEADERS, **(headers or {})})
+        self._content = content
         self._on_end = on_end
+        self._heartbeat_s = settings.heartbeat_s
+        self._send_timeout_s = settings.send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
+        # Not a timeout around each send: that would cost as much as half a token.
+        scope["extensions"][ABORT_UNREAD]["call"](self._send_timeout_s)
         try:
-            await super().__call__(scope, receive, send)
-        except* SendTimeoutError:
-            log.info("client_too_slow", send_timeout_s=self.send_timeout)
-            if abort := scope.get("extensions", {}).get(ABORT_CONNECTION):
-                abort["call"]()
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+            with suppress(ClientDisconnect):
+                await run_while_connected(Request(scope, receive), self._send_events(send))
         finally:
             if self._on_end is not None:
-                # Shielded: the client's leaving cancels us again and again.
-                with anyio.move_on_after(CLEANUP_S, shield=True):
-                    await self._on_end()
+                await run_to_end(_run_briefly(self._on_end()))
+
+    async def _send_events(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        heart = asyncio.create_task(self._beat(send))
+        try:
+            async with aclosing(self._content):
+                async for data in self._content:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            await end_tasks(heart)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _beat(self, send: Send) -> None:
+        """Keep the stream open: proxies cut connections that say nothing."""
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            await send({"type": "http.response.body", "body": _PING, "more_body": True})
+
+
+async def _run_briefly(ending: Awaitable[None]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLEANUP_S):
+            await ending
 
 
 async def encode_log(
     batches: AsyncGenerator[EventBatch[E], None],
     encode: Callable[[EventBatch[E]], bytes],
     encode_break: Callable[[StreamError], bytes] = native.encode_break,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the encoded events; the last is terminal, or an error that ends this connection only.
 
     Parameters:

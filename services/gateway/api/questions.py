@@ -3,8 +3,8 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
-from sse_starlette.sse import EventSourceResponse
 
 from services.gateway.api.answers import RUN_ID_HEADER, start_run, stream_run, wait_for_run
 from services.gateway.api.dependencies import Gateway, Tenant
@@ -63,7 +63,7 @@ async def query(request: Request, body: QueryRequest, gateway: Gateway, tenant: 
     return await wait_for_run(request, run, gateway, render)
 
 
-@router.post("/query/stream", response_class=EventSourceResponse, responses=STREAM_RESPONSES)
+@router.post("/query/stream", response_class=StreamingResponse, responses=STREAM_RESPONSES)
 async def query_stream(body: QueryRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
     """Answers a question token by token and ends with the sources."""
     run = await start_run(body, gateway, tenant)

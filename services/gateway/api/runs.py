@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from sse_starlette.sse import EventSourceResponse
+from fastapi.responses import StreamingResponse
 
 from services.gateway.api.answers import RUN_ID_HEADER
 from services.gateway.api.dependencies import Gateway, Tenant
@@ -21,7 +21,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/runs/{run_id}/events", response_class=EventSourceResponse, responses=_RESPONSES)
+@router.get("/runs/{run_id}/events", response_class=StreamingResponse, responses=_RESPONSES)
 async def read_run(
     run_id: str,
     gateway: Gateway,

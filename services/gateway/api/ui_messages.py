@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Path, Response
-from sse_starlette.sse import EventSourceResponse
+from fastapi.responses import StreamingResponse
 
 from services.gateway.api.answers import RUN_ID_HEADER, start_run
 from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
@@ -29,7 +29,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/api/chat", response_class=EventSourceResponse, responses=_RESPONSES)
+@router.post("/api/chat", response_class=StreamingResponse, responses=_RESPONSES)
 async def chat(body: ChatRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
     """Answers the last user message of a chat, as a UI message stream."""
     _, context = read_turns(body.list_turns(), "", "messages")
@@ -49,7 +49,7 @@ async def chat(body: ChatRequest, gateway: Gateway, tenant: Tenant) -> LogRespon
 
 @router.get(
     "/api/chat/{id}/stream",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     responses={**_RESPONSES, 204: {"description": "There is no answer to come back to."}},
 )
 async def read_chat(

@@ -39,7 +39,7 @@ def test_a_traceback_shows_no_variables(log_format: str, capsys: pytest.CaptureF
     assert " ".join(SECRET) not in written
 
 
-@pytest.mark.parametrize("name", ["sse_starlette.sse", "openai._base_client", "anthropic", "httpcore", "asyncio"])
+@pytest.mark.parametrize("name", ["aiohttp.client", "openai._base_client", "anthropic", "httpcore", "asyncio"])
 def test_libraries_say_nothing_below_a_warning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """At DEBUG they write what passes through them; not even when a library sets its logger's level itself."""
     configure_logging("test", "DEBUG", "json")
