@@ -79,8 +79,6 @@ class CitationFilter:
         self._idle = True
         self._holds_lead = False
         self._stops = STOP_SETS[Mode.PROSE]
-        self._plain: set[str] = set()  # pieces that hold none of the stops; many come again
-        self._parts: dict[str, tuple[str, str]] = {}  # the same, parted from what may belong to a marker
         self._read_plain = self._prose.read_plain
         # Of the marker that ends where reading goes on: what it was attached to; None where there is no such marker.
         self._marker_host: Host | None = None
@@ -89,18 +87,12 @@ class CitationFilter:
 
     def feed(self, text: str) -> str:
         """Return what can be sent on now."""
-        if self._idle:
+        if self._idle and 0 < len(text) <= _MAX_PLAIN_CHARS and text[-1] not in _LEADS and self._stops.isdisjoint(text):
             # Nearly every token comes here: nothing in it can begin or end anything.
-            if text in self._plain:
-                self._sent_chars += len(text)
-                self._read_plain(text)
-                return text
-            if self._stops.isdisjoint(text) and 0 < len(text) <= _MAX_PLAIN_CHARS and text[-1] not in _LEADS:
-                self._plain.add(text)
-                self._sent_chars += len(text)
-                self._read_plain(text)
-                return text
-        if (self._idle or self._holds_lead) and (parts := self._parts.get(text) or self._split_lead(text)):
+            self._sent_chars += len(text)
+            self._read_plain(text)
+            return text
+        if (self._idle or self._holds_lead) and (parts := self._split_lead(text)):
             body = self._held + parts[0]
             self._held = parts[1]
             self._holds_lead = parts[1] != ""
@@ -124,10 +116,7 @@ class CitationFilter:
         while position < len(text) and not self._held:
             position = self._step(text, position, sent, final=final)
         prose = self._prose
-        if self._stops is not STOP_SETS[prose.mode]:
-            self._stops = STOP_SETS[prose.mode]
-            self._plain.clear()
-            self._parts.clear()
+        self._stops = STOP_SETS[prose.mode]
         calm = prose.settled and self._gap is None and self._marker_host is None
         calm = calm and (prose.mode is Mode.PROSE or prose.mode is Mode.FENCE)
         self._idle = calm and not self._held
@@ -143,8 +132,7 @@ class CitationFilter:
             body = body[:-1]
         if not body:
             return None
-        self._parts[text] = parts = (body, text[len(body) :])
-        return parts
+        return body, text[len(body) :]
 
     def _step(self, text: str, start: int, sent: list[str], *, final: bool) -> int:
         """Read on from `start` until something is decided; return where to go on, or hold what is left."""

@@ -1,11 +1,12 @@
 """Follows Markdown as it streams and says which characters are prose, and which are code or mathematics."""
 
 import re
-from collections import deque
 from enum import IntEnum
 
 TAIL_CHARS = 200
 """How much of what was read is remembered, to see what stands before a character."""
+
+_LONG_TAIL_CHARS = 2 * TAIL_CHARS  # when it is cut: less often than at each token
 
 MAX_SPAN_CHARS = 4096
 """What is kept of a span whose end has not come yet."""
@@ -49,9 +50,6 @@ class MarkdownProse:
         self.mode = Mode.PROSE
         self.unclosed: list[tuple[str, str]] = []
         self._tail = "\n"
-        self._pieces: deque[str] = deque(maxlen=TAIL_CHARS)  # none of them is empty
-        self.read_plain = self._pieces.append
-        """Read a short text, not empty, that holds no stop of the mode, while it is settled, and prose or a fence."""
         self._run = ""  # backticks, tildes or dollar signs, of which more may come
         self._run_before = ""
         self._escaped = False
@@ -67,10 +65,13 @@ class MarkdownProse:
     @property
     def before(self) -> str:
         """The last characters, at most TAIL_CHARS; the text begins with a line break."""
-        if self._pieces:
-            self._tail = (self._tail + "".join(self._pieces))[-TAIL_CHARS:]
-            self._pieces.clear()
-        return self._tail
+        return self._tail[-TAIL_CHARS:]
+
+    def read_plain(self, text: str) -> None:
+        """Read a short text that holds no stop of the mode, while it is settled, and prose or a fence."""
+        self._tail += text
+        if len(self._tail) > _LONG_TAIL_CHARS:
+            self._tail = self._tail[-TAIL_CHARS:]
 
     def read(self, text: str) -> None:
         """Read text that holds no stop of the mode, while it is settled."""

@@ -15,7 +15,7 @@ def read_json(data: bytes) -> Any:
         ValueError: it is no JSON.
     """
     try:
-        return from_json(data)
+        return from_json(data, cache_strings="keys")  # the tokens, too, would fill a cache that is never emptied
     except ValueError:
         # The slower reader also takes a half surrogate pair: some servers split an emoji over two tokens.
         try:
