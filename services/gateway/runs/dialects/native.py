@@ -1,7 +1,7 @@
 """The native stream: `token…`, then `sources` or `error`, as the tutorial's clients read it."""
 
-import json
 from collections.abc import Collection
+from json.encoder import encode_basestring_ascii
 
 from pydantic import BaseModel
 
@@ -24,10 +24,10 @@ def encode_batch(batch: EventBatch[RunEvent], run_id: str, include: Collection[s
 
 def encode_event(event: RunEvent, number: int, run_id: str, include: Collection[str]) -> bytes:
     """Return one event in the wire format; empty when it was not asked for."""
+    if isinstance(event, Delta):
+        # ASCII only: half of a surrogate pair, which some servers split over two tokens, has no UTF-8.
+        return b'event: token\nid: %d\ndata: {"token": %s}\n\n' % (number, encode_basestring_ascii(event.text).encode())
     match event:
-        case Delta(text=text):
-            # ASCII only: half of a surrogate pair, which some servers split over two tokens, has no UTF-8.
-            return b'event: token\nid: %d\ndata: {"token": %s}\n\n' % (number, json.dumps(text).encode())
         case Started():
             if "run" not in include:
                 return b""
