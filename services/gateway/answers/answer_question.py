@@ -5,13 +5,13 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from io import StringIO
 from typing import assert_never
 
 import structlog
 
 from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.evidence import EvidenceCheck, complete_citations, summarise
+from services.gateway.answers.growing_text import GrowingText
 from services.gateway.answers.prompt import build_prompt
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
 from services.gateway.answers.unsupported_citations import remove_unsupported
@@ -135,7 +135,7 @@ class Answer:
         self._found: SearchResponse | None = None
         self._remove_unsupported = remove_unsupported
         self._citations = CitationFilter(0)
-        self._sent = StringIO()  # a list of tokens would take ten times the memory
+        self._sent = GrowingText()
         self._checked: list[Citation] = []
         self._completion = Completion("stop", model.provider, model.model)
 
@@ -180,7 +180,7 @@ class Answer:
             raise self._make_empty_error()
         if self._citations.cited:
             # In a thread: it takes milliseconds, and much more for an odd answer.
-            self._checked = await asyncio.to_thread(evidence.check_answer, self._sent.getvalue())
+            self._checked = await asyncio.to_thread(evidence.check_answer, self._sent.read())
         yield self.finish()
 
     def finish(self, finish_reason: FinishReason | None = None) -> Finished:
