@@ -186,6 +186,6 @@ def read_retry_after(headers: Mapping[str, str]) -> int | None:
     except ValueError:
         try:
             seconds = (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):  # TypeError: a date without a zone
+        except (ValueError, TypeError, OverflowError):  # no zone; a year of 20 digits
             return None
     return math.ceil(seconds) if 0 <= seconds <= MAX_RETRY_AFTER_S else None

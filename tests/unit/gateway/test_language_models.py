@@ -704,6 +704,21 @@ class TestErrors:
         assert seconds is not None
         assert 55 <= seconds <= 60
 
+    @pytest.mark.parametrize(
+        "date",
+        [
+            "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+            "Mon, 01 Jan 2030 00:00:00 +99999999999999",
+            "Mon, 01 Jan 2030 25:61:61 GMT",
+            "Mon, 01 Jan 2030 00:00:00",
+            "Mon, 01 Jan 2001 00:00:00 GMT",
+            "Mon, 01 Jan 9999 00:00:00 GMT",
+        ],
+    )
+    def test_a_retry_after_that_is_no_date_of_the_next_day_says_nothing(self, date: str) -> None:
+        """Whatever it is, it neither raises nor keeps a provider waiting for years."""
+        assert read_retry_after({"retry-after": date}) is None
+
 
 def feed_all(reader: EventReader, pieces: list[bytes]) -> tuple[bytes, ...]:
     """The data of the events that the pieces complete."""
