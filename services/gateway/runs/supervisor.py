@@ -149,6 +149,8 @@ class RunSupervisor:
         self._runs[stream] = run
         run.task = asyncio.create_task(self._write_events(run), name=run_id)
         run.task.add_done_callback(lambda task: self._close(run, task))
+        if self._drain is not None and self._drain.done():  # while the log was waited for
+            await self._end(run, Ending.SHUTDOWN)
         return run
 
     async def leave(self, run: Run) -> None:

@@ -239,6 +239,27 @@ async def test_no_run_begins_after_the_shutdown(supervisor: RunSupervisor) -> No
     assert (caught.value.error_code, caught.value.retryable) == ("server_shutdown", True)
 
 
+async def test_a_run_whose_log_opens_during_the_shutdown_is_ended_too() -> None:
+    """Opening the log takes up to a second where Redis is slow, and its client must not be cut off instead."""
+    opening, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowLog(SharedMemoryLog):
+        async def begin(self, stream: StreamId) -> bool:
+            opening.set()
+            await go_on.wait()
+            return await super().begin(stream)
+
+    supervisor = RunSupervisor(MemoryEventLog(), SlowLog(), deadline_s=60, max_characters=1000)
+    starting = asyncio.create_task(start(supervisor, PlayedAnswer(stalls=True), ends_with_client=False))
+    await opening.wait()
+    await supervisor.shut_down()
+    go_on.set()
+
+    async with asyncio.timeout(10):
+        assert get_error(await read(await starting)) == ("server_shutdown", False)
+    assert supervisor.count == 0
+
+
 async def test_a_shutdown_after_the_end_adds_nothing(supervisor: RunSupervisor) -> None:
     """The last events wait for a slow client: `finished` stays the only terminal event."""
     run = await start(supervisor, PlayedAnswer(["a"]))
