@@ -1,5 +1,6 @@
 """Settings of the gateway."""
 
+import math
 import re
 from typing import Literal, Self
 
@@ -179,6 +180,12 @@ class GatewaySettings(SharedSettings):
             raise ValueError("PAGEWIRE_LLM_CHAIN names a provider twice.")
         if EXTRACTIVE in self.chain_providers[:-1]:
             raise ValueError("PAGEWIRE_LLM_CHAIN has providers behind extractive, which always answers; put it last.")
+        silence_s = min(self.llm_idle_timeout_s, self.llm_hedge_ms / 1000 or math.inf)
+        if len(self.chain_providers) > 1 and self.llm_chain_wait_s <= silence_s:
+            raise ValueError(
+                "PAGEWIRE_LLM_CHAIN_WAIT_S is over before a silent provider is left for the next one; make it longer"
+                " than PAGEWIRE_LLM_IDLE_TIMEOUT_S, or than PAGEWIRE_LLM_HEDGE_MS where that is set."
+            )
         return self
 
     def _check_configured(self, variable: str, provider: str) -> None:

@@ -1,5 +1,6 @@
 """Which language models a configuration gives, and which of them answers by default."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -124,3 +125,22 @@ def test_a_chain_that_cannot_be_asked_is_refused(chain: str | None, provider: st
     """At the start, and not when the first of it fails."""
     with pytest.raises(ValidationError, match=problem):
         make_settings(llm_chain=chain, llm_provider=provider)
+
+
+@pytest.mark.parametrize(
+    ("chain", "idle_timeout_s", "hedge_ms", "is_fit"),
+    [
+        ("openai,groq", 59, 0, True),
+        ("openai,groq", 60, 0, False),
+        ("openai,groq", 90, 500, True),
+        ("openai,groq", 90, 60_000, False),
+        ("openai", 90, 0, True),
+    ],
+)
+def test_a_chain_has_time_to_leave_a_silent_provider(
+    chain: str, idle_timeout_s: float, hedge_ms: int, is_fit: bool
+) -> None:
+    """Else the wait for the first token would end with the first provider, and the next one never be asked."""
+    chosen = {"llm_chain": chain, "llm_idle_timeout_s": idle_timeout_s, "llm_hedge_ms": hedge_ms}
+    with nullcontext() if is_fit else pytest.raises(ValidationError, match="PAGEWIRE_LLM_CHAIN_WAIT_S is over before"):
+        make_settings(**chosen, llm_chain_wait_s=60)
