@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from shared.tasks import end_tasks
 
@@ -31,6 +32,8 @@ class GatewayServer(uvicorn.Server):
         self._drains = False
         self._on_started = on_started
         self._on_stopping = on_stopping
+        # Streams end with their runs; sse-starlette by itself would cut those of the MCP SDK at the signal.
+        AppStatus.enable_automatic_graceful_drain = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from mcp import Client
 
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
@@ -290,6 +291,29 @@ async def test_sigterm_ends_every_request_within_the_grace_period(system: System
         assert b'"server_shutdown"' in answer
     for request in system.llm.requests:
         await asyncio.wait_for(request.disconnected.wait(), 10)
+
+
+async def test_sigterm_lets_the_answers_of_the_model_context_protocol_come_to_their_end(
+    system: System, tmp_path: Path
+) -> None:
+    """In both kinds of its revisions: their streams are the SDK's own, and no other than ours."""
+    system.llm.delay_s = 0.005
+    async with run_gateway_process(system.environment, tmp_path) as gateway:
+        asking = [asyncio.create_task(ask_by_tool(gateway.url, mode)) for mode in ("legacy", "auto")]
+        while len(system.llm.requests) < len(asking):
+            await asyncio.sleep(0.01)
+        status = await asyncio.wait_for(gateway.stop(), 30)
+
+        assert status in (0, -signal.SIGTERM)
+        assert await asyncio.gather(*asking) == ["".join(TOKENS).strip()] * 2
+
+
+async def ask_by_tool(url: str, mode: str) -> str:
+    async with Client(f"{url}/mcp", mode=mode, read_timeout_seconds=30) as client:
+        await client.list_tools()  # by whose schemas it checks the result
+        result = await client.call_tool("ask", {"question": "How much?"})
+    answer: str = result.structured_content["answer"]
+    return answer
 
 
 async def read_stream_to_end(client: httpx.AsyncClient, body: dict[str, Any]) -> list[StreamEvent]:
