@@ -30,9 +30,9 @@ class GatewayProcess:
         """SIGKILL: it can tidy nothing up."""
         self.process.kill()
 
-    async def stop(self) -> int:
-        """SIGTERM, as a deployment sends it; return the exit status once it has ended."""
-        self.process.send_signal(signal.SIGTERM)
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """SIGTERM, as a deployment sends it, unless told; return the exit status once it has ended."""
+        self.process.send_signal(number)
         return await self.process.wait()
 
 

@@ -161,9 +161,10 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
 
             async def stop_requests(drains: bool) -> None:
                 """End those who follow others' streams, then runs, then requests that are still unanswered."""
-                deadline = asyncio.get_running_loop().time() + drain_s
+                seconds = drain_s if drains else 0
+                deadline = asyncio.get_running_loop().time() + seconds
                 gateway.tail.stop_following()
-                await gateway.runs.shut_down(drain_s if drains else 0)
+                await gateway.runs.shut_down(seconds)
                 await asyncio.sleep(deadline - asyncio.get_running_loop().time())
                 for task in unanswered:
                     task.cancel()

@@ -293,6 +293,20 @@ async def test_sigterm_ends_every_request_within_the_grace_period(system: System
         await asyncio.wait_for(request.disconnected.wait(), 10)
 
 
+async def test_ctrl_c_ends_every_request_at_once(system: System, tmp_path: Path) -> None:
+    """However long the grace period is: who presses it does not want to wait for an upload either."""
+    environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "600"}
+    async with run_gateway_process(environment, tmp_path) as gateway, open_client(gateway) as client:
+        stream = asyncio.create_task(read_stream_to_end(client, {**ask("cancel"), "provider": "anthropic"}))
+        upload = asyncio.create_task(upload_without_end(client.base_url))
+        while not system.llm.requests:
+            await asyncio.sleep(0.01)
+        assert await asyncio.wait_for(gateway.stop(signal.SIGINT), 30) == 0
+
+        assert (await stream)[-1].data["error"]["code"] == "server_shutdown"
+        assert b'"server_shutdown"' in await upload
+
+
 async def test_sigterm_lets_the_answers_of_the_model_context_protocol_come_to_their_end(
     system: System, tmp_path: Path
 ) -> None:
