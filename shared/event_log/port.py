@@ -2,6 +2,7 @@
 
 A stream is a run or a document's ingest. Its writer numbers the events from 1; the number is what a client names in
 `Last-Event-ID`. Exactly one terminal event ends a stream, and nothing comes after it.
+Where a reader has set it, because the writer died, its number is far behind the others.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence

@@ -78,24 +78,27 @@ class RedisEventReader(Generic[E]):
                         return
                 elif self._lost is None:
                     await grown.wait()
-                elif not await _wait(grown, CHECK_S):
-                    await self._end_if_lost(stream)
+                elif not await _wait(grown, CHECK_S) and await self._end_if_lost(stream):
+                    state = await self.find(stream)
+                    if state is not None and state.ended and state.last < after:
+                        return  # the reader has named an event that has never been
 
     async def request_stop(self, stream: StreamId, kept_ms: int) -> None:
         """Ask the writer of a stream to end it; do nothing when it has ended or was never there."""
         keys = make_stream_keys(stream)
         await self._call(self._redis.eval(scripts.STOP, 2, keys.events, keys.stop, str(kept_ms)))
 
-    async def _end_if_lost(self, stream: StreamId) -> None:
-        """End a stream whose writer shows no life any more."""
+    async def _end_if_lost(self, stream: StreamId) -> bool:
+        """End a stream whose writer shows no life any more, unless it has ended; return whether it shows none."""
         keys = make_stream_keys(stream)
         if self._lost is None or await self._call(self._redis.exists(keys.alive)):
-            return
+            return False
         name, data = self._lost
         ended = self._redis.eval(
             scripts.END_LOST, 2, keys.events, keys.alive, name, json.dumps(data), str(self._kept_ms)
         )
         await self._call(ended)
+        return True
 
     async def _call(self, command: Any) -> Any:
         try:

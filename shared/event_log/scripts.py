@@ -38,11 +38,13 @@ return {'ok', top}
 
 # KEYS: stream, alive   ARGV: name, data (JSON), kept_ms
 # Ends a stream whose writer has died. Returns 1 when it did so.
+# Its readers may have had more events than were written here, and come back behind them: the end has a number that is
+# behind any of theirs.
 END_LOST = """
 local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 if newest and newest[2][3] == 'end' then return 0 end
-local number = string.format('%d', (newest and tonumber(string.match(newest[1], '^%d+')) or 0) + 1)
+local number = string.format('%d', (newest and tonumber(string.match(newest[1], '^%d+')) or 0) + 1000000000)
 local entry = '[[' .. number .. ',"' .. ARGV[1] .. '",' .. ARGV[2] .. ']]'
 redis.call('XADD', KEYS[1], number .. '-0', 'events', entry, 'end', '1')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])

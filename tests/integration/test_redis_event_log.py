@@ -39,11 +39,11 @@ async def open_log(redis_url: str) -> AsyncIterator[OpenLog]:
 
 
 async def collect(log: EventReader[RunEvent], stream: StreamId = STREAM, *, after: int = 0) -> list[RunEvent]:
-    """All events up to the end; their numbers must follow each other."""
+    """All events up to the end; their numbers must follow each other, but for that of an end that others have set."""
     events: list[RunEvent] = []
     async with aclosing(log.read(stream, after=after)) as batches:
         async for batch in batches:
-            assert batch.first == after + 1
+            assert batch.first == after + 1 or (batch.first > after and batch.events == [LOST])
             after = batch.last
             events += batch.events
     return events
@@ -141,6 +141,36 @@ async def test_the_readers_of_a_dead_writer_get_one_retryable_end(open_log: Open
 
     assert await asyncio.gather(*reading) == [[Delta("a"), LOST]] * 2
     assert await collect(open_log()) == [Delta("a"), LOST]
+
+
+async def test_whoever_had_more_than_was_written_gets_the_end_of_a_dead_writer(
+    open_log: OpenLog, redis_url: str
+) -> None:
+    """A reader beside the writer has events at once, Redis a little later, and the writer may die in between."""
+    writer, reader = open_log(), open_log()
+    await writer.begin(STREAM)
+    await writer.append(STREAM, Delta("a"))
+    await asyncio.wait_for(reader.read(STREAM).__anext__(), 5)
+    await stop_writing(writer, redis_url)
+    await writer.append(STREAM, Delta("b"))
+    batch = await anext(writer.read(STREAM, after=1))
+
+    assert await asyncio.wait_for(collect(reader, after=batch.last), 10) == [LOST]
+    state = await reader.find(STREAM)
+    assert state is not None
+    assert state.ended
+    assert state.last > batch.last
+
+
+async def test_whoever_names_an_event_that_has_never_been_is_not_kept_waiting(open_log: OpenLog) -> None:
+    """For ever, that is: the stream has ended before it."""
+    writer, reader = open_log(), open_log()
+    await writer.begin(STREAM)
+    reading = asyncio.create_task(collect(reader, after=500))
+    await writer.append(STREAM, Delta("a"))
+    writer.end(STREAM, END)
+
+    assert await asyncio.wait_for(reading, 10) == []
 
 
 async def test_a_writer_that_was_taken_for_dead_adds_nothing(open_log: OpenLog, redis_url: str) -> None:
