@@ -66,7 +66,7 @@ def join_text_parts(value: object) -> object:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "refusal":
             continue
-        if kind not in _TEXT_PARTS or not isinstance(part.get("text"), str):
+        if not (isinstance(kind, str) and kind in _TEXT_PARTS and isinstance(part.get("text"), str)):
             raise PydanticCustomError("text_only", "Only parts with text can be read; leave pictures, sounds and files")
         texts.append(part["text"])
     return "\n".join(texts)

@@ -21,10 +21,8 @@ def _read_input(value: object) -> object:
     if not isinstance(value, list):
         return value
     kinds = [item.get("type", "message") if isinstance(item, dict) else "message" for item in value]
-    if other := set(kinds) - {"message", "reasoning"}:
-        raise PydanticCustomError(
-            "messages_only", "Only messages can be read, not {kind}", {"kind": min(map(str, other))[:64]}
-        )
+    if other := [ascii(kind)[:64] for kind in kinds if kind not in ("message", "reasoning")]:
+        raise PydanticCustomError("messages_only", "Only messages can be read, not {kind}", {"kind": min(other)})
     return [item for item, kind in zip(value, kinds, strict=True) if kind == "message"]
 
 

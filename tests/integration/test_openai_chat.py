@@ -231,6 +231,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "messages.0.content",
         "parts with text",
     ),
+    ({"messages": [{"role": "user", "content": [{"type": {}}]}]}, "messages.0.content", "parts with text"),
     ({"extra_body": {"top_k": 0}}, "top_k", "greater than or equal to 1"),
     ({"extra_body": {"collection": "legal"}}, "collection", "no collections"),
 ]

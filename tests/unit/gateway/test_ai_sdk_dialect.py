@@ -186,6 +186,7 @@ CHAT = [say("first", id="u1"), say("answer", "assistant", id="a1"), say("second"
         ({"messages": CHAT, "trigger": "regenerate-message", "messageId": "a1"}, "first"),
         ({"messages": CHAT, "trigger": "regenerate-message", "messageId": "u2"}, "second"),
         ({"messages": CHAT, "trigger": "regenerate-message"}, "second"),
+        ({"messages": [say("first"), say("second")], "trigger": "regenerate-message"}, "second"),
         ({"messages": [{"role": "user", "parts": [{"type": "text", "text": s} for s in (" a", "b ")]}]}, "a\nb"),
         ({"messages": [*CHAT, say("system", "system")]}, "second"),
     ],

@@ -35,6 +35,26 @@ async def test_a_body_that_cannot_be_read_says_why(content_type: str | None, bod
     assert len(response.content) < 1000
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/chat", b'{"id": "c", "messages": [%s{}]}' % (b"{}," * 300_000)),
+        ("/api/chat", b'{"id": "c", "messages": [{"role": "user", "parts": [%s{}]}]}' % (b"{}," * 300_000)),
+        ("/v1/chat/completions", b'{"messages": [%s{}]}' % (b"{}," * 300_000)),
+        ("/v1/responses", b'{"input": [%s{}]}' % (b"{}," * 300_000)),
+        ("/v1/responses", b'{"input": [{"type": "\\ud83e", "role": "user", "content": "half a character"}]}'),
+    ],
+)
+async def test_a_body_full_of_faults_is_refused_for_few_of_them(path: str, body: bytes) -> None:
+    """A list of all of them would be 40 times as long as the body, and nobody would be answered while it is made."""
+    async with open_bare_gateway() as client:
+        response = await client.post(path, content=body, headers={"Content-Type": JSON})
+
+    assert 400 <= response.status_code < 500
+    assert response.json()["error"]["code"] == "invalid_value"
+    assert len(response.content) < 1000
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/documents/", "/query/", "/static/nothing.js"])
 async def test_an_unknown_address_says_where_the_routes_are(path: str) -> None:
     """No redirect for a slash too many: it would go to whatever host the caller has named."""
