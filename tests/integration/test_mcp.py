@@ -41,9 +41,9 @@ def open_servers(settings: GatewaySettings, ready_document: str, llm: LlmServer)
 
     @asynccontextmanager
     async def open_them(
-        scenario: str = Scenario.OK, *, gateways: int = 1, passages: int = 3, search: str | None = None
+        scenario: str = Scenario.OK, *, gateways: int = 1, passages: int = 3, search: str | None = None, **chosen: Any
     ) -> AsyncIterator[list[RunningServer]]:
-        chosen = {"openai_api_key": SecretStr("sk"), "openai_base_url": llm.urls["openai"], "openai_model": scenario}
+        chosen |= {"openai_api_key": SecretStr("sk"), "openai_base_url": llm.urls["openai"], "openai_model": scenario}
         configured = settings.model_copy(update=chosen)
         async with AsyncExitStack() as stack:
             canned = await stack.enter_async_context(run_canned_search(ready_document, passages))
@@ -54,7 +54,7 @@ def open_servers(settings: GatewaySettings, ready_document: str, llm: LlmServer)
 
             servers = []
             for _ in range(gateways):
-                app = await asyncio.to_thread(create_app, open_one)
+                app = await asyncio.to_thread(create_app, open_one, configured)
                 servers.append(await stack.enter_async_context(serve_app(app)))
             yield servers
 
@@ -231,6 +231,15 @@ async def test_a_call_that_cannot_succeed_is_an_error_with_our_code(
     assert error["message"]
 
 
+async def test_arguments_full_of_faults_are_refused_for_few_of_them(open_servers: OpenServers) -> None:
+    """An assistant reads the error: a list of all of them would fill its context."""
+    async with open_servers() as (server,), connect(server.url) as client:
+        error = await fail(client, "search", query="a", **{f"x{n}": 1 for n in range(20_000)})
+
+    assert error["code"] == "invalid_value"
+    assert len(error["message"]) < 1000
+
+
 @pytest.mark.parametrize(
     ("scenario", "code"), [(Scenario.STATUS_429, "llm_busy"), (Scenario.CUT_OFF, "llm_incomplete")]
 )
@@ -301,3 +310,30 @@ async def test_another_website_cannot_use_it(
     assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
     assert allowed.status_code == 200
     assert (other.status_code, other.headers["allow"]) == (405, "POST")
+
+
+async def test_a_body_that_stalls_is_no_hung_request(
+    open_servers: OpenServers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets the same error as on any route; one that breaks off is no fault of ours, and no error in the log."""
+    head = (
+        b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Accept: application/json, text/event-stream\r\nContent-Length: 100\r\n\r\n{"
+    )
+    async with open_servers(body_idle_timeout_s=0.2) as (server,):
+        port = int(server.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        stalled = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        _, leaving = await asyncio.open_connection("127.0.0.1", port)
+        leaving.write(head)
+        await leaving.drain()
+        leaving.close()
+        async with asyncio.timeout(10):
+            while "client_left" not in caplog.text:
+                await asyncio.sleep(0.01)
+
+    assert stalled.startswith(b"HTTP/1.1 408")
+    assert b"upload_stalled" in stalled
+    assert "ERROR" not in caplog.text

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.api.dependencies import GatewayDependencies, get_gateway
 from shared.tasks import end_tasks
@@ -27,12 +27,20 @@ class McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        request = Request(scope, receive)
+        # Read here, so that a body which is too large, stalls or breaks off ends as anywhere else; the SDK takes it for
+        # a bug, or hangs.
+        body = await request.body()
         if self._starting is None:
-            request = Request(scope)
             starting = self._start(get_gateway(request), request.app.version)
             self._starting = asyncio.create_task(starting, name="mcp_start")
         handle = await asyncio.shield(self._starting)  # others may wait for it, too
-        await handle(scope, receive, send)
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive_again() -> Message:
+            return unread.pop() if unread else await receive()
+
+        await handle(scope, receive_again, send)
 
     async def close(self) -> None:
         """End what is under way."""

@@ -6,6 +6,7 @@ to answer.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -45,6 +46,8 @@ log = structlog.get_logger(__name__)
 PAGE: Final = 50
 """Resources in one answer."""
 JSON: Final = "application/json"
+MAX_PROBLEMS: Final = 10
+"""Of arguments that are told; a body of 1 MB has room for 80,000."""
 
 _INSTRUCTIONS: Final = (
     "The user's PDF documents. `search` finds passages, `ask` answers one question with citations, `list_documents`"
@@ -157,8 +160,10 @@ def _read_cursor(cursor: str | None) -> int:
 
 def _make_argument_error(error: ValidationError) -> StreamError:
     """Return what is wrong with the arguments, without the arguments themselves."""
-    problems = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-    return StreamError(code="invalid_value", message="; ".join(problems), retryable=False, partial=False)
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = (f"{'.'.join(map(str, problem['loc']))[:64]}: {problem['msg']}" for problem in errors)
+    message = "; ".join(islice(problems, MAX_PROBLEMS))
+    return StreamError(code="invalid_value", message=message, retryable=False, partial=False)
 
 
 def _make_result(result: BaseModel) -> CallToolResult:
