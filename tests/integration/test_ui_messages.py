@@ -165,6 +165,7 @@ async def test_an_empty_find_is_an_answer_without_sources(open_clients: OpenClie
         (make_body(document_ids=["doc_0"]), 404, "not_found"),
         (make_body(messages=[]), 422, "invalid_value"),
         ({"id": "c"}, 422, "invalid_value"),
+        (make_body(messages=[{"role": "user", "parts": [{"type": ["text"], "text": "x"}]}]), 422, "invalid_value"),
         (make_body(id=""), 422, "invalid_value"),
     ],
 )
@@ -238,6 +239,19 @@ async def test_an_answer_that_ended_while_nobody_read_is_still_there(open_client
 
     assert message.text == ANSWER
     assert again.status_code == 204
+
+
+async def test_who_asks_for_the_head_only_takes_no_answer_away(open_clients: OpenClients, llm: LlmServer) -> None:
+    """A probe has not read the answer: the chat comes back to it all the same."""
+    llm.delay_s = 0.02
+    async with open_clients() as (client,):
+        left, message = Message(), Message()
+        await leave_early(client, left, 1)
+        head = await client.head(STREAM)
+        await come_back(client, message)
+
+    assert (head.status_code, head.headers[HEADER], head.content) == (200, "v1", b"")
+    assert message.text == ANSWER
 
 
 async def test_the_newest_question_is_the_one_to_come_back_to(open_clients: OpenClients, llm: LlmServer) -> None:
