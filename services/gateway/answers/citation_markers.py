@@ -29,16 +29,18 @@ _NUMBER = f"{_DIGIT}{{1,3}}(?!{_DIGIT})"
 _DASHES = r"\-\u2010-\u2015\u2212~\u301c\uff5e"
 _DASH = f"[{_DASHES}]"
 _LABEL = "(?:passages?|sources?|documents?|docs?)"
-_PAGE = f"{_DIGIT}{{1,4}}"
-_LOCATOR = f"[,;:]?(?:_)*(?:pages?|pp?)(?![a-z])[.:]?(?:_)*{_PAGE}(?:(?:_)*[,&{_DASHES}]?(?:_)*{_PAGE})*"
-_ITEM = rf"(?:\^|{_LABEL}(?:_)*[:#.]?(?:_)*)?{_NUMBER}(?:(?:_)*{_DASH}(?:_)*\^?{_NUMBER})?"
-_SEPARATOR = r"(?:_)*(?:[,;、，；](?:(?:_)*and(?![a-z]))?|&|and(?![a-z]))(?:_)*"
+# Possessive, here and below: what these repeat never begins what follows, and to try all ways to part it would take
+# years.
+_PAGE = f"{_DIGIT}++"
+_LOCATOR = f"[,;:]?(?:_)*+(?:pages?|pp?)(?![a-z])[.:]?(?:_)*+{_PAGE}(?:(?:_)*+[,&{_DASHES}]?(?:_)*+{_PAGE})*+"
+_ITEM = rf"(?:\^|{_LABEL}(?:_)*+[:#.]?(?:_)*+)?{_NUMBER}(?:(?:_)*+{_DASH}(?:_)*+\^?{_NUMBER})?"
+_SEPARATOR = r"(?:_)*+(?:[,;、，；](?:(?:_)*+and(?![a-z]))?|&|and(?![a-z]))(?:_)*+"
 _FORM = (
-    r"(?P<open>[\[【［])(?:_)*"
+    r"(?P<open>[\[【［])(?:_)*+"
     rf"(?P<items>{_ITEM}(?:{_SEPARATOR}{_ITEM})*+)"
     rf"(?P<second>:{_NUMBER}(?=†))?"
-    rf"(?P<rest>(?:_)*(?:†[^\[\]【】［］\n`$\\]{{0,60}}|{_LOCATOR})?)"
-    r"(?:_)*[,;、，；]?(?:_)*[\]】］]"
+    rf"(?P<rest>(?:_)*+(?:†[^\[\]【】［］\n`$\\]{{0,60}}|{_LOCATOR})?)"
+    r"(?:_)*+[,;、，；]?(?:_)*+[\]】］]"
 )
 _BLANKS = "[ \t\u00a0\u202f\u3000]"
 

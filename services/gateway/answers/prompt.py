@@ -40,22 +40,23 @@ _KEY_BYTES = 4
 
 _LESS = "[<\u02c2\u1438\u2039\u2329\u276e\u27e8\u3008\ufe64\uff1c]"
 _BAR = "[|\u00a6\u01c0\u2223\u23d0\u2502\u2758\uffe8\uff5c]"
-_SLASH = "[\\s/\\\\\u2044\u2215\u29f8\uff0f]*"
+_SLASH = "[\\s/\\\\\u2044\u2215\u29f8\uff0f]*+"
 # Tags of ours, and those by which models part messages, thoughts and calls of tools. Other tags are left alone, such as
 # `<div>`, `List<String>` and the `<user>` of a manual.
 _TAG = re.compile(
     rf"{_LESS}(?={_SLASH}(?:{_BAR}|(?:passages?|question|earlier|turn|instructions)(?:\b|_)"
     r"|(?:sys|system|think|thinking|invoke)(?:\b|_)|antml\b"
     r"|(?:start|end)_of_|(?:tool|function)_(?:calls?|responses?|results?)\b"
-    r"|(?:s|[be]os|pad|unk|[se]op|[be]os_token|fim_\w+|im_\w+)\s*/?\s*[>\uff1e]))",
+    r"|(?:s|[be]os|pad|unk|[se]op|[be]os_token|fim_\w+|im_\w+)\s*+(?:/\s*+)?[>\uff1e]))",
     re.IGNORECASE,
 )
 _BRACKET_TOKEN = re.compile(
-    r"[\[\uff3b](\s*/?\s*(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|THINK|gMASK|sMASK"
-    r"|MASK|CLS|SEP|UNUSED_\w+)\s*)[\]\uff3d]",
+    r"[\[\uff3b](\s*+(?:/\s*+)?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|THINK|gMASK"
+    r"|sMASK|MASK|CLS|SEP|UNUSED_\w+)\s*+)[\]\uff3d]",
     re.IGNORECASE,
 )
-_TURN = re.compile(r"\n\s*\n\s*(?=(?:human|assistant|user|system)\s*[:\uff1a])", re.IGNORECASE)
+# From the first blank on: what is tried at each line break of a thousand would take minutes.
+_TURN = re.compile(r"(?<!\s)\s++(?=(?:human|assistant|user|system)\s*+[:\uff1a])", re.IGNORECASE)
 _HEADED_TURN = re.compile(
     r"^[ \t]*#+[ \t]*(?=(?:instructions?|input|response|human|assistant|user|system)\b)", re.IGNORECASE | re.MULTILINE
 )
@@ -98,8 +99,14 @@ def defuse_text(text: str) -> str:
     """
     text = _TAG.sub("‹", strip_invisible(text))
     text = _BRACKET_TOKEN.sub(r"⟦\1⟧", text)
-    text = _HEADED_TURN.sub("", _TURN.sub("\n", text))
+    text = _HEADED_TURN.sub("", _TURN.sub(_close_up, text))
     return mask_markers(text)
+
+
+def _close_up(blanks: re.Match[str]) -> str:
+    """Return what stands before the name of a speaker without a blank line."""
+    before, *lines = blanks[0].split("\n")
+    return f"{before}\n" if len(lines) > 1 else blanks[0]
 
 
 def _render_passage(n: int, passage: Passage, key: str) -> str:

@@ -208,7 +208,15 @@ def test_a_lone_bracket_does_not_hold_text_back() -> None:
     assert citations.feed(" ") == " [1]"
 
 
-ENDLESS = ["[" + "1, " * 500, "[" + " " * 900, "【1†" + "x" * 900, "[1]" + "[9, " * 300, "[9]" * 300, "`" * 900]
+ENDLESS = [
+    "[" + "1, " * 500,
+    "[1, p. " + "1" * 900,
+    "[" + " " * 900,
+    "【1†" + "x" * 900,
+    "[1]" + "[9, " * 300,
+    "[9]" * 300,
+    "`" * 900,
+]
 
 
 @pytest.mark.parametrize("endless", ENDLESS)

@@ -233,3 +233,27 @@ def test_any_text_is_defused(text: str) -> None:
     assert not FORBIDDEN.search(defused)
     assert strip_invisible(defused) == defused
     assert defuse_text(defused) == defused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, p. " + "1" * 4000,
+        "[1, pages " + "1 " * 2000,
+        "[1" + " " * 4000,
+        "[1" + " ," * 2000,
+        "a" + "\n" * 4000 + "b",
+        "a" + "\n " * 2000 + "b",
+        "[" + " " * 4000 + "x",
+        "<" + "/ " * 2000 + "x",
+        "<s" + " " * 4000 + "x",
+    ],
+)
+def test_no_text_keeps_the_gateway_busy(text: str) -> None:
+    """Anybody can send one, in a question or in a PDF; with patterns that try all ways some of these take years."""
+    assert defuse_text(text) == text
+
+
+def test_a_speaker_s_name_has_no_blank_line_before_it() -> None:
+    """However many there were; a single line break stays."""
+    assert defuse_text("a  \n \n\n Human: b\nuser : c") == "a  \nHuman: b\nuser : c"
