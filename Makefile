@@ -9,7 +9,7 @@ bin := .venv/bin
 # every process of the tests compiles torch and all that it imports anew, some 10 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test unit coverage chaos lint format lock eval compose-up clean standalone dev gateway-venv
+.PHONY: help run demo test unit coverage chaos lint format lock bench eval compose-up clean standalone dev gateway-venv
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -59,6 +59,11 @@ format: dev ## rewrite the code in the project's style
 
 lock: ## pin every dependency anew, with hashes (make lock LOCK=--upgrade takes the newest)
 	scripts/lock $(LOCK)
+
+bench: dev ## measure the relay beside the usual ways, for some 15 minutes on a quiet machine (BENCH='--streams 50' for a part)
+	[ -x benchmarks/relay/.venv-litellm/bin/litellm ] || { python3 -m venv benchmarks/relay/.venv-litellm && \
+	  benchmarks/relay/.venv-litellm/bin/pip install --quiet -r benchmarks/relay/requirements.txt; }
+	$(bin)/python -m benchmarks.relay --results benchmarks/relay/results $(BENCH)
 
 eval: standalone ## measure the quality of the answers on all made-up handbooks
 	$(bin)/python -m evals.handbook

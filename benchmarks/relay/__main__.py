@@ -1,4 +1,7 @@
-"""Measures what relaying a model's answer costs, beside the usual ways: `python -m benchmarks.relay`."""
+"""Measures what relaying a model's answer costs, beside the usual ways: `python -m benchmarks.relay`.
+
+`make bench` also installs LiteLLM, which is left out where it is missing, and writes the table and the plot down.
+"""
 
 import argparse
 import asyncio
@@ -9,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from benchmarks.relay.measure import Measurement, measure
+from benchmarks.relay.report import write_report
 from benchmarks.relay.systems import list_systems, pin, prepare_gateway, run_process, run_upstream
 from shared.private_redis import start_private_redis
 
@@ -48,11 +52,15 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=500, help="tokens per stream")
     parser.add_argument("--rate", type=float, default=50, help="tokens per second and stream")
     parser.add_argument("--systems", nargs="+", default=[], help="only these")
+    parser.add_argument("--results", type=Path, help="a folder for the table and the plot")
+    parser.add_argument("--loaded", action="store_true", help="note that others use the machine")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with start_private_redis(Path(folder) / "redis", lock.fileno()) as redis:
-            asyncio.run(measure_all(arguments, Path(folder), redis.url))
+            results = asyncio.run(measure_all(arguments, Path(folder), redis.url))
+    if arguments.results:
+        write_report(results, arguments.results, rate=arguments.rate, tokens=arguments.tokens, loaded=arguments.loaded)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def list_systems(gateway: Mapping[str, str], upstream: str, folder: Path) -> lis
     ]
     for name, port in (("typed-sse", ports[2]), ("typed-streaming", ports[3]), ("tutorial", ports[4])):
         systems.append((System(name, serve_typed(port), typed, f"/{name}", question), port))
-    if (LITELLM_VENV / "bin" / "litellm").exists():
+    if (LITELLM_VENV / "bin" / "litellm").exists():  # `make bench` installs it
         systems.append((_make_litellm(ports[5], upstream, folder, chat), ports[5]))
     return systems
 
@@ -169,6 +169,7 @@ def _make_litellm(port: int, upstream: str, folder: Path, chat: Mapping[str, Any
     config.write_text(json.dumps({"model_list": [{"model_name": "bench", "litellm_params": parameters}]}))
     command = [str(LITELLM_VENV / "bin" / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
     environment = {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environment["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"
     return System(
         "litellm",
         [*command, "--port", str(port), "--num_workers", "1"],

@@ -1,0 +1,42 @@
+"""A small sample of the benchmark of the relay: it measures what it says, and Pagewire costs less than the usual way."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.relay.measure import Measurement, measure
+from benchmarks.relay.report import write_report
+from benchmarks.relay.systems import list_systems, prepare_gateway, run_process, run_upstream
+
+STREAMS = 20
+TOKENS = 200
+RATE = 100.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads a process's CPU time from /proc")
+async def test_every_token_arrives_and_costs_less_than_through_a_typed_sdk(private_redis: str, tmp_path: Path) -> None:
+    """The CPU of the two processes is compared, not times: whoever else uses the machine slows both down."""
+    async with (
+        run_upstream(RATE, TOKENS, None) as upstream,
+        prepare_gateway(tmp_path, private_redis, upstream) as environment,
+    ):
+        chosen = {
+            system.name: (system, port)
+            for system, port in list_systems(environment, upstream, tmp_path)
+            if system.name in ("pagewire", "pagewire-continue", "tutorial")
+        }
+        results: dict[str, Measurement] = {}
+        for name, (system, port) in chosen.items():
+            starting = run_process(system.command, system.environment, port, health=system.health, cores=None)
+            async with starting as running:
+                results[name] = await measure(system, running, streams=STREAMS, tokens=TOKENS)
+
+    assert {name: (result.tokens, result.broken) for name, result in results.items()} == {
+        name: (STREAMS * TOKENS, []) for name in chosen
+    }
+    assert results["pagewire"].cpu_us < results["tutorial"].cpu_us
+    await asyncio.to_thread(write_report, list(results.values()), tmp_path, rate=RATE, tokens=TOKENS, loaded=True)
+    assert f"| pagewire | {STREAMS} |" in await asyncio.to_thread((tmp_path / "relay.md").read_text)
+    assert os.path.getsize(tmp_path / "relay.svg") > 0
