@@ -40,10 +40,9 @@ class Measurement:
     kb_per_stream: float
     broken: list[str]
 
-    @property
-    def streams_per_core(self) -> float:
-        """Return how many such streams one core carries, as this run says."""
-        return self.streams / self.core if self.core else 0.0
+    def count_streams_per_core(self, rate: float) -> float:
+        """Return how many streams of `rate` tokens a second the CPU of one core is enough for."""
+        return 1e6 / self.cpu_us / rate if self.cpu_us else 0.0
 
 
 async def measure(system: System, running: Running, *, streams: int, tokens: int) -> Measurement:

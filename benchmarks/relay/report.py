@@ -30,7 +30,7 @@ def write_report(results: Sequence[Measurement], folder: Path, *, rate: float, t
         f"| system | streams | CPU µs per token | × {first} | tokens/s | of a core | streams per core | p50 ms |"
         " p99 ms | kB per stream | not whole |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     )
-    rows = [_write_row(result, base.get(result.streams)) for result in results]
+    rows = [_write_row(result, base.get(result.streams), rate) for result in results]
     (folder / "relay.md").write_text(head + "".join(rows) + "\n![CPU per token](relay.svg)\n")
     (folder / "relay.svg").write_text(_plot(results))
 
@@ -42,11 +42,11 @@ def describe_machine() -> str:
     return f"{os.cpu_count()} × {model}, {platform.system()} {platform.release()}, CPython {platform.python_version()}"
 
 
-def _write_row(result: Measurement, base: Measurement | None) -> str:
+def _write_row(result: Measurement, base: Measurement | None, rate: float) -> str:
     ratio = f"{result.cpu_us / base.cpu_us:.1f}" if base and base.cpu_us else ""
     return (
         f"| {result.system} | {result.streams} | {result.cpu_us:.0f} | {ratio} | {result.tokens_per_s:.0f} |"
-        f" {result.core:.0%} | {result.streams_per_core:.0f} | {result.p50_ms:.1f} | {result.p99_ms:.1f} |"
+        f" {result.core:.0%} | {result.count_streams_per_core(rate):.0f} | {result.p50_ms:.1f} | {result.p99_ms:.1f} |"
         f" {result.kb_per_stream:.0f} | {len(result.broken)} |\n"
     )
 
