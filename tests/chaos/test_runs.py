@@ -281,6 +281,7 @@ async def test_sigterm_ends_every_request_within_the_grace_period(system: System
         deaf = await open_deaf_connection(client.base_url, body)
         while len(system.llm.requests) < len(streams) + 2:
             await asyncio.sleep(0.01)
+        await wait_for_upload(tmp_path)
         status = await asyncio.wait_for(gateway.stop(), 30)
         deaf.close()
 
@@ -304,6 +305,7 @@ async def test_ctrl_c_ends_every_request_at_once(system: System, tmp_path: Path)
         upload = asyncio.create_task(upload_without_end(client.base_url))
         while not system.llm.requests:
             await asyncio.sleep(0.01)
+        await wait_for_upload(tmp_path)
         assert await asyncio.wait_for(gateway.stop(signal.SIGINT), 30) == 0
 
         assert (await stream)[-1].data["error"]["code"] == "server_shutdown"
@@ -341,18 +343,38 @@ async def read_stream_to_end(client: httpx.AsyncClient, body: dict[str, Any]) ->
 async def upload_without_end(url: httpx.URL) -> bytes:
     """Send a form whose file does not come to its end, until there is an answer; return that.
 
-    By hand: httpx gives up on an answer that comes before it has sent everything.
+    By hand: httpx and asyncio's streams give up on an answer that comes before they have sent everything, because the
+    server's closing resets the connection; the kernel keeps what had arrived.
     """
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(b"POST /documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n")
-    writer.write(b"Content-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=file; filename=a.pdf\r\n")
-    writer.write(b"\r\n%PDF-1.7")
-    answer = asyncio.create_task(reader.read())
-    while not answer.done():
-        writer.write(b"more")
-        await asyncio.wait({answer}, timeout=0.005)
-    writer.close()
-    return await answer
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, (url.host, url.port))
+        head = b"POST /documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        head += b"Content-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=file; filename=a.pdf\r\n"
+        await loop.sock_sendall(client, head + b"\r\n%PDF-1.7")
+        sending = asyncio.create_task(_drip(client))
+        answer = b""
+        with suppress(ConnectionResetError):
+            while data := await loop.sock_recv(client, 65536):
+                answer += data
+        sending.cancel()
+        await asyncio.wait({sending})
+        return answer
+
+
+async def _drip(client: socket.socket) -> None:
+    with suppress(ConnectionError):
+        while True:
+            await asyncio.get_running_loop().sock_sendall(client, b"more")
+            await asyncio.sleep(0.005)
+
+
+async def wait_for_upload(data: Path) -> None:
+    """Return when the gateway with this data folder receives a file."""
+    spool = data / "spool"
+    while not list(spool.iterdir()):
+        await asyncio.sleep(0.01)
 
 
 async def open_deaf_connection(url: httpx.URL, body: dict[str, Any]) -> socket.socket:
