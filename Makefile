@@ -20,29 +20,29 @@ run: standalone ## install what is missing and start everything on http://127.0.
 demo: standalone ## start, add a sample PDF, ask a question, show the answer as it streams, stop
 	@exec $(bin)/python scripts/demo.py
 
-# The gateway's unit tests run where only the gateway's own packages are; the others in two processes where they share
-# nothing but the machine; last what starts whole systems, one after the other.
+# The gateway's unit tests run where only the gateway's own packages are. Unit tests share nothing but the machine and run
+# in two processes; all others one after the other.
 gateway_tests := .venv-gateway/bin/python -m pytest tests/unit/gateway -n 2
-unit_tests := $(bin)/python -m pytest --ignore tests/unit/gateway -n 2 --dist loadgroup
+unit_tests := $(bin)/python -m pytest tests/unit --ignore tests/unit/gateway -n 2
 slowest := --durations=15
 export PAGEWIRE_GATEWAY_VENV := $(CURDIR)/.venv-gateway
 
 unit: dev gateway-venv ## the tests that need no server
 	$(gateway_tests)
-	$(unit_tests) tests/unit
+	$(unit_tests)
 
 test: lint gateway-venv ## every check and every test (CI=true: a check that cannot run fails); PYTEST='…' chooses some
 ifdef PYTEST
 	$(bin)/python -m pytest $(PYTEST)
 else
 	$(gateway_tests) $(slowest)
-	$(unit_tests) $(slowest) tests/unit tests/contract tests/integration
-	$(bin)/python -m pytest $(slowest) tests/chaos tests/e2e
+	$(unit_tests) $(slowest)
+	$(bin)/python -m pytest --ignore tests/unit $(slowest)
 endif
 
 coverage: dev gateway-venv ## how much the tests that need no server run, with a floor (fail_under in pyproject.toml)
 	$(gateway_tests) --cov --cov-report= --cov-fail-under=0
-	$(unit_tests) --cov --cov-append tests/unit
+	$(unit_tests) --cov --cov-append
 
 chaos: dev ## the long form of the tests that break things: 100 cuts, 500 disconnects, killed and stalled parts
 	PAGEWIRE_CHAOS=1 $(bin)/python -m pytest tests/chaos -s -q

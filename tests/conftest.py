@@ -32,21 +32,11 @@ configure_logging("test", "INFO", "json")
 
 CI = os.environ.get("CI") == "true"
 
-ONE_OF_A_KIND = {"qdrant_url"}
-"""Fixtures that are started once a session however many processes run the tests."""
-
 # CI tries the same examples each time, so that what fails there is what a change broke; a laptop tries new ones.
 # No deadline: these machines are noisy, and no test asserts an absolute time.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("laptop", deadline=None)
 hypothesis.settings.load_profile("ci" if CI else "laptop")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes (`-n`), keeps the tests of a costly fixture in one of them: it is started once."""
-    for item in items:
-        for name in ONE_OF_A_KIND & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(name))
 
 
 def skip_or_fail(reason: str) -> None:
