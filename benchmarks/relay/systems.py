@@ -13,12 +13,10 @@ from typing import Any, Final
 
 import httpx
 
-from shared.contracts.jobs import DocumentJob
-from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
-from shared.registry.port import Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.gateway_process import run_canned_search
+from tests.integration.conftest import publish_document
 from tests.standalone_process import ROOT, make_environment
 
 START_S: Final = 60.0
@@ -112,13 +110,8 @@ async def run_upstream(rate: float, tokens: int, cores: set[int] | None) -> Asyn
 async def prepare_gateway(folder: Path, redis_url: str, upstream: str) -> AsyncIterator[dict[str, str]]:
     """What a gateway needs around it: a document that is ready and a search that finds it; yields its environment."""
     async with connect_redis(redis_url, timeout_s=5) as redis:
-        registry = RedisDocumentRegistry(redis)
-        new = NewDocument("default", make_document_id(), "filing.pdf", "aa", size_bytes=1)
-        await registry.create(new)
-        lease = await registry.claim(DocumentJob(tenant="default", document_id=new.document_id), "w", 30_000)
-        assert isinstance(lease, Lease)
-        await registry.publish(lease, "v1", [])
-    async with run_canned_search(new.document_id) as search:
+        document_id = await publish_document(RedisDocumentRegistry(redis))
+    async with run_canned_search(document_id) as search:
         yield make_environment(
             folder,
             {
