@@ -16,6 +16,8 @@ from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
 from shared.registry.port import Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
+from tests.canned_search import CannedSearch
+from tests.llm_server import LlmServer, run_llm_server
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,16 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GROQ_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     return GatewaySettings(redis_url=redis_url, data_dir=tmp_path, llm_idle_timeout_s=1)
+
+
+@pytest.fixture
+async def llm() -> AsyncIterator[LlmServer]:
+    """A local language model that speaks the providers' wire formats."""
+    async with run_llm_server() as server:
+        yield server
+
+
+@pytest.fixture
+def search(ready_document: str) -> CannedSearch:
+    """A search that always finds three passages of one document."""
+    return CannedSearch(ready_document, count=3)

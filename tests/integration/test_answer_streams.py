@@ -24,24 +24,12 @@ from tests.llm_server import (
     Scenario,
     end_with,
     find_refusing_urls,
-    run_llm_server,
 )
 
 PROVIDERS = ("openai", "anthropic", "groq")
 
 
 OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-
-
-@pytest.fixture
-async def llm() -> AsyncIterator[LlmServer]:
-    async with run_llm_server() as server:
-        yield server
-
-
-@pytest.fixture
-def search(ready_document: str) -> CannedSearch:
-    return CannedSearch(ready_document, count=3)
 
 
 @pytest.fixture

@@ -21,18 +21,12 @@ from shared.identifiers import make_document_id
 from shared.registry.port import DocumentRegistry, NewDocument
 from tests.gateway_process import run_canned_search
 from tests.http_server import RunningServer, serve_app
-from tests.llm_server import SECRET, TOKENS, LlmServer, Scenario, run_llm_server
+from tests.llm_server import SECRET, TOKENS, LlmServer, Scenario
 
 MODES = ("legacy", "auto")
 """Protocol revisions with a handshake, and the newest, which has none."""
 
 OpenServers = Callable[..., AbstractAsyncContextManager[list[RunningServer]]]
-
-
-@pytest.fixture
-async def llm() -> AsyncIterator[LlmServer]:
-    async with run_llm_server() as server:
-        yield server
 
 
 @pytest.fixture

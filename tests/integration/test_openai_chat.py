@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -17,22 +17,11 @@ from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from tests.canned_search import CannedSearch
 from tests.integration.openai_gateway import check_strictly, open_openai_gateway
-from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, SECRET, TOKENS, LlmServer, Scenario, end_with, run_llm_server
+from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, SECRET, TOKENS, LlmServer, Scenario, end_with
 
 ANSWER = "".join(TOKENS)
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How much?"}]
 OpenClient = Callable[..., AbstractAsyncContextManager[openai.AsyncOpenAI]]
-
-
-@pytest.fixture
-async def llm() -> AsyncIterator[LlmServer]:
-    async with run_llm_server() as server:
-        yield server
-
-
-@pytest.fixture
-def search(ready_document: str) -> CannedSearch:
-    return CannedSearch(ready_document, count=3)
 
 
 @pytest.fixture

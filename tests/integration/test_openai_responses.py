@@ -1,7 +1,7 @@
 """`/v1/responses`, read by OpenAI's own client over a real socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -13,22 +13,11 @@ from openai.types.responses.response_output_text import AnnotationURLCitation
 from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
 from tests.integration.openai_gateway import check_strictly, open_openai_gateway
-from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, TOKENS, LlmServer, Scenario, end_with, run_llm_server
+from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, TOKENS, LlmServer, Scenario, end_with
 
 ANSWER = "".join(TOKENS)
 OURS = {"citations", "search_results", "provider", "model"}
 OpenClient = Callable[..., AbstractAsyncContextManager[openai.AsyncOpenAI]]
-
-
-@pytest.fixture
-async def llm() -> AsyncIterator[LlmServer]:
-    async with run_llm_server() as server:
-        yield server
-
-
-@pytest.fixture
-def search(ready_document: str) -> CannedSearch:
-    return CannedSearch(ready_document, count=3)
 
 
 @pytest.fixture

@@ -14,15 +14,9 @@ from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream, read_stream
 from tests.integration.test_answer_streams import check_form, join_tokens
-from tests.llm_server import MANY_TOKENS, RETRY_AFTER_S, SECRET, TOKENS, LlmServer, Scenario, run_llm_server
+from tests.llm_server import MANY_TOKENS, RETRY_AFTER_S, SECRET, TOKENS, LlmServer, Scenario
 
 OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-
-
-@pytest.fixture
-async def llm() -> AsyncIterator[LlmServer]:
-    async with run_llm_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -18,17 +18,11 @@ from shared.contracts.questions import NOT_FOUND_ANSWER
 from tests.gateway_process import run_canned_search
 from tests.http_server import RunningServer, serve_app
 from tests.integration.conftest import read_stream
-from tests.llm_server import INPUT_TOKENS, TOKENS, LlmServer, Scenario, run_llm_server
+from tests.llm_server import INPUT_TOKENS, TOKENS, LlmServer, Scenario
 from tests.ui_message_stream import HEADER, Message, read_events
 
 STREAM = "/api/chat/chat-1/stream"
 ANSWER = "".join(TOKENS)
-
-
-@pytest.fixture
-async def llm() -> AsyncIterator[LlmServer]:
-    async with run_llm_server() as server:
-        yield server
 
 
 OpenClients = Callable[..., AbstractAsyncContextManager[list[httpx.AsyncClient]]]

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from services.gateway.answers.answer_question import prepare_answer
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
@@ -20,6 +21,16 @@ from shared.event_log.port import EventBatch
 from shared.while_connected import run_while_connected
 
 RUN_ID_HEADER = "X-Run-Id"
+
+
+def describe_stream(description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return for OpenAPI what a route of runs answers: a stream, or where there is a `model`, that as well."""
+    told: dict[str, Any] = {
+        "description": description,
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
+    }
+    return {200: told if model is None else {"model": model, **told}}
 
 
 async def start_run(

@@ -1,15 +1,14 @@
 """Route of OpenAI's chat completions."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.gateway.api.answers import RUN_ID_HEADER, start_run, stream_run, wait_for_run
+from services.gateway.api.answers import describe_stream, start_run, stream_run, wait_for_run
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.models import choose_provider
 from services.gateway.api.openai_errors import OPENAI_ERRORS
-from services.gateway.api.openai_requests import make_head, make_query, read_turns
+from services.gateway.api.openai_requests import make_head, make_query
+from services.gateway.api.turns import read_turns
 from services.gateway.runs.dialects.openai_chat import ChatEncoder, make_completion
 from shared.contracts.chat_completions import ChatCompletion, ChatCompletionRequest
 
@@ -20,17 +19,8 @@ objects: `delta.content` any number of times; `delta.annotations`, if anything i
 `citations` and `search_results`; the usage, if asked for; then `[DONE]`. An error in between is `{"error": {…}}`, and
 there is no `[DONE]`. Comments (`: ping`) keep a silent stream open."""
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": ChatCompletion,
-        "description": _EVENTS,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
-    }
-}
 
-
-@router.post("/v1/chat/completions", response_class=JSONResponse, responses=_RESPONSES)
+@router.post("/v1/chat/completions", response_class=JSONResponse, responses=describe_stream(_EVENTS, ChatCompletion))
 async def create_chat_completion(
     request: Request, body: ChatCompletionRequest, gateway: Gateway, tenant: Tenant
 ) -> Response:

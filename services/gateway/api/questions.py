@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from services.gateway.api.answers import RUN_ID_HEADER, start_run, stream_run, wait_for_run
+from services.gateway.api.answers import describe_stream, start_run, stream_run, wait_for_run
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LogResponse
 from services.gateway.runs.collect import move_citations
@@ -41,13 +41,7 @@ _EVENTS = f"""Server-Sent Events, whose data are JSON objects and whose ids are 
 
 Comments (`: ping`) keep a silent stream open."""
 
-STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": _EVENTS,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
-    }
-}
+STREAM_RESPONSES = describe_stream(_EVENTS)
 
 
 @router.post("/query", response_model=QueryResponse)

@@ -1,15 +1,14 @@
 """Route of OpenAI's responses."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.gateway.api.answers import RUN_ID_HEADER, start_run, stream_run, wait_for_run
+from services.gateway.api.answers import describe_stream, start_run, stream_run, wait_for_run
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.models import choose_provider
 from services.gateway.api.openai_errors import OPENAI_ERRORS
-from services.gateway.api.openai_requests import make_head, make_query, read_turns
+from services.gateway.api.openai_requests import make_head, make_query
+from services.gateway.api.turns import read_turns
 from services.gateway.runs.dialects.openai_responses import ResponseEncoder, make_response
 from shared.contracts.responses import ResponseObject, ResponsesRequest
 
@@ -21,17 +20,8 @@ number of times, `response.output_text.annotation.added` for each citation, the 
 `response.completed`, `response.incomplete` and `response.failed`. `error` ends the connection and not the answer.
 Comments (`: ping`) keep a silent stream open."""
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": ResponseObject,
-        "description": _EVENTS,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
-    }
-}
 
-
-@router.post("/v1/responses", response_class=JSONResponse, responses=_RESPONSES)
+@router.post("/v1/responses", response_class=JSONResponse, responses=describe_stream(_EVENTS, ResponseObject))
 async def create_response(request: Request, body: ResponsesRequest, gateway: Gateway, tenant: Tenant) -> Response:
     """Answers a question from the documents, as OpenAI's responses do. Answers are not kept."""
     provider = choose_provider(body.model, gateway)

@@ -2,15 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import StreamingResponse
 
-from services.gateway.api.answers import RUN_ID_HEADER, start_run
+from services.gateway.api.answers import RUN_ID_HEADER, describe_stream, start_run
 from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
 from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
-from services.gateway.api.openai_requests import read_turns
+from services.gateway.api.turns import read_turns
 from services.gateway.runs.dialects import ai_sdk
 from services.gateway.runs.dialects.ai_sdk import UiMessageEncoder
 from services.gateway.runs.supervisor import name_run
@@ -20,13 +19,7 @@ from shared.event_log.port import EventBatch
 
 router = APIRouter(tags=["AI SDK"])
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The AI SDK's UI message stream, version 1; docs/api.md says which parts it has.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "headers": {RUN_ID_HEADER: {"schema": {"type": "string"}, "description": "the run's id"}},
-    }
-}
+_RESPONSES = describe_stream("The AI SDK's UI message stream, version 1; docs/api.md says which parts it has.")
 
 
 @router.post("/api/chat", response_class=StreamingResponse, responses=_RESPONSES)

@@ -5,6 +5,7 @@ only keys that all releases since 5.0 know; what else there is to say is in meta
 """
 
 import json
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 from shared.contracts.questions import Source, StreamError
@@ -50,7 +51,7 @@ class UiMessageEncoder:
         match event:
             case Delta(text=text):
                 # ASCII only: half of a surrogate pair, which some servers split over two tokens, has no UTF-8.
-                return self._open_text() + _TEXT_DELTA % (number, json.dumps(text).encode())
+                return self._open_text() + _TEXT_DELTA % (number, encode_basestring_ascii(text).encode())
             case Started():
                 return self._open_message({"resumable": event.resumable}, number)
             case PassagesFound():

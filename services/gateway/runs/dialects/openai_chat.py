@@ -74,7 +74,9 @@ class ChatEncoder:
         return b"%b%b%b" % (self._before, encode_basestring_ascii(text).encode(), self._after)
 
     def _encode_delta(self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> bytes:
-        return _make_chunk(self._chunk, delta, finish_reason, include_usage=self._include_usage, **extra)
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage = {"usage": None} if self._include_usage else {}
+        return _encode({**self._chunk, "choices": [choice], **usage, **extra})
 
     def _encode_end(self, finished: Finished) -> bytes:
         url, parts = self._head.base_url, []
@@ -131,19 +133,6 @@ def _make_usage(usage: Usage) -> dict[str, Any]:
         "provider": usage.provider,
         "model": usage.model,
     }
-
-
-def _make_chunk(
-    chunk: dict[str, Any],
-    delta: dict[str, Any],
-    finish_reason: str | None = None,
-    *,
-    include_usage: bool,
-    **extra: Any,
-) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-    usage = {"usage": None} if include_usage else {}
-    return _encode({**chunk, "choices": [choice], **usage, **extra})
 
 
 def _encode_error(error: StreamError, status: int) -> bytes:
