@@ -21,9 +21,11 @@ demo: standalone ## start, add a sample PDF, ask a question, show the answer as 
 	@exec $(bin)/python scripts/demo.py
 
 # The gateway's unit tests run where only the gateway's own packages are. Unit tests share nothing but the machine and run
-# in two processes; all others one after the other.
+# in two processes; all others one after the other. Those of the containers run beside everything else, as for most of
+# their minutes they wait: for the disk that images are unpacked to, and for leases to run out. Their output comes last.
 gateway_tests := .venv-gateway/bin/python -m pytest tests/unit/gateway -n 2
 unit_tests := $(bin)/python -m pytest tests/unit --ignore tests/unit/gateway -n 2
+container_tests := tests/e2e/test_compose.py
 slowest := --durations=15
 export PAGEWIRE_GATEWAY_VENV := $(CURDIR)/.venv-gateway
 
@@ -35,9 +37,14 @@ test: lint gateway-venv ## every check and every test (CI=true: a check that can
 ifdef PYTEST
 	$(bin)/python -m pytest $(PYTEST)
 else
-	$(gateway_tests) $(slowest)
-	$(unit_tests) $(slowest)
-	$(bin)/python -m pytest --ignore tests/unit $(slowest)
+	@mkdir -p test-output; \
+	$(bin)/python -m pytest $(container_tests) $(slowest) >test-output/containers.log 2>&1 & \
+	containers=$$!; trap 'kill -INT $$containers 2>/dev/null && wait $$containers' EXIT; \
+	$(gateway_tests) $(slowest); \
+	$(unit_tests) $(slowest); \
+	$(bin)/python -m pytest --ignore tests/unit --ignore $(container_tests) $(slowest); \
+	echo 'waiting for the tests of the containers'; code=0; wait $$containers || code=$$?; trap - EXIT; \
+	cat test-output/containers.log; exit $$code
 endif
 
 coverage: dev gateway-venv ## how much the tests that need no server run, with a floor (fail_under in pyproject.toml)

@@ -20,6 +20,8 @@ from tests.pdfs import make_long_pdf, make_pdf
 from tests.standalone_process import ROOT, STOP_TIMEOUT_S, StandaloneProcess, make_environment
 
 PROGRESS_TIMEOUT_S = 120
+PAGES = 20
+"""Some 180 chunks, three batches for the model."""
 
 
 Start = Callable[[Path], StandaloneProcess]
@@ -106,7 +108,7 @@ def count_points(data: Path, document_id: str) -> int:
 @pytest.mark.timeout(400)
 def test_killed_in_the_middle_of_an_ingest_nothing_is_lost(start: Start, tmp_path: Path) -> None:
     """kill -9 while chunks are written; the next start finishes the document with exactly its points, at once."""
-    content = make_long_pdf("excavator", 60)
+    content = make_long_pdf("excavator", PAGES)
     process = start(tmp_path)
     kept = upload(process, make_pdf(["The badger digs."]), "badger.pdf", wait=60)
     document_id = upload(process, content, "excavator.pdf")["document_id"]
@@ -121,7 +123,7 @@ def test_killed_in_the_middle_of_an_ingest_nothing_is_lost(start: Start, tmp_pat
     assert get_record(process, kept["document_id"])["status"] == "ready"
     record = wait_for(process, document_id, "status", "ready")
     assert record["chunks_done"] == record["chunks_total"] == half["chunks_total"]
-    assert (record["pages_done"], record["pages_total"]) == (60, 60)
+    assert (record["pages_done"], record["pages_total"]) == (PAGES, PAGES)
     control = upload(process, content, "control.pdf", wait=300)
     assert control["chunks_indexed"] == record["chunks_total"]
     assert process.stop() == 0
