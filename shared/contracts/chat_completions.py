@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.openai import MAX_MESSAGES, ForcedTools, MessageText, NotSupported, OpenAIRequest, TextFormat
+from shared.contracts.questions import Span, Supported
 
 
 def _refuse_several(value: object) -> object:
@@ -46,7 +47,18 @@ class ChatCompletionRequest(OpenAIRequest):
     stop: NotSupported = None
 
 
-class UrlCitation(BaseModel):
+class CitationEvidence(BaseModel):
+    """Whether the page supports what cites it. OpenAI's annotations have none of this; its clients keep it."""
+
+    supported: Supported
+    claim: Span | None = Field(description="what the page is cited for, in the answer; null: was not checked")
+    evidence: list[Span] = Field(description="where what was looked up stands in the passage's text (`snippet`)")
+    missing: list[Span] = Field(
+        description="what stands in none of the passages that the sentence cites, in the answer"
+    )
+
+
+class UrlCitation(CitationEvidence):
     """The page that a marker in the answer cites."""
 
     start_index: int = Field(description="first character of the marker, counted in code points")
@@ -72,6 +84,7 @@ class SearchResult(BaseModel):
     page: int
     score: float
     cited: bool
+    supported: Supported | None = Field(description="of its citations, as in `POST /query`; null where not cited")
 
 
 class ChatUsage(BaseModel):

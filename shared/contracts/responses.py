@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from shared.contracts.chat_completions import SearchResult
+from shared.contracts.chat_completions import CitationEvidence, SearchResult
 from shared.contracts.openai import MAX_MESSAGES, ForcedTools, MessageText, NotSupported, OpenAIRequest, TextFormat
 
 
@@ -58,7 +58,7 @@ class ResponsesRequest(OpenAIRequest):
     text: TextOptions | None = None
 
 
-class ResponseUrlCitation(BaseModel):
+class ResponseUrlCitation(CitationEvidence):
     """The page that a marker in the answer cites."""
 
     type: Literal["url_citation"] = "url_citation"

@@ -14,6 +14,9 @@ from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.llm_server import LlmServer
 
+EVIDENCE = {"supported", "claim", "evidence", "missing"}
+"""What our annotations have beside OpenAI's fields."""
+
 
 @asynccontextmanager
 async def open_openai_gateway(

@@ -104,6 +104,16 @@ async def test_every_tool_says_what_it_is_and_does_it(
     assert (listed["total"], listed["next_offset"]) == (1, None)
 
 
+async def test_an_answer_says_which_passages_support_it(open_servers: OpenServers, llm: LlmServer) -> None:
+    """And in words what stands in none, so that an assistant can leave it out."""
+    llm.tokens = ("Sales were 383.3 billion [1]", " and 12.5 billion [2].", " Fine [3].")
+    async with open_servers() as (server,), connect(server.url) as client:
+        answered = await call(client, "ask", question="How much?")
+
+    told = [(source["supported"], source["missing"]) for source in answered["sources"]]
+    assert told == [(True, []), (False, ["12.5 billion"]), ("unknown", [])]
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_documents_are_resources(open_servers: OpenServers, registry: DocumentRegistry, mode: str) -> None:
     """All of them, page by page; each can be read, also under the name that a tool gave it."""

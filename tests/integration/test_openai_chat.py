@@ -16,7 +16,7 @@ from openai.types.chat.chat_completion_message import Annotation
 from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from tests.canned_search import CannedSearch
-from tests.integration.openai_gateway import check_strictly, open_openai_gateway
+from tests.integration.openai_gateway import EVIDENCE, check_strictly, open_openai_gateway
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, SECRET, TOKENS, LlmServer, Scenario, end_with
 
 ANSWER = "".join(TOKENS)
@@ -100,6 +100,28 @@ async def test_a_citation_names_its_place_in_the_text_and_its_page(
     assert whole.choices[0].message.annotations == annotations
 
 
+async def test_an_annotation_says_whether_its_page_supports_it(
+    open_client: OpenClient, llm: LlmServer, search: CannedSearch
+) -> None:
+    """With the places of what was looked up, in a stream and at once; the client's own types keep all of it."""
+    llm.tokens = ("Sales were 383.3 billion [1]", " and 12.5 billion [2].", " Fine [3].")
+    async with open_client() as client:
+        chunks = await read_chunks(client)
+        whole = await client.chat.completions.create(model="pagewire/openai", messages=ASK)
+
+    text, annotations = join_text(chunks), read_annotations(chunks)
+    assert whole.choices[0].message.annotations == annotations
+    told = [annotation.url_citation.model_extra or {} for annotation in annotations]
+    assert [set(extra) for extra in told] == [EVIDENCE] * 3
+    assert [extra["supported"] for extra in told] == [True, False, "unknown"]
+    (held,), (missing,) = told[0]["evidence"], told[1]["missing"]
+    assert search.passages[0].text[held["start"] : held["end"]] == "383.3 billion"
+    assert text[missing["start"] : missing["end"]] == "12.5 billion"
+    assert text[told[0]["claim"]["start"] : told[0]["claim"]["end"]] == "Sales were 383.3 billion"
+    results = (chunks[-1].model_extra or {})["search_results"]
+    assert [result["supported"] for result in results] == [True, False, "unknown"]
+
+
 async def test_the_usage_comes_last_when_asked_for(open_client: OpenClient) -> None:
     """In a chunk without choices, and as null in all others; with who has answered."""
     async with open_client() as client:
@@ -122,7 +144,7 @@ async def test_the_whole_answer_is_what_the_stream_joins_to(open_client: OpenCli
         whole = response.parse()
 
     assert isinstance(whole, ChatCompletion)
-    check_strictly(whole, extra={"citations", "search_results", "provider", "model"})
+    check_strictly(whole, extra={"citations", "search_results", "provider", "model"} | EVIDENCE)
     (choice,) = whole.choices
     assert choice.message.content == join_text(chunks) == ANSWER
     assert choice.message.annotations == read_annotations(chunks)

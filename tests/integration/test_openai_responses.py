@@ -12,11 +12,11 @@ from openai.types.responses.response_output_text import AnnotationURLCitation
 
 from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
-from tests.integration.openai_gateway import check_strictly, open_openai_gateway
+from tests.integration.openai_gateway import EVIDENCE, check_strictly, open_openai_gateway
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, TOKENS, LlmServer, Scenario, end_with
 
 ANSWER = "".join(TOKENS)
-OURS = {"citations", "search_results", "provider", "model"}
+OURS = {"citations", "search_results", "provider", "model"} | EVIDENCE
 OpenClient = Callable[..., AbstractAsyncContextManager[openai.AsyncOpenAI]]
 
 

@@ -4,9 +4,10 @@ A question here is a run like any other. Results are bounded, because they fill 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import anyio
@@ -18,7 +19,7 @@ from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.event_stream import CLEANUP_S
 from services.gateway.runs.supervisor import Run, make_shutdown_failure
 from shared.contracts.documents import DocumentRecord, DocumentStatus
-from shared.contracts.questions import FinishReason, QueryRequest, Source, StreamError
+from shared.contracts.questions import Citation, FinishReason, QueryRequest, Source, StreamError, Supported
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound
 from shared.contracts.search import MAX_QUESTION_CHARS, DocumentId, Passage, SearchFilter, SearchRequest
 from shared.event_log.port import LogClosedError
@@ -26,6 +27,8 @@ from shared.event_log.port import LogClosedError
 MAX_PASSAGES: Final = 20
 """Some 30,000 characters."""
 MAX_LISTED: Final = 100
+MAX_MISSING: Final = 10
+"""Words per passage that are told to stand in none."""
 PROGRESS_S: Final = 0.5
 """Seconds between two reports of how an answer grows: they are for people who wait, not the answer itself."""
 
@@ -80,6 +83,15 @@ class CitedPassage(FoundPassage):
     """A passage that the answer cites."""
 
     n: int = Field(description="the number by which the answer cites it, as [n]")
+    supported: Supported = Field(
+        description=(
+            "whether it holds the figures, dates, names and quotes of what cites it; `unknown`: there are none, or it"
+            " cannot be told"
+        )
+    )
+    missing: list[str] = Field(
+        description="words of the answer that cite it and stand in no passage which their sentence cites; some of many"
+    )
 
 
 class AskResult(BaseModel):
@@ -162,7 +174,7 @@ async def ask(
             await gateway.runs.leave(run)
     if isinstance(end, Failed):
         return end.error
-    cited = [CitedPassage(n=source.n, **_place(source)) for source in end.sources if source.cited]
+    cited = [_make_cited(source, text, end.citations) for source in end.sources if source.cited]
     return AskResult(answer=text.strip(), finish_reason=end.finish_reason, sources=cited)
 
 
@@ -205,6 +217,14 @@ async def list_documents(
 def _place(passage: Passage | Source) -> dict[str, Any]:
     told = passage.model_dump(include={"document_id", "title", "page", "text"})
     return {**told, "score": round(passage.score, 4), "uri": make_uri(passage.document_id)}
+
+
+def _make_cited(source: Source, answer: str, citations: Sequence[Citation]) -> CitedPassage:
+    """Return a cited passage. What is missing is told in words: assistants do not count characters."""
+    spans = (span for citation in citations if citation.n == source.n for span in citation.missing)
+    missing = list(islice(dict.fromkeys(answer[span.start : span.end] for span in spans), MAX_MISSING))
+    supported: Supported = "unknown" if source.supported is None else source.supported
+    return CitedPassage(n=source.n, supported=supported, missing=missing, **_place(source))
 
 
 def _describe(record: DocumentRecord) -> ListedDocument:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.gateway.runs.dialects.ai_sdk import UiMessageEncoder
-from shared.contracts.questions import QueryTimings, Source, StreamError, Usage
+from shared.contracts.questions import Citation, QueryTimings, Source, Span, StreamError, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.contracts.ui_messages import ChatRequest
 from shared.event_log.port import EventBatch
@@ -22,11 +22,13 @@ SOURCES = [
     Source(n=n, chunk_id=n, document_id="doc_1", title="Filing", page=n, text="t", score=0.5, cited=n == 2)
     for n in (1, 2)
 ]
+CITATIONS = [Citation(n=2, start=2, end=5, claim=Span(start=0, end=1), supported=False, missing=[Span(start=0, end=1)])]
 
 
 def make_finished(reason: Any = "stop") -> Finished:
     return Finished(
         sources=SOURCES,
+        citations=CITATIONS,
         finish_reason=reason,
         usage=Usage(provider="p", model="m", input_tokens=3),
         timings_ms=QueryTimings(retrieval=1, rerank=None, first_token=1, total=1),
@@ -87,13 +89,14 @@ def test_a_stream_that_is_cut_anywhere_goes_on_without_loss(
 
 
 def test_a_whole_answer_has_its_sources_and_figures() -> None:
-    """Cited passages are sources with their page; usage, timings and the finish reason are metadata."""
+    """Cited passages are sources with their page and evidence; usage, timings and the finish reason are metadata."""
     message = read(send(make_run(["a [2]"], make_finished())))
 
     assert message.ends == ["finish"]
     (source,) = message.sources
     assert (source["sourceId"], source["title"]) == ("doc_1#2", "Filing, page 2")
-    assert source["providerMetadata"]["pagewire"] == SOURCES[1].model_dump(mode="json")
+    cited = {"citations": [citation.model_dump(mode="json") for citation in CITATIONS]}
+    assert source["providerMetadata"]["pagewire"] == SOURCES[1].model_dump(mode="json") | cited
     assert message.metadata == {
         "run_id": "run_1",
         "resumable": True,

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from services.gateway.runs.dialects.openai_chat import ChatEncoder, make_completion
 from services.gateway.runs.dialects.openai_sources import AnswerHead
-from shared.contracts.questions import Citation, QueryTimings, Source, StreamError, Usage
+from shared.contracts.questions import Citation, QueryTimings, Source, StreamError, Supported, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.event_log.port import EventBatch
 
@@ -101,6 +101,16 @@ def test_a_title_cannot_end_its_link() -> None:
     head = AnswerHead(run_id="run_1", created=1, model="m", base_url="http://h", sources_as="markdown")
     content = make_completion("a", FINISHED, head)["choices"][0]["message"]["content"]
     assert content == "a\n\n---\n[1] [A \\[b\\](c), page 2](http://h/documents/doc_1/file#page=2)"
+
+
+def test_a_list_of_links_warns_of_what_is_not_supported() -> None:
+    """Front ends that show nothing but the text show that, too."""
+    head = AnswerHead(run_id="run_1", created=1, model="m", base_url="http://h", sources_as="markdown")
+    verdicts: list[Supported] = [True, False, "unknown"]
+    for verdict in verdicts:
+        finished = FINISHED.model_copy(update={"sources": [SOURCE.model_copy(update={"supported": verdict})]})
+        content = make_completion("a", finished, head)["choices"][0]["message"]["content"]
+        assert content.endswith(" (not supported)") == (verdict is False)
 
 
 def test_a_source_without_a_place_is_still_listed() -> None:

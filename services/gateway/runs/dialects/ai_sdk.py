@@ -5,10 +5,11 @@ only keys that all releases since 5.0 know; what else there is to say is in meta
 """
 
 import json
+from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from shared.contracts.questions import Source, StreamError
+from shared.contracts.questions import Citation, Source, StreamError
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.event_log.port import EventBatch
 
@@ -86,19 +87,20 @@ class UiMessageEncoder:
 
 def _encode_end(end: Finished, number: int) -> bytes:
     metadata = end.model_dump(mode="json", include={"finish_reason", "usage", "timings_ms"})
-    frames = [_encode_source(source) for source in end.sources if source.cited]
+    frames = [_encode_source(source, end.citations) for source in end.sources if source.cited]
     frames += [_encode("message-metadata", messageMetadata=metadata), _encode("finish-step")]
     frames.append(_encode("abort" if end.finish_reason == "stopped" else "finish", number))
     return b"".join(frames) + DONE
 
 
-def _encode_source(source: Source) -> bytes:
+def _encode_source(source: Source, citations: Sequence[Citation]) -> bytes:
+    cited_at = [citation.model_dump(mode="json") for citation in citations if citation.n == source.n]
     return _encode(
         "source-document",
         sourceId=f"{source.document_id}#{source.chunk_id}",
         mediaType="application/pdf",
         title=f"{source.title}, page {source.page}",
-        providerMetadata={"pagewire": source.model_dump(mode="json")},
+        providerMetadata={"pagewire": {**source.model_dump(mode="json"), "citations": cited_at}},
     )
 
 

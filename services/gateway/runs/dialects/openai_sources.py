@@ -39,7 +39,10 @@ def make_title(source: Source) -> str:
 
 
 def list_citations(finished: Finished, base_url: str) -> Iterator[dict[str, Any]]:
-    """Yield for each marker in the answer, in order, the page that it cites."""
+    """Yield for each marker in the answer, in order, the page that it cites, and whether that supports it.
+
+    What OpenAI's annotations do not have comes last, under the names of the native dialect.
+    """
     for citation in finished.citations:
         source = finished.sources[citation.n - 1]
         yield {
@@ -47,6 +50,7 @@ def list_citations(finished: Finished, base_url: str) -> Iterator[dict[str, Any]
             "end_index": citation.end,
             "title": make_title(source),
             "url": make_page_url(source, base_url),
+            **citation.model_dump(mode="json", include={"supported", "claim", "evidence", "missing"}),
         }
 
 
@@ -61,6 +65,7 @@ def list_sources(sources: Sequence[Source], base_url: str) -> dict[str, Any]:
             "page": source.page,
             "score": source.score,
             "cited": source.cited,
+            "supported": source.supported,
         }
         for source in sources
     ]
@@ -72,6 +77,7 @@ def make_footer(sources: Sequence[Source], base_url: str) -> str:
     # A title comes from a PDF: what could end the link's text early is escaped.
     lines = [
         f"[{source.n}] [{_escape(make_title(source))}]({make_page_url(source, base_url)})"
+        + (" (not supported)" if source.supported is False else "")
         for source in sources
         if source.cited
     ]
@@ -87,6 +93,7 @@ def list_open_webui_sources(sources: Sequence[Source], base_url: str) -> Iterato
             "source_url": url,
             "name": title,
             "page": source.page,
+            "supported": source.supported,
         }
         yield {
             "source": {"name": title, "url": url},
