@@ -75,6 +75,27 @@ def find_claims(answer: str, markers: Sequence[PlacedMarker]) -> Iterator[Claim]
         sentence_start = sentence_end
 
 
+def find_sentence_end(text: str, start: int) -> int | None:
+    """Return where the sentence at `start` ends, with the blanks behind it; None where its end is not there yet."""
+    return next((match.end() for match in _find_ends(text, start)), None)
+
+
+def has_ended(text: str, end: int) -> bool:
+    """Return whether a sentence ends directly before `end`; after an abbreviation that cannot be told."""
+    return ENDED.search(text, max(0, end - 8), end) is not None and not _is_abbreviation(text, end)
+
+
+def _find_ends(text: str, start: int = 0) -> Iterator[re.Match[str]]:
+    for match in SENTENCE_END.finditer(text, start):
+        if match[0][0] != "." or not _is_abbreviation(text, match.end(), match.start()):
+            yield match
+
+
+def _is_abbreviation(text: str, end: int, start: int | None = None) -> bool:
+    """Return whether the full stop before `end` belongs to a word; it stands at `start`, or not far from the end."""
+    return _ABBREVIATION.search(text, max(0, (end if start is None else start) - 12), end) is not None
+
+
 def _find_chains(answer: str, markers: Sequence[PlacedMarker]) -> Iterator[tuple[PlacedMarker, ...]]:
     chain: list[PlacedMarker] = []
     for marker in markers:
@@ -90,9 +111,7 @@ def _find_sentence_ends(answer: str, chains: Sequence[tuple[PlacedMarker, ...]])
     """Return where sentences end; markers behind a full stop belong to the sentence before it."""
     starts = {chain[0].start: chain[-1].end for chain in chains}
     ends = {len(answer)}
-    for match in SENTENCE_END.finditer(answer):
-        if match[0][0] == "." and _ABBREVIATION.search(answer, max(0, match.start() - 12), match.end()):
-            continue
+    for match in _find_ends(answer):
         end = match.end()
         if end in starts:
             chain_end = starts[end]

@@ -2,11 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 
 from services.gateway.answers.citations import CitationFilter, group_places
-from services.gateway.answers.claims import CHAIN_JOINT, ENDED, MAX_CLAIM_CHARS, SENTENCE_END, PlacedMarker
+from services.gateway.answers.claims import (
+    CHAIN_JOINT,
+    MAX_CLAIM_CHARS,
+    PlacedMarker,
+    find_sentence_end,
+    has_ended,
+)
 from services.gateway.answers.evidence import EvidenceCheck
 from services.gateway.ports import AnswerPiece, Completion, TextDelta
 
@@ -14,6 +20,8 @@ MAX_TAIL_CHARS = 200
 """How much of a sentence may come behind a citation before it is checked without the rest."""
 
 _LEAD = re.compile(r"[ \t]*\(?\Z")
+_JOINT = re.compile(r"[ \t]?[,;、，；&]?[ \t]?|[-–—]")
+"""What stands between two markers and goes with either; words do not."""
 
 
 async def remove_unsupported(
@@ -78,28 +86,71 @@ class _Sentence:
         tail = whole[last.end :]
         if CHAIN_JOINT.fullmatch(tail):
             return False
-        if len(tail) > MAX_TAIL_CHARS or SENTENCE_END.search(tail):
+        if len(tail) > MAX_TAIL_CHARS or find_sentence_end(whole, last.end) is not None:
             return True
-        return ENDED.search(whole, 0, self._markers[0].start) is not None
+        return has_ended(whole, self._markers[0].start)
 
     async def _settle(self, whole: str) -> str:
         """Return what was held without what is not supported."""
         citations = await asyncio.to_thread(self._check.check_markers, whole, self._markers)
         wrong = {citation.start for citation in citations if citation.supported is False}
         kept, position = [], len(self._sent)
-        for marker in self._markers:
-            if marker.start not in wrong:
-                continue
-            start = marker.start
-            if CHAIN_JOINT.fullmatch(whole, position, start):
-                start = position  # what joined it to the one before
-            elif whole[start - 1 : start] == "(" and whole[marker.end : marker.end + 1] == ")":
-                pass
-            elif whole[start - 1 : start] in (" ", "\t") and start > position:
-                start -= 1
+        for start, end in _find_cuts(whole, position, self._markers, wrong):
             kept.append(whole[position:start])
-            position = marker.end
+            position = end
         kept.append(whole[position:])
         self._sent = whole[self._markers[-1].end :][-2 * MAX_CLAIM_CHARS :]
         self._held, self._markers = "", []
-        return "".join(kept).replace(" ()", "") if wrong else "".join(kept)
+        return "".join(kept)
+
+
+def _find_cuts(
+    text: str, first: int, markers: Sequence[PlacedMarker], wrong: Collection[int]
+) -> Iterator[tuple[int, int]]:
+    """Yield the places of what is taken out: wrong markers, and with them only what cannot stand without them.
+
+    That is what joins them to other markers, parentheses that hold nothing else, and one blank.
+
+    Parameters:
+        first: where what has not been sent yet begins.
+        wrong: where the wrong markers begin.
+    """
+    for chain in _find_joined(text, markers):
+        at = 0
+        while at < len(chain):
+            if chain[at].start not in wrong:
+                at += 1
+                continue
+            run = at
+            while run < len(chain) and chain[run].start in wrong:
+                run += 1
+            start, end = chain[at].start, chain[run - 1].end
+            if at > 0:
+                start = chain[at - 1].end
+            elif run < len(chain):
+                end = chain[run].start
+            else:
+                start, end = _widen(text, first, start, end)
+            yield start, end
+            at = run
+
+
+def _find_joined(text: str, markers: Sequence[PlacedMarker]) -> Iterator[list[PlacedMarker]]:
+    """Yield the markers in chains between which only joints stand."""
+    chain: list[PlacedMarker] = []
+    for marker in markers:
+        if chain and not _JOINT.fullmatch(text, chain[-1].end, marker.start):
+            yield chain
+            chain = []
+        chain.append(marker)
+    if chain:
+        yield chain
+
+
+def _widen(text: str, first: int, start: int, end: int) -> tuple[int, int]:
+    """Return the place of a chain with the parentheses around it and the blank before it."""
+    if start > first and text[start - 1] == "(" and text[end : end + 1] == ")":
+        start, end = start - 1, end + 1
+    if start > first and text[start - 1] in " \t" and not text[end : end + 1].isalnum():
+        start -= 1
+    return start, end
