@@ -159,6 +159,10 @@ class LanguageModelRejected(LanguageModelError):
     retryable = False
 
 
+class QuestionRejected(LanguageModelRejected):
+    """The provider refuses this one question (too long, filtered), and says nothing about the next one."""
+
+
 STATUS: dict[type[PagewireError], int] = {
     InvalidRequest: 400,
     UnprocessableRequest: 422,

@@ -51,6 +51,7 @@ class Scenario(StrEnum):
     STATUS_529 = "status-529"
     ERROR_EVENT = "error-event"
     OVERLOADED_EVENT = "overloaded-event"
+    TOO_LONG_EVENT = "too-long-event"
     RESET = "reset"
     RESET_AFTER_TEXT = "reset-after-text"
     CUT_OFF = "cut-off"
@@ -301,6 +302,8 @@ class _Answer:
                 await self._write(self._wire.error("api_error"))
             case Scenario.OVERLOADED_EVENT:
                 await self._write(self._wire.error("overloaded_error"))
+            case Scenario.TOO_LONG_EVENT:
+                await self._write(self._wire.error("invalid_request_error", code="context_length_exceeded"))
             case Scenario.BROKEN_JSON:
                 await self._write(self._wire.event('{"choices": [{"delta"', "content_block_delta"))
             case Scenario.WRONG_SHAPE:
@@ -415,6 +418,7 @@ _FAILURES = frozenset(
     {
         Scenario.ERROR_EVENT,
         Scenario.OVERLOADED_EVENT,
+        Scenario.TOO_LONG_EVENT,
         Scenario.BROKEN_JSON,
         Scenario.WRONG_SHAPE,
         Scenario.GIANT_LINE,
@@ -454,8 +458,8 @@ class ChatCompletionWire:
     def pings(self) -> list[bytes]:
         return [b": keep-alive\n\n", self._chunk({"content": ""})]
 
-    def error(self, kind: str) -> bytes:
-        return self.event({"error": {"message": f"Upstream failed: {SECRET}", "type": kind}})
+    def error(self, kind: str, code: str | None = None) -> bytes:
+        return self.event({"error": {"message": f"Upstream failed: {SECRET}", "type": kind, "code": code}})
 
     def tail(self, tokens: int, *, usage: bool, reason: str | None = None) -> list[bytes]:
         counts = {"prompt_tokens": INPUT_TOKENS, "completion_tokens": tokens, "total_tokens": INPUT_TOKENS + tokens}
@@ -511,8 +515,8 @@ class MessageWire:
     def pings(self) -> list[bytes]:
         return [self._typed("ping"), self._typed("some_new_event")]
 
-    def error(self, kind: str) -> bytes:
-        return self._typed("error", error={"type": kind, "message": f"Overloaded: {SECRET}"})
+    def error(self, kind: str, code: str | None = None) -> bytes:
+        return self._typed("error", error={"type": kind, "message": f"Overloaded: {SECRET}"})  # it has no codes
 
     def tail(self, tokens: int, *, usage: bool, reason: str | None = None) -> list[bytes]:
         stop = {"stop_reason": reason or "end_turn", "stop_sequence": None}

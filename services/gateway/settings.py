@@ -186,6 +186,12 @@ class GatewaySettings(SharedSettings):
                 "PAGEWIRE_LLM_CHAIN_WAIT_S is over before a silent provider is left for the next one; make it longer"
                 " than PAGEWIRE_LLM_IDLE_TIMEOUT_S, or than PAGEWIRE_LLM_HEDGE_MS where that is set."
             )
+        if len(self.chain_providers) > 1 and self.retrieval_timeout_s + self.llm_chain_wait_s >= self.run_deadline_s:
+            # The chain would not see that its providers are silent, and would ask them again and again.
+            raise ValueError(
+                "PAGEWIRE_RUN_DEADLINE_S may end an answer before PAGEWIRE_LLM_CHAIN_WAIT_S is over; make it longer"
+                " than that and PAGEWIRE_RETRIEVAL_TIMEOUT_S together."
+            )
         return self
 
     def _check_configured(self, variable: str, provider: str) -> None:

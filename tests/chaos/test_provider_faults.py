@@ -122,6 +122,9 @@ FAULTS = [
     replace(midway("an error in the stream", Scenario.ERROR_EVENT, "llm_interrupted"), upstream="ended"),
     replace(before("overloaded in the stream", Scenario.OVERLOADED_EVENT, "llm_busy"), upstream="ended"),
     replace(midway("overloaded in the stream", Scenario.OVERLOADED_EVENT, "llm_busy"), upstream="ended"),
+    replace(
+        before("too long, in the stream", Scenario.TOO_LONG_EVENT, "llm_rejected"), retryable=False, upstream="ended"
+    ),
     replace(before("reset", Scenario.RESET, "llm_interrupted"), upstream="reset"),
     replace(midway("reset", Scenario.RESET, "llm_interrupted"), upstream="reset"),
     replace(before("clean end", Scenario.CUT_OFF, "llm_incomplete"), upstream="kept"),

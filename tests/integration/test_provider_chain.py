@@ -9,12 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from services.gateway.main import create_app, open_gateway
+from services.gateway.providers.breaker import FAILURES_TO_OPEN
 from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream, read_stream
 from tests.integration.test_answer_streams import check_form, join_tokens
-from tests.llm_server import MANY_TOKENS, RETRY_AFTER_S, SECRET, TOKENS, LlmServer, Scenario
+from tests.llm_server import MANY_TOKENS, RETRY_AFTER_S, SECRET, TOKENS, LlmServer, Scenario, at_once
 
 OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -25,7 +26,7 @@ def open_client(settings: GatewaySettings, ready_document: str, llm: LlmServer) 
 
     @asynccontextmanager
     async def open_it(
-        anthropic: Scenario, openai: Scenario = Scenario.OK, groq: Scenario = Scenario.OK, **more: object
+        anthropic: str, openai: str = Scenario.OK, groq: str = Scenario.OK, **more: object
     ) -> AsyncIterator[httpx.AsyncClient]:
         chosen: dict[str, object] = {"llm_chain": "anthropic, openai, groq", **more}
         for provider, scenario in (("anthropic", anthropic), ("openai", openai), ("groq", groq)):
@@ -136,6 +137,20 @@ async def test_a_client_that_leaves_closes_all_that_were_asked(open_client: Open
             await asyncio.wait_for(request.disconnected.wait(), 5)
 
     assert list_asked(llm) == ["anthropic", "openai"]
+
+
+@pytest.mark.parametrize("scenario", [Scenario.STATUS_400, at_once(Scenario.TOO_LONG_EVENT)])
+async def test_questions_that_are_too_long_open_no_circuit(
+    open_client: OpenClient, llm: LlmServer, scenario: str
+) -> None:
+    """With a status or within the stream: each is asked of the first and answered by the next."""
+    async with open_client(scenario) as client:
+        for _ in range(FAILURES_TO_OPEN + 1):
+            assert check_form(await ask_stream(client)).data["usage"]["provider"] == "openai"
+        parts = (await client.get("/health/ready")).json()["parts"]
+
+    assert list_asked(llm) == ["anthropic", "openai"] * (FAILURES_TO_OPEN + 1)
+    assert parts["llm.anthropic"] == "ok"
 
 
 async def test_the_last_resort_is_no_model_at_all(open_client: OpenClient) -> None:

@@ -2,7 +2,7 @@
 
 Closed, everyone may ask. After `FAILURES_TO_OPEN` failures in a row, or at once when the provider says how long to
 stay away, it opens: nobody asks. When its time is over it is half open: one asks, as a probe. The probe's success
-closes it; its failure opens it for twice as long.
+closes it; its failure opens it for twice as long, or as long as the provider says now.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,9 @@ FAILURES_TO_OPEN: Final = 5
 OPEN_S: Final = 5.0
 """Short, because most outages are; what stays away longer is found out by one question per period."""
 MAX_OPEN_S: Final = 60.0
+MAX_RETRY_AFTER_S: Final = 300.0
+"""The longest that a provider's own word keeps everyone away. Some say 24 hours, by mistake or for a limit that the
+account's owner lifts in a minute; one question in five minutes costs nobody anything, and finds out."""
 
 Permit = NewType("Permit", int)
 """The right to ask once. Whoever has it says in the end what came of it: `succeed`, `fail` or `release`."""
@@ -63,10 +66,11 @@ class CircuitBreaker:
         """Note that it has failed.
 
         Parameters:
-            retry_after_s: what the provider itself has asked for: it holds whoever was told, and whenever.
+            retry_after_s: what the provider itself has asked for: it holds whoever was told, and whenever, up to
+                MAX_RETRY_AFTER_S.
         """
         if retry_after_s:
-            self._open(max(retry_after_s, self.wait_s))
+            self._open(max(min(retry_after_s, MAX_RETRY_AFTER_S), self.wait_s))
         elif permit == self._probe:
             self._open_s = min(2 * self._open_s, MAX_OPEN_S)
             self._open(self._open_s)

@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from services.gateway.ports import Answering, AnswerPiece, LanguageModel, Prompt
 from services.gateway.providers.chain_member import Attempt, ChainMember
-from services.gateway.providers.llm_errors import TIMED_OUT, build_error
 from shared.errors import (
     LanguageModelBusy,
     LanguageModelError,
@@ -107,8 +106,7 @@ class ProviderChain:
                 return speaker
             if now() >= deadline:
                 for attempt in silent:
-                    provider = attempt.member.model.provider
-                    failures[provider] = build_error(TIMED_OUT, provider=provider)
+                    failures[attempt.member.model.provider] = attempt.give_up()
                 raise combine_failures(failures)
 
     def _is_hedge_due(self, silent: Sequence[Attempt], now: float) -> bool:

@@ -3,19 +3,16 @@
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
 
 import structlog
 
 from services.gateway.ports import AnswerPiece, LanguageModel, Prompt
 from services.gateway.providers.breaker import CircuitBreaker, Permit
-from shared.errors import LanguageModelError, LanguageModelRejected
+from services.gateway.providers.llm_errors import TIMED_OUT, build_error
+from shared.errors import LanguageModelError, LanguageModelRejected, QuestionRejected
 from shared.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
-
-_QUESTIONS_FAULT: Final = frozenset({400, 413, 422})
-"""Statuses that are about this one question (too long, refused as it is) and say nothing about the next one."""
 
 
 class ChainMember:
@@ -62,7 +59,7 @@ class ChainMember:
         """Note that it has failed before it said anything."""
         status = (error.details or {}).get("upstream_status")
         what = {"provider": self.model.provider, "code": error.error_code, "status": status}
-        if isinstance(error, LanguageModelRejected) and status in _QUESTIONS_FAULT:
+        if isinstance(error, QuestionRejected):
             log.warning("provider_refused_question", **what)
             self.note_success(permit)  # it is there, and its key is right
             return
@@ -105,6 +102,12 @@ class Attempt:
             return error
         self.member.note_success(self._permit)
         return None
+
+    def give_up(self) -> LanguageModelError:
+        """Note that it has said nothing in all the time that there was, and return that. Leave it afterwards."""
+        error = build_error(TIMED_OUT, provider=self.member.model.provider)
+        self.member.note_failure(self._permit, error)
+        return error
 
     def leave(self) -> "asyncio.Task[None]":
         """Begin to close its connection, and return the task that does; again: the same."""

@@ -18,6 +18,7 @@ from shared.errors import (
     LanguageModelRejected,
     LanguageModelTimeout,
     LanguageModelUnavailable,
+    QuestionRejected,
 )
 
 MAX_RETRY_AFTER_S: Final = 24 * 3600
@@ -41,6 +42,11 @@ UNAVAILABLE: Final = Outcome(LanguageModelUnavailable, "cannot be reached right 
 BUSY: Final = Outcome(LanguageModelBusy, "has too much to do right now; try again shortly")
 TIMED_OUT: Final = Outcome(LanguageModelTimeout, "sent nothing for too long; try again")
 REJECTED: Final = Outcome(LanguageModelRejected, "refuses the call; check its key, model name and limits")
+QUESTION: Final = Outcome(
+    QuestionRejected,
+    "refuses this question, which is too long for its model or stopped by its filter, or the call itself; shorten the"
+    " question or check the model's name and limits",
+)
 INTERRUPTED: Final = Outcome(LanguageModelError, "broke off its answer; try again", "llm_interrupted")
 INCOMPLETE: Final = Outcome(LanguageModelError, "ended before its answer was complete; try again", "llm_incomplete")
 NO_STREAM: Final = Outcome(LanguageModelRejected, "did not answer with a stream of events; check its base URL")
@@ -70,9 +76,12 @@ BY_CLASS: Final[dict[str, Outcome]] = {
 """Outcome of a class and its descendants, whichever of the packages it is in."""
 
 _BY_STATUS: Final[dict[int, Outcome]] = {
+    400: QUESTION,
     402: OUT_OF_CREDIT,
     408: TIMED_OUT,
     409: UNAVAILABLE,  # a lock or a race at the provider: the SDKs try it again, too
+    413: QUESTION,
+    422: QUESTION,
     425: UNAVAILABLE,
     429: BUSY,
     498: BUSY,  # groq: flex tier capacity exceeded
@@ -80,7 +89,22 @@ _BY_STATUS: Final[dict[int, Outcome]] = {
     529: BUSY,  # anthropic: overloaded
 }
 
+_QUESTION_WORDS: Final = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "context_length_exceeded",
+        "context_window_exceeded",
+        "exceed_context_size_error",  # llama.cpp
+        "invalid_prompt",
+        "request_too_large",
+        "string_above_max_length",
+    }
+)
+"""What stands under `code` or `type` where a question is at fault, whatever the status."""
+
 _BY_WORD: Final[dict[str, Outcome]] = {
+    **dict.fromkeys(_QUESTION_WORDS, QUESTION),
     "overloaded_error": BUSY,
     "rate_limit_error": BUSY,
     "rate_limit_exceeded": BUSY,
@@ -88,15 +112,13 @@ _BY_WORD: Final[dict[str, Outcome]] = {
     "billing_error": OUT_OF_CREDIT,
     "timeout_error": TIMED_OUT,
     "authentication_error": REJECTED,
-    "context_length_exceeded": REJECTED,
     "invalid_api_key": REJECTED,
-    "invalid_request_error": REJECTED,
+    "invalid_request_error": QUESTION,  # what Anthropic and OpenAI send with 400
     "model_not_found": REJECTED,
     "not_found_error": REJECTED,
     "permission_error": REJECTED,
-    "request_too_large": REJECTED,
 }
-"""Outcome of what stands under `type` or `code` in the JSON of an error."""
+"""Outcome of what stands under `code` or `type` in the JSON of an error. `code` says more."""
 
 
 def translate_error(error: Exception, *, provider: str, begun: bool = False) -> LanguageModelError | None:
@@ -115,8 +137,11 @@ def translate_error(error: Exception, *, provider: str, begun: bool = False) -> 
     outcome = _find_by_class(error) or (classify_status(status) if status and status >= 300 else INTERRUPTED)
     if begun and outcome is UNAVAILABLE:
         outcome = INTERRUPTED
-    if outcome is BUSY and _find_by_word(getattr(error, "body", None)) is OUT_OF_CREDIT:
+    body = getattr(error, "body", None)
+    if outcome is BUSY and _find_by_word(body) is OUT_OF_CREDIT:
         outcome = OUT_OF_CREDIT  # OpenAI sends 429 for both, and waiting helps against one of them only
+    elif not _QUESTION_WORDS.isdisjoint(_list_words(body)):
+        outcome = QUESTION  # some servers send it with 500, which would count as the provider's failure
     retry_after = read_retry_after(response.headers) if response is not None and outcome.error.retryable else None
     return build_error(outcome, provider=provider, status=status, retry_after=retry_after)
 
@@ -152,12 +177,16 @@ def _is_theirs(cls: type) -> bool:
 
 def _find_by_word(error: Any) -> Outcome | None:
     """Return the outcome that the JSON of an error names; None when it names none that we know."""
+    return next((_BY_WORD[word] for word in _list_words(error) if word in _BY_WORD), None)
+
+
+def _list_words(error: Any) -> list[str]:
+    """Return the words by which the JSON of an error names it, the most telling first."""
     if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
         error = error["error"]  # some SDKs hand over the whole body
     if not isinstance(error, Mapping):
-        return None
-    named = [error.get("type"), error.get("code")]
-    return next((_BY_WORD[name] for name in named if isinstance(name, str) and name in _BY_WORD), None)
+        return []
+    return [word for word in (error.get("code"), error.get("type")) if isinstance(word, str)]
 
 
 def build_error(

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from services.gateway.providers.breaker import FAILURES_TO_OPEN, MAX_OPEN_S, OPEN_S, CircuitBreaker, Permit
+from services.gateway.providers.breaker import (
+    FAILURES_TO_OPEN,
+    MAX_OPEN_S,
+    MAX_RETRY_AFTER_S,
+    OPEN_S,
+    CircuitBreaker,
+    Permit,
+)
 
 
 @dataclass
@@ -105,6 +112,22 @@ def test_a_shorter_retry_after_does_not_shorten_a_longer_one(circuit: Circuit) -
     assert circuit.breaker.wait_s == 90
 
 
+def test_a_provider_that_says_a_day_is_tried_again_within_minutes(circuit: Circuit) -> None:
+    """By one probe, which is told the same, and again by the next one; when it answers all may ask."""
+    circuit.breaker.fail(circuit.acquire(), retry_after_s=24 * 3600)
+    for _ in range(3):
+        assert circuit.breaker.wait_s == MAX_RETRY_AFTER_S
+        circuit.pass_time(MAX_RETRY_AFTER_S - 1)
+        assert circuit.breaker.acquire() is None
+        circuit.pass_time(1)
+        probe = circuit.acquire()
+        assert circuit.breaker.acquire() is None
+        circuit.breaker.fail(probe, retry_after_s=24 * 3600)
+    circuit.pass_time(MAX_RETRY_AFTER_S)
+    circuit.breaker.succeed(circuit.acquire())
+    assert circuit.breaker.is_closed
+
+
 @pytest.mark.parametrize("verdict", ["succeed", "fail"])
 def test_who_asked_before_it_opened_changes_nothing(circuit: Circuit, verdict: str) -> None:
     """A success from then does not close it, a failure does not make it wait longer."""
@@ -134,7 +157,7 @@ class AnyOrder(RuleBasedStateMachine):
         if permit is None:
             assert not closed
             return Permit(-1)
-        assert self.circuit.clock.now >= self.not_before, "asked again before Retry-After"
+        assert self.circuit.clock.now >= self.not_before, "asked again before Retry-After, or its limit"
         if not closed:
             assert self.probe is None, "two probes"
             self.probe = permit
@@ -154,13 +177,14 @@ class AnyOrder(RuleBasedStateMachine):
         if self.take_back(permit):
             self.circuit.breaker.succeed(permit)
 
-    @rule(permit=consumes(permits), retry_after_s=st.none() | st.integers(0, 200))
+    @rule(permit=consumes(permits), retry_after_s=st.none() | st.integers(0, 1000))
     def fail(self, permit: Permit, retry_after_s: int | None) -> None:
         if self.take_back(permit):
             self.circuit.breaker.fail(permit, retry_after_s=retry_after_s)
             if retry_after_s:
                 self.probe = None  # it was told, too, in the name of all
-                self.not_before = max(self.not_before, self.circuit.clock.now + retry_after_s)
+                wait_s = min(retry_after_s, MAX_RETRY_AFTER_S)
+                self.not_before = max(self.not_before, self.circuit.clock.now + wait_s)
 
     @rule(permit=consumes(permits))
     def release(self, permit: Permit) -> None:

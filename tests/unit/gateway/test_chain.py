@@ -18,6 +18,7 @@ from shared.errors import (
     LanguageModelRejected,
     LanguageModelTimeout,
     LanguageModelUnavailable,
+    QuestionRejected,
 )
 
 PROMPT = Prompt((), question="How much?", passages=())
@@ -259,9 +260,34 @@ class TestLeftAlone:
         assert (error.error_code, error.retry_after, model.asked) == ("llm_busy", 60, 2)
         assert chain.describe_members() == {"a": "open: llm_busy"}
 
+    async def test_who_is_silent_until_the_wait_is_over_has_failed(self) -> None:
+        """Whoever ends the silence: the first does it itself, for the second and its rival the wait does."""
+        first = PlayedModel("a", error=LanguageModelTimeout("x"))
+        models = [first, PlayedModel("b", stalls=True), PlayedModel("c", stalls=True)]
+        chain = make_chain(*models, hedge_s=0.0, wait_s=0.1)
+        for _ in range(FAILURES_TO_OPEN + 2):
+            assert type(await read_error(chain)) is LanguageModelTimeout
+        assert [model.asked for model in models] == [FAILURES_TO_OPEN] * 3
+        assert chain.describe_members() == dict.fromkeys("abc", "open: llm_timeout")
+        pass_time(chain, OPEN_S)
+        models[1].stalls, models[1].texts = False, ("back",)
+        assert await read(chain) == answer_of(models[1])
+
+    async def test_who_is_left_before_the_wait_is_over_has_not_failed(self) -> None:
+        """Its client was impatient, or has stopped it."""
+        mute = PlayedModel("a", stalls=True)
+        chain = make_chain(mute)
+        for _ in range(FAILURES_TO_OPEN + 1):
+            mute.silent.clear()
+            asking = asyncio.create_task(read(chain))
+            await mute.silent.wait()
+            asking.cancel()
+            await asyncio.wait([asking])
+        assert (mute.asked, chain.describe_members()) == (FAILURES_TO_OPEN + 1, {"a": "ok"})
+
     async def test_a_rejected_question_is_not_its_providers_fault(self, good: PlayedModel) -> None:
         """Somebody's question is too long for one model: the next may take it, and the next question is asked again."""
-        small = PlayedModel("a", error=LanguageModelRejected("x", details={"upstream_status": 400}))
+        small = PlayedModel("a", error=QuestionRejected("x", details={"upstream_status": 400}))
         chain = make_chain(small, good)
         for _ in range(FAILURES_TO_OPEN + 1):
             assert await read(chain) == answer_of(good)

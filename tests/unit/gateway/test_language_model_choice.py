@@ -144,3 +144,13 @@ def test_a_chain_has_time_to_leave_a_silent_provider(
     chosen = {"llm_chain": chain, "llm_idle_timeout_s": idle_timeout_s, "llm_hedge_ms": hedge_ms}
     with nullcontext() if is_fit else pytest.raises(ValidationError, match="PAGEWIRE_LLM_CHAIN_WAIT_S is over before"):
         make_settings(**chosen, llm_chain_wait_s=60)
+
+
+@pytest.mark.parametrize(
+    ("chain", "deadline_s", "is_fit"), [("openai,groq", 75, False), ("openai,groq", 76, True), ("openai", 75, True)]
+)
+def test_a_run_has_time_for_the_whole_wait_of_its_chain(chain: str, deadline_s: float, is_fit: bool) -> None:
+    """Else its deadline would end the silence of providers, and their circuits would learn nothing."""
+    times = {"retrieval_timeout_s": 15, "llm_chain_wait_s": 60, "run_deadline_s": deadline_s}
+    with nullcontext() if is_fit else pytest.raises(ValidationError, match="PAGEWIRE_RUN_DEADLINE_S may end"):
+        make_settings(llm_chain=chain, **times)

@@ -41,6 +41,7 @@ from shared.errors import (
     LanguageModelRejected,
     LanguageModelTimeout,
     LanguageModelUnavailable,
+    QuestionRejected,
 )
 from tests.llm_server import (
     INPUT_TOKENS,
@@ -314,11 +315,11 @@ class TestRequests:
 
 
 FAILURES: dict[Scenario, tuple[type[LanguageModelError], str]] = {
-    Scenario.STATUS_400: (LanguageModelRejected, "llm_rejected"),
+    Scenario.STATUS_400: (QuestionRejected, "llm_rejected"),
     Scenario.STATUS_401: (LanguageModelRejected, "llm_rejected"),
     Scenario.STATUS_403: (LanguageModelRejected, "llm_rejected"),
     Scenario.STATUS_404: (LanguageModelRejected, "llm_rejected"),
-    Scenario.STATUS_422: (LanguageModelRejected, "llm_rejected"),
+    Scenario.STATUS_422: (QuestionRejected, "llm_rejected"),
     Scenario.STATUS_429: (LanguageModelBusy, "llm_busy"),
     Scenario.STATUS_429_NO_CREDIT: (LanguageModelRejected, "llm_rejected"),
     Scenario.STATUS_500: (LanguageModelUnavailable, "llm_unavailable"),
@@ -326,6 +327,7 @@ FAILURES: dict[Scenario, tuple[type[LanguageModelError], str]] = {
     Scenario.STATUS_529: (LanguageModelBusy, "llm_busy"),
     Scenario.ERROR_EVENT: (LanguageModelError, "llm_interrupted"),
     Scenario.OVERLOADED_EVENT: (LanguageModelBusy, "llm_busy"),
+    Scenario.TOO_LONG_EVENT: (QuestionRejected, "llm_rejected"),
     Scenario.RESET: (LanguageModelError, "llm_interrupted"),
     Scenario.CUT_OFF: (LanguageModelError, "llm_incomplete"),
     Scenario.BROKEN_JSON: (LanguageModelError, "llm_interrupted"),
@@ -573,7 +575,8 @@ def make_failure(failure: type[Exception]) -> tuple[Exception, int | None]:
 
 
 STATUS_CLASSES: dict[int, type[LanguageModelError]] = {
-    **dict.fromkeys((400, 401, 402, 403, 404, 412, 413, 422, 431), LanguageModelRejected),
+    **dict.fromkeys((401, 402, 403, 404, 412, 431), LanguageModelRejected),
+    **dict.fromkeys((400, 413, 422), QuestionRejected),
     **dict.fromkeys((429, 529), LanguageModelBusy),
     **dict.fromkeys((409, 499, 500, 501, 503, 504), LanguageModelUnavailable),
     408: LanguageModelTimeout,
@@ -668,6 +671,22 @@ class TestErrors:
         error = openai.APIStatusError("x", response=response, body=None)
         assert type(translate_error(error, provider="x")) is expected
 
+    @pytest.mark.parametrize(
+        ("status", "word", "expected"),
+        [
+            (500, "context_length_exceeded", QuestionRejected),
+            (403, "content_policy_violation", QuestionRejected),
+            (401, "invalid_request_error", LanguageModelRejected),
+            (500, "server_error", LanguageModelUnavailable),
+        ],
+    )
+    def test_a_word_for_a_question_at_fault_goes_before_the_status(
+        self, status: int, word: str, expected: type[LanguageModelError]
+    ) -> None:
+        response = httpx2.Response(status, request=httpx2.Request("POST", "http://x"))
+        error = openai.APIStatusError("x", response=response, body={"error": {"code": word, "message": "m"}})
+        assert type(translate_error(error, provider="x")) is expected
+
     def test_faults_of_our_own_are_not_translated(self) -> None:
         """A bug must surface as one, not as a provider that broke off."""
         assert translate_error(KeyError("bug"), provider="x") is None
@@ -680,8 +699,13 @@ class TestErrors:
             ({"type": "insufficient_quota", "code": "insufficient_quota"}, LanguageModelRejected),
             ({"type": "billing_error"}, LanguageModelRejected),
             ({"code": 402}, LanguageModelRejected),
-            ({"type": "invalid_request_error"}, LanguageModelRejected),
-            ({"type": "BadRequestError", "code": 400}, LanguageModelRejected),
+            ({"type": "invalid_request_error"}, QuestionRejected),
+            ({"type": "invalid_request_error", "code": "context_length_exceeded"}, QuestionRejected),
+            ({"type": "invalid_request_error", "code": "invalid_api_key"}, LanguageModelRejected),
+            ({"type": "invalid_request_error", "code": "model_not_found"}, LanguageModelRejected),
+            ({"type": "exceed_context_size_error", "code": 500}, QuestionRejected),
+            ({"code": "content_filter"}, QuestionRejected),
+            ({"type": "BadRequestError", "code": 400}, QuestionRejected),
             ({"code": 503}, LanguageModelUnavailable),
             ({"type": ["odd"]}, LanguageModelError),
             ("a mere text", LanguageModelError),
