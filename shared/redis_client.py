@@ -1,12 +1,16 @@
-"""How a Redis connection is made: with timeouts on every command and retries for blips."""
+"""How a Redis connection is made, with timeouts on every command and retries for blips; and what its errors mean."""
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from shared.errors import DependencyUnavailable, DiskFull, ServiceError
+
 TRIES = 3
+_CANNOT_WRITE = "The server can record nothing now: the disk of its Redis is full, or fails. Free some space there."
 
 
 def connect_redis(url: str, *, timeout_s: float) -> Redis:
@@ -25,3 +29,15 @@ def connect_redis(url: str, *, timeout_s: float) -> Redis:
         max_connections=100,
     )
     return Redis.from_pool(pool)  # closing the client closes the pool
+
+
+def explain_redis_error(error: Exception, message: str) -> ServiceError:
+    """Return what to raise for a command that failed: Redis does not answer, or cannot write to its disk.
+
+    Parameters:
+        message: for the caller, where it does not answer.
+    """
+    # Within a script or a transaction the word stands somewhere in the text.
+    if isinstance(error, ResponseError) and "MISCONF" in str(error):
+        return DiskFull(_CANNOT_WRITE)
+    return DependencyUnavailable(message, retry_after=5)

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from services.gateway.ports import ActiveRun
 from shared.bounded_calls import BoundedCalls
-from shared.errors import DependencyUnavailable
+from shared.redis_client import explain_redis_error
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class RedisActiveRuns:
             noted: str | None = await self._calls.run(reading)
         except (RedisError, OSError) as error:  # a missed deadline is an OSError
             message = "The chat's answer cannot be looked up now; try again in a few seconds."
-            raise DependencyUnavailable(message, retry_after=5) from error
+            raise explain_redis_error(error, message) from error
         return ActiveRun(noted.removesuffix(_READ), noted.endswith(_READ)) if noted is not None else None
 
     async def mark_read(self, tenant: str, chat_id: str, run_id: str) -> None:

@@ -9,11 +9,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
-from shared.errors import DependencyUnavailable
 from shared.event_log import scripts
 from shared.event_log.port import E, EventBatch, EventCodec, LogClosedError, StreamId, StreamState
 from shared.event_log.stream_keys import END, load_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
+from shared.redis_client import explain_redis_error
 
 READ_ENTRIES: Final = 500
 """Entries per command."""
@@ -105,7 +105,7 @@ class RedisEventReader(Generic[E]):
             return await self._calls.run(command)
         except (RedisError, OSError) as error:  # a missed deadline is an OSError
             message = "The events cannot be read now; try again in a few seconds."
-            raise DependencyUnavailable(message, retry_after=5) from error
+            raise explain_redis_error(error, message) from error
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
-from shared.errors import DependencyUnavailable
 from shared.queue.port import INGEST, PURGE
+from shared.redis_client import explain_redis_error
 
 QUEUE_NAME = f"pagewire:{default_queue_name}"
 PURGE_QUEUE_NAME = f"{QUEUE_NAME}:purges"
@@ -109,4 +109,4 @@ class ArqJobQueue:
         try:
             return await self._calls.run(command)
         except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            raise DependencyUnavailable("The queue does not answer now; try again.", retry_after=5) from error
+            raise explain_redis_error(error, "The queue does not answer now; try again.") from error

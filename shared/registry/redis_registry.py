@@ -25,9 +25,10 @@ from redis.exceptions import RedisError
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
-from shared.errors import DependencyUnavailable, NotFound
+from shared.errors import NotFound
 from shared.event_log.port import name_document
 from shared.event_log.stream_keys import make_stream_keys
+from shared.redis_client import explain_redis_error
 from shared.registry import scripts
 from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
 
@@ -45,7 +46,8 @@ CALLS_AT_ONCE = 64
 
 
 class RedisDocumentRegistry:
-    """A DocumentRegistry. Raises DependencyUnavailable when Redis does not answer within `deadline_s` seconds."""
+    """A DocumentRegistry. Raises DependencyUnavailable when Redis does not answer within `deadline_s` seconds, and
+    DiskFull when it cannot write."""
 
     def __init__(self, redis: Redis, *, deadline_s: float = DEADLINE_S) -> None:
         self._redis = redis
@@ -263,7 +265,7 @@ class RedisDocumentRegistry:
             await self._call(self._redis.delete(*[_lease_key(job) for job in jobs]))
 
     async def ping(self) -> None:
-        """Raises DependencyUnavailable when Redis does not answer."""
+        """Raises DependencyUnavailable when Redis does not answer, and DiskFull when it cannot write."""
         await self._call(self._redis.ping())
 
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -274,7 +276,7 @@ class RedisDocumentRegistry:
             return await self._calls.run(command)
         except (RedisError, OSError) as error:  # a missed deadline is an OSError
             message = "The document registry does not answer now; try again in a few seconds."
-            raise DependencyUnavailable(message, retry_after=5) from error
+            raise explain_redis_error(error, message) from error
 
 
 def _document_key(tenant: str, document_id: str) -> str:

@@ -1,7 +1,8 @@
 """Fixtures of the integration tests: a gateway in front of real parts, and a client that reads its streams."""
 
+import fcntl
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from httpx_sse import EventSource
 from services.gateway.settings import GatewaySettings
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
+from shared.private_redis import start_private_redis
 from shared.redis_client import connect_redis
 from shared.registry.port import Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
@@ -41,6 +43,15 @@ async def ask_stream(client: httpx.AsyncClient, question: str = "How much?", **b
     async with client.stream("POST", "/query/stream", json={"question": question, **body}) as response:
         assert response.status_code == 200, await response.aread()
         return [event async for event in read_stream(response)]
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[str]:
+    """A server of this test alone, with its data in `redis`."""
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with start_private_redis(tmp_path / "redis", lock.fileno()) as running:
+            yield running.url
 
 
 @pytest.fixture

@@ -16,8 +16,12 @@ import pytest
 from services.gateway.main import create_app, open_gateway
 from services.gateway.retrieval_client import RetrievalClient
 from services.gateway.settings import GatewaySettings
+from shared.redis_client import connect_redis
+from shared.registry.redis_registry import RedisDocumentRegistry
+from tests.canned_search import CannedSearch
 from tests.conftest import skip_or_fail
 from tests.http_server import serve_app
+from tests.integration.conftest import publish_document
 from tests.pdfs import make_pdf
 from tests.standalone_process import ROOT
 
@@ -39,6 +43,39 @@ async def test_an_upload_to_a_full_disk_is_refused_and_a_deletion_is_not(
         assert (await client.delete(f"/documents/{ready_document}")).status_code == 204
 
     assert await asyncio.to_thread(lambda: list((tmp_path / "spool").iterdir())) == []
+
+
+async def test_a_redis_that_cannot_write_is_a_full_disk(
+    settings: GatewaySettings, own_redis: str, tmp_path: Path, search: CannedSearch
+) -> None:
+    """What has to be recorded is 507, without what Redis says; what only reads goes on. All of it works again later."""
+    chosen = settings.model_copy(update={"redis_url": own_redis})
+    app = await asyncio.to_thread(create_app, lambda: open_gateway(chosen, search))
+    async with (
+        connect_redis(own_redis, timeout_s=5) as redis,
+        serve_app(app) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=30) as client,
+    ):
+        document_id = await publish_document(RedisDocumentRegistry(redis))
+        await asyncio.to_thread((tmp_path / "redis" / "dump.rdb").mkdir)  # no snapshot can take its place
+        await redis.config_set("save", "3600 1")
+        await redis.bgsave()
+        while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+            await asyncio.sleep(0.01)
+
+        pdf = {"file": ("a.pdf", make_pdf(["text"]))}
+        refused = [await client.post("/documents", files=pdf), await client.delete(f"/documents/{document_id}")]
+        for response in refused:
+            assert (response.status_code, response.json()["error"]["code"]) == (507, "disk_full")
+            assert "MISCONF" not in response.text
+        assert (await client.get(f"/documents/{document_id}")).status_code == 200
+        for on_disconnect in ("cancel", "continue"):
+            body = {"question": "What were the net sales?", "on_disconnect": on_disconnect}
+            assert (await client.post("/query", json=body)).status_code == 200
+        assert (await client.get("/health/ready")).json()["parts"]["registry"] == "unavailable"
+
+        await redis.config_set("save", "")
+        assert (await client.post("/documents", files=pdf)).status_code == 202
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """A Redis that takes commands and does not answer: everybody gets a clear error soon, and later all works again."""
 
 import asyncio
-import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -19,7 +18,6 @@ from services.gateway.settings import GatewaySettings
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id
-from shared.private_redis import start_private_redis
 from shared.queue.arq_queue import ArqJobQueue
 from shared.queue.port import INGEST
 from shared.redis_client import connect_redis
@@ -32,15 +30,6 @@ MANY = 250
 """More than there are connections."""
 SLACK = 6
 """Deadlines until all have their error: the machine is slow, not the code."""
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[str]:
-    """A server of this test alone."""
-    with (tmp_path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with start_private_redis(tmp_path / "redis", lock.fileno()) as running:
-            yield running.url
 
 
 @contextmanager

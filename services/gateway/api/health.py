@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.gateway.api.dependencies import Gateway
 from shared.contracts.health import UNAVAILABLE, Readiness, judge_parts
-from shared.errors import DependencyUnavailable
+from shared.errors import ServiceError
 from shared.registry.port import DocumentRegistry
 
 router = APIRouter(tags=["health"])
@@ -34,6 +34,6 @@ async def ready(gateway: Gateway, response: Response) -> Readiness:
 async def _check_registry(registry: DocumentRegistry) -> str:
     try:
         await registry.ping()
-    except DependencyUnavailable:
+    except ServiceError:
         return UNAVAILABLE
     return "ok"

@@ -8,7 +8,7 @@ from services.gateway.documents.received_file import ReceivedFile
 from shared.blobs.port import BlobStore, make_blob_key
 from shared.contracts.documents import DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
-from shared.errors import DependencyUnavailable, InvalidRequest, NotFound, UnsupportedFile
+from shared.errors import DependencyUnavailable, DiskFull, InvalidRequest, NotFound, UnsupportedFile
 from shared.identifiers import make_document_id
 from shared.queue.port import INGEST, PURGE, JobQueue
 from shared.registry.port import DocumentRegistry, NewDocument
@@ -71,10 +71,10 @@ def _check_pdf(received: ReceivedFile) -> None:
 
 
 async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDependencies) -> None:
-    """Queues a job; if the queue is away just now, the reconciler of the workers does it within seconds."""
+    """Queues a job; if the queue takes none just now, the reconciler of the workers does it within seconds."""
     try:
         await deps.queue.enqueue(function, job)
-    except DependencyUnavailable:
+    except (DependencyUnavailable, DiskFull):
         log.warning("enqueue_left_to_reconciler", document_id=job.document_id, function=function)
 
 

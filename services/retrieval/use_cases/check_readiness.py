@@ -2,7 +2,7 @@
 
 from services.retrieval.use_cases.search_passages import SearchDependencies
 from shared.contracts.health import UNAVAILABLE
-from shared.errors import DependencyUnavailable
+from shared.errors import ServiceError
 
 
 async def check_readiness(deps: SearchDependencies) -> dict[str, str]:
@@ -12,7 +12,7 @@ async def check_readiness(deps: SearchDependencies) -> dict[str, str]:
         try:
             await check()
             parts[name] = "ok"
-        except DependencyUnavailable:
+        except ServiceError:
             parts[name] = UNAVAILABLE
     reranker = deps.reranker.state
     parts["reranker"] = "ok" if reranker.status == "on" else reranker.status
