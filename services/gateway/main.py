@@ -170,6 +170,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
                     task.cancel()
 
             app.state.gateway, app.state.stop_requests = gateway, stop_requests
+            mcp.start(gateway, app.version)
             try:
                 yield
             finally:

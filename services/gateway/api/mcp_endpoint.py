@@ -1,9 +1,10 @@
-"""The route of the Model Context Protocol. What answers there is loaded and started with the first request."""
+"""The route of the Model Context Protocol. What answers there is loaded and started behind the open port."""
 
 import asyncio
 import importlib
 from typing import Any, Final
 
+import structlog
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,11 +12,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.api.dependencies import GatewayDependencies, get_gateway
 from shared.tasks import end_tasks
 
+log = structlog.get_logger(__name__)
+
 PATH: Final = "/mcp"
 
 
 class McpEndpoint:
-    """Pass requests on to the SDK's session manager, and own the task in which that runs."""
+    """Pass requests on to the SDK's session manager, and own the task in which that runs.
+
+    `start` begins to load the SDK, which takes longer than a gateway may take to answer, and would hold up all streams
+    if the first request did it. Requests wait for it.
+    """
 
     def __init__(self) -> None:
         self._starting: asyncio.Task[ASGIApp] | None = None
@@ -31,16 +38,21 @@ class McpEndpoint:
         # Read here, so that a body which is too large, stalls or breaks off ends as anywhere else; the SDK takes it for
         # a bug, or hangs.
         body = await request.body()
-        if self._starting is None:
-            starting = self._start(get_gateway(request), request.app.version)
-            self._starting = asyncio.create_task(starting, name="mcp_start")
-        handle = await asyncio.shield(self._starting)  # others may wait for it, too
+        starting = self.start(get_gateway(request), request.app.version)
+        handle = await asyncio.shield(starting)  # others may wait for it, too
         unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive_again() -> Message:
             return unread.pop() if unread else await receive()
 
         await handle(scope, receive_again, send)
+
+    def start(self, gateway: GatewayDependencies, version: str) -> "asyncio.Task[ASGIApp]":
+        """Begin to load, unless that has begun; return what is waited for."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start(gateway, version), name="mcp_start")
+            self._starting.add_done_callback(self._note_failure)
+        return self._starting
 
     async def close(self) -> None:
         """End what is under way."""
@@ -60,3 +72,9 @@ class McpEndpoint:
         await started.wait()
         handle: ASGIApp = manager.handle_request
         return handle
+
+    def _note_failure(self, starting: "asyncio.Task[ASGIApp]") -> None:
+        """Let the next request try again."""
+        if not starting.cancelled() and (error := starting.exception()) is not None:
+            log.error("mcp_did_not_start", error=type(error).__name__)
+            self._starting = None

@@ -1,7 +1,7 @@
 """The Model Context Protocol: tools and resources in the terms of the official SDK.
 
-Imported only when somebody asks for it, see `mcp_endpoint.py`: the SDK takes longer to import than the gateway may take
-to answer.
+Imported behind the open port, see `mcp_endpoint.py`: the SDK takes longer to import than the gateway may take to
+answer.
 """
 
 from collections.abc import Iterator
