@@ -118,6 +118,7 @@ async def prepare_gateway(folder: Path, redis_url: str, upstream: str) -> AsyncI
                 "PAGEWIRE_REDIS_URL": redis_url,
                 "PAGEWIRE_RETRIEVAL_URL": search,
                 "PAGEWIRE_LOG_LEVEL": "INFO",
+                "PAGEWIRE_MAX_CONTINUED_RUNS": "10000",
                 "OPENAI_BASE_URL": upstream,
                 "PAGEWIRE_OPENAI_MODEL": "bench",
             },

@@ -45,6 +45,7 @@ from services.gateway.providers.language_models import build_chain, build_langua
 from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
+from services.gateway.stop_requests import RedisStopRequests
 from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.bounded_calls import BoundedCalls
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
@@ -105,13 +106,18 @@ async def open_gateway(
         stack.push_async_callback(run_log.close)
         active_runs = RedisActiveRuns(events_redis, kept_s=settings.run_deadline_s + KEPT_MS / 1000)
         stack.push_async_callback(active_runs.close)
+        stop_requests = RedisStopRequests(events_redis)
+        stack.push_async_callback(stop_requests.close)
         supervisor = RunSupervisor(
             MemoryEventLog(),
             run_log,
             deadline_s=settings.run_deadline_s,
             max_characters=settings.max_answer_characters,
+            max_lasting=settings.max_continued_runs,
+            stop_requests=stop_requests,
         )
         stack.push_async_callback(supervisor.shut_down)
+        stop_requests.start()
         blobs = await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url())
         chain = build_chain(
             models, settings.chain_providers, wait_s=settings.llm_chain_wait_s, hedge_ms=settings.llm_hedge_ms

@@ -91,6 +91,14 @@ class GatewaySettings(SharedSettings):
         gt=0,
         description="PAGEWIRE_RUN_DEADLINE_S: seconds that an answer may take in all; some models never end",
     )
+    max_continued_runs: int = Field(
+        default=1000,
+        gt=0,
+        description=(
+            "PAGEWIRE_MAX_CONTINUED_RUNS: answers with `on_disconnect: continue` that one process may write at the same"
+            " time, because they go on when their clients have left; more get 503 `too_many_runs`"
+        ),
+    )
     max_answer_characters: int = Field(
         default=200_000,
         gt=0,

@@ -1,13 +1,14 @@
 """Whatever a provider does, on each of the three SDKs: at most one typed error, nothing left open, no secret told.
 
 Each fault is met twice: by a provider alone, and by one with another behind it in a chain. `make test` asks one
-question, in a chain of each provider in turn; `make chaos` (PAGEWIRE_CHAOS=1) asks twenty at once, in all.
+question, in a chain of each provider in turn, and meets all that are silence at once; `make chaos` (PAGEWIRE_CHAOS=1)
+asks twenty at once, in all, one fault after the other.
 """
 
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,10 +28,8 @@ from services.gateway.providers.chain import ProviderChain
 from services.gateway.providers.chat_completions import ChatCompletionsModel
 from services.gateway.providers.messages import MessagesModel
 from services.gateway.providers.sdk_clients import open_anthropic, open_groq, open_openai
-from services.gateway.runs.supervisor import RunSupervisor
 from shared.contracts.questions import QueryRequest
 from shared.contracts.runs import Delta, Failed, Finished
-from shared.event_log.memory_log import MemoryEventLog
 from tests.canned_search import CannedSearch
 from tests.llm_server import (
     RETRY_AFTER_S,
@@ -43,16 +42,16 @@ from tests.llm_server import (
     find_refusing_urls,
     run_llm_server,
 )
-from tests.unit.gateway.test_run_supervisor import SharedMemoryLog
+from tests.unit.gateway.test_run_supervisor import SharedMemoryLog, make_supervisor
 
 FULL = os.environ.get("PAGEWIRE_CHAOS") == "1"
 AT_ONCE = 20 if FULL else 1
 KEY = "sk-our-own-key"
 QUESTION = "What did the secret passage say?"
-IDLE_S = 4.0 if FULL else 0.4
+IDLE_S = 4.0 if FULL else 0.8
 """For the faults that are silence; all others end long before the patience of their test."""
 PATIENT_S = 60.0
-MAX_CHARACTERS = 500
+MAX_CHARACTERS = 200
 LIMIT_S = 20.0
 HALF = "".join(TOKENS[: len(TOKENS) // 2])
 WHOLE = "".join(TOKENS)
@@ -150,6 +149,10 @@ FAULTS = [
 ]
 
 
+Batch = Sequence[tuple[Fault, str]]
+"""Faults that are met at the same time, each with the provider that has it."""
+
+
 class Bench:
     """A server of all wire formats, and the SDKs' clients, which are slow to open and therefore opened once."""
 
@@ -174,9 +177,14 @@ class Bench:
             )
         return ChatCompletionsModel(client, provider=provider, model=scenario, options={}, idle_timeout_s=idle_s)
 
+    def list_requests(self, provider: str, scenario: str) -> list[ReceivedRequest]:
+        """What a provider was asked that was to play a scenario."""
+        asked = (provider, scenario)
+        return [request for request in self.server.requests if (request.provider, request.body["model"]) == asked]
+
     async def ask(self, model: LanguageModel) -> tuple[str, Finished | Failed]:
         """Text and terminal event of a run; nothing is left of it."""
-        runs = RunSupervisor(MemoryEventLog(), SharedMemoryLog(), deadline_s=PATIENT_S, max_characters=MAX_CHARACTERS)
+        runs = make_supervisor(SharedMemoryLog(), deadline_s=PATIENT_S, max_characters=MAX_CHARACTERS)
         answer = Answer("default", QueryRequest(question=QUESTION), model, self.search)
         run = await runs.start("default", answer, ends_with_client=True)
         async with asyncio.timeout(LIMIT_S + PATIENT_S / 2), aclosing(run.log.read(run.stream)) as batches:
@@ -200,7 +208,10 @@ async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench
             "unknown": "http://no-such-host.invalid",
             "untrusted": "https://" + await stack.enter_async_context(serve_refusal(tls)),
         }
-        yield Bench(server, hosts, stack)
+        bench = Bench(server, hosts, stack)
+        for provider in PROVIDERS:  # an SDK's first question imports for longer than a silent provider is waited for
+            await bench.ask(await bench.open_model(provider, Scenario.OK, at="server", idle_s=PATIENT_S))
+        yield bench
 
 
 @asynccontextmanager
@@ -235,15 +246,8 @@ def make_untrusted_tls(folder: Path) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture
-def play(bench: Bench) -> Callable[[Fault], None]:
-    """Sets the server's pace for a fault."""
-
-    def set_pace(fault: Fault) -> None:
-        bench.server.requests.clear()
-        bench.server.delay_s = IDLE_S / 20 if fault.scenario == Scenario.BYTE_BY_BYTE and fault.silent else 0.0
-
-    return set_pace
+Meet = Callable[[Bench, Fault, str], Awaitable[None]]
+"""Meets one fault of a provider."""
 
 
 def list_tasks() -> set["asyncio.Task[Any]"]:
@@ -253,15 +257,31 @@ def list_tasks() -> set["asyncio.Task[Any]"]:
 
 
 async def ask_at_once(ask: Callable[[], Awaitable[tuple[str, Finished | Failed]]]) -> tuple[str, Finished | Failed]:
-    """What each of the questions comes to, which is the same for all; no task is left of them."""
-    before_it = list_tasks()
+    """What each of the questions comes to, which is the same for all."""
     results = await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+    assert len({text for text, _ in results}) == 1
+    return results[0]
+
+
+async def meet_all(bench: Bench, meet: Meet, batch: Batch) -> None:
+    """Meet the faults of a batch at the same time; tell which of them went wrong. No task is left of them."""
+    bench.server.requests.clear()
+    is_slow = any(fault.scenario == Scenario.BYTE_BY_BYTE and fault.silent for fault, _ in batch)
+    bench.server.delay_s = IDLE_S / 20 if is_slow else 0.0
+    before_it = list_tasks()
+    outcomes = await asyncio.gather(
+        *(meet(bench, fault, provider) for fault, provider in batch), return_exceptions=True
+    )
+    failures: list[Exception] = []
+    for (fault, provider), outcome in zip(batch, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            outcome.add_note(f"{provider}: {fault.name}")
+            failures.append(outcome)
+    if failures:
+        raise ExceptionGroup("faults that were not met as they should be", failures)
     async with asyncio.timeout(LIMIT_S):
         while not list_tasks() <= before_it:  # the HTTP libraries leave generators to the loop, which closes them next
             await asyncio.sleep(0)
-    texts = {text for text, _ in results}
-    assert len(texts) == 1
-    return results[0]
 
 
 async def check_upstream(requests: list[ReceivedRequest], upstream: str) -> None:
@@ -286,13 +306,14 @@ def check_error(end: Finished | Failed, fault: Fault, text: str, provider: str) 
     assert not [word for word in hidden if word in error.message + str(end.details)]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-async def test_a_fault_is_one_typed_error(
-    bench: Bench, play: Callable[[Fault], None], provider: str, fault: Fault, caplog: pytest.LogCaptureFixture
-) -> None:
-    """After the text that came before it; the connection is closed, or can be used again; the log tells no secret."""
-    play(fault)
+def list_batches(cases: Sequence[tuple[Fault, str]]) -> list[Any]:
+    """Test parameters: a fault each, but for those whose silence the sample waits for only once."""
+    silent = [] if FULL else [case for case in cases if case[0].silent]
+    batches = [pytest.param([case], id=f"{case[0].name}-{case[1]}") for case in cases if case not in silent]
+    return [*batches, pytest.param(silent, id="all that are silent")] if silent else batches
+
+
+async def meet_alone(bench: Bench, fault: Fault, provider: str) -> None:
     idle_s = IDLE_S if fault.silent else PATIENT_S
     model = await bench.open_model(provider, fault.scenario, at=fault.at, idle_s=idle_s)
     text, end = await ask_at_once(lambda: bench.ask(model))
@@ -303,36 +324,42 @@ async def test_a_fault_is_one_typed_error(
         assert isinstance(end, Finished)
     assert text[: len(fault.text)] == fault.text
     assert bool(text) == bool(fault.text)
-    await check_upstream(bench.server.requests, fault.upstream)
+    await check_upstream(bench.list_requests(provider, fault.scenario), fault.upstream)
+
+
+@pytest.mark.parametrize("batch", list_batches([(fault, provider) for fault in FAULTS for provider in PROVIDERS]))
+async def test_a_fault_is_one_typed_error(bench: Bench, batch: Batch, caplog: pytest.LogCaptureFixture) -> None:
+    """After the text that came before it; the connection is closed, or can be used again; the log tells no secret."""
+    await meet_all(bench, meet_alone, batch)
     assert not [secret for secret in (SECRET, KEY, QUESTION) if secret in caplog.text]
 
 
-@pytest.mark.parametrize(
-    ("fault", "provider"),
-    [
-        pytest.param(fault, provider, id=f"{fault.name}-{provider}")
-        for n, fault in enumerate(fault for fault in FAULTS if fault.code)
-        for provider in (PROVIDERS if FULL else PROVIDERS[n % 3 :][:1])
-    ],
-)
-async def test_a_chain_moves_on_before_the_first_token_and_only_then(
-    bench: Bench, play: Callable[[Fault], None], provider: str, fault: Fault
-) -> None:
-    """The next provider's whole answer, or the same error as without one; nothing of the first is left open."""
-    play(fault)
+async def meet_in_a_chain(bench: Bench, fault: Fault, provider: str) -> None:
     idle_s = IDLE_S if fault.silent else PATIENT_S
     first = await bench.open_model(provider, fault.scenario, at=fault.at, idle_s=idle_s)
-    second = await bench.open_model(NEXT[provider], Scenario.OK, at="server", idle_s=PATIENT_S)
-    bench.server.delay_s = min(bench.server.delay_s, 0.02)
+    answering = f"ok, behind {fault.name}"  # a scenario that the server does not know is a good answer
+    second = await bench.open_model(NEXT[provider], answering, at="server", idle_s=PATIENT_S)
     text, end = await ask_at_once(lambda: bench.ask(ProviderChain([first, second], wait_s=PATIENT_S)))
 
-    asked: dict[str, list[ReceivedRequest]] = {provider: [], NEXT[provider]: []}
-    for request in bench.server.requests:
-        asked[request.provider].append(request)
-    await check_upstream(asked[provider], fault.upstream)
+    await check_upstream(bench.list_requests(provider, fault.scenario), fault.upstream)
     if fault.text:
         check_error(end, fault, text, provider)
-        assert asked[NEXT[provider]] == []
+        assert bench.list_requests(NEXT[provider], answering) == []
     else:
         assert isinstance(end, Finished)
-        assert (text, end.usage.provider, end.usage.model) == (WHOLE, NEXT[provider], Scenario.OK)
+        assert (text, end.usage.provider, end.usage.model) == (WHOLE, NEXT[provider], answering)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    list_batches(
+        [
+            (fault, provider)
+            for n, fault in enumerate(fault for fault in FAULTS if fault.code)
+            for provider in (PROVIDERS if FULL else PROVIDERS[n % 3 :][:1])
+        ]
+    ),
+)
+async def test_a_chain_moves_on_before_the_first_token_and_only_then(bench: Bench, batch: Batch) -> None:
+    """The next provider's whole answer, or the same error as without one; nothing of the first is left open."""
+    await meet_all(bench, meet_in_a_chain, batch)

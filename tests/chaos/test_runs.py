@@ -188,10 +188,13 @@ def count_files(gateway: GatewayProcess) -> int:
     return len(list(Path(f"/proc/{gateway.process.pid}/fd").iterdir()))
 
 
-async def test_a_stop_at_either_gateway_ends_the_run(system: System) -> None:
-    """DELETE at the other process: its readers get what there is, and `finish_reason: stopped`."""
+@pytest.mark.parametrize("on_disconnect", WAYS)
+async def test_a_stop_at_either_gateway_ends_the_run(system: System, on_disconnect: str) -> None:
+    """DELETE at the other process: its readers get what there is, and `finish_reason: stopped`.
+
+    Once it has ended, one that ends with its client is unknown."""
     system.llm.delay_s = 0.05
-    async with system.clients[0].stream("POST", "/query/stream", json=ask()) as response:
+    async with system.clients[0].stream("POST", "/query/stream", json=ask(on_disconnect)) as response:
         run_id = response.headers["X-Run-Id"]
         stream = read_stream(response)
         await anext(stream)
@@ -200,7 +203,8 @@ async def test_a_stop_at_either_gateway_ends_the_run(system: System) -> None:
 
     assert rest[-1].event == "sources"
     assert rest[-1].data["finish_reason"] == "stopped"
-    assert (await system.clients[1].delete(f"/runs/{run_id}")).status_code == 204
+    again = await system.clients[1].delete(f"/runs/{run_id}")
+    assert again.status_code == (204 if on_disconnect == "continue" else 404)
     assert (await system.clients[1].delete("/runs/run_unknown")).status_code == 404
 
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from services.gateway.main import create_app, open_gateway
 from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import NOT_FOUND_ANSWER
+from shared.redis_client import connect_redis
 from tests.canned_search import CannedSearch, make_passage
 from tests.http_server import RunningServer, serve_app
 from tests.integration.conftest import StreamEvent, ask_stream, read_stream
@@ -346,6 +347,41 @@ async def test_an_unsupported_citation_is_removed_on_demand(
     assert [source["cited"] for source in events[-1].data["sources"]] == [False]
     assert join_tokens(kept) == "".join(TOKENS)
     assert "[1]" not in other.json()["choices"][0]["message"]["content"]
+
+
+async def test_answers_that_outlive_their_clients_are_bounded(
+    open_client: OpenClient, settings: GatewaySettings, llm: LlmServer, redis_url: str
+) -> None:
+    """One too many is refused in every dialect, and nothing of it has begun; what ends makes room."""
+    settings.max_continued_runs, settings.llm_idle_timeout_s = 2, 60
+    body = {"question": "How much?", "provider": "openai", "on_disconnect": "continue"}
+    messages = [{"role": "user", "content": "How much?"}]
+    parts = [{"role": "user", "parts": [{"type": "text", "text": "How much?"}]}]
+    routes = {
+        "/query": body,
+        "/query/stream": body,
+        "/v1/chat/completions": {"messages": messages, "stream": True, "on_disconnect": "continue"},
+        "/v1/responses": {"input": "How much?", "on_disconnect": "continue"},
+        "/api/chat": {"id": "c", "messages": parts, "on_disconnect": "continue"},
+    }
+    async with open_client(Scenario.STALL_MIDWAY) as client, connect_redis(redis_url, timeout_s=5) as redis:
+        for number in range(2):
+            async with client.stream("POST", "/query/stream", json=body) as response:
+                run_id = response.headers["X-Run-Id"]
+            await llm.wait_for_request(number)
+        refused = {path: await client.post(path, json=asked) for path, asked in routes.items()}
+        keys = await redis.keys("*")
+        async with client.stream("POST", "/query/stream", json={**body, "on_disconnect": "cancel"}) as response:
+            assert response.status_code == 200
+        assert (await client.delete(f"/runs/{run_id}")).status_code == 204
+        async with client.stream("POST", "/query/stream", json=body) as response:
+            assert response.status_code == 200
+
+    for path, response in refused.items():
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "too_many_runs"), path
+        assert int(response.headers["Retry-After"]) > 0
+    assert len({key.split(":")[3] for key in keys if ":run:" in key}) == 2
+    assert [key for key in keys if ":chat:" in key] == []
 
 
 async def test_a_search_that_fails_is_one_error_event(open_client: OpenClient, search: CannedSearch) -> None:

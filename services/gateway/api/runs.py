@@ -52,7 +52,7 @@ async def read_run(
 async def stop_run(run_id: str, gateway: Gateway, tenant: Tenant) -> Response:
     """Stops a run: its readers get what there is, and `finish_reason: stopped`. One that has ended stays as it is.
 
-    A run with `on_disconnect: cancel` is known to the replica that writes it only; leaving its stream stops it, too.
+    At any replica. A run with `on_disconnect: cancel` is known only while it is being written.
     """
     if not await gateway.runs.stop(tenant, run_id):
         raise _make_missing(run_id)

@@ -5,7 +5,7 @@ terminal event: no exception of an answer reaches HTTP.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -15,7 +15,14 @@ import structlog
 
 from shared.contracts.questions import FinishReason, StreamError
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
-from shared.errors import DependencyUnavailable, LanguageModelError, LanguageModelTimeout, PagewireError, find_status
+from shared.errors import (
+    DependencyUnavailable,
+    LanguageModelError,
+    LanguageModelTimeout,
+    PagewireError,
+    ServiceError,
+    find_status,
+)
 from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.port import EventLog, SharedEventLog, StreamId
 from shared.identifiers import make_run_id
@@ -26,6 +33,8 @@ log = structlog.get_logger(__name__)
 SHUTDOWN_CODE: Final = "server_shutdown"
 SHUTDOWN_RETRY_AFTER_S: Final = 5
 SHUTDOWN_MESSAGE: Final = "The server is restarting; ask again."
+CROWDED_RETRY_AFTER_S: Final = 10
+"""Some of the answers that are being written have come to their end by then."""
 _INTERNAL: Final = "Something went wrong on our side; ask again, and report the run if it stays."
 _TOO_LONG: Final = "The answer does not come to an end and was cut off; ask for less at once."
 _TOO_LATE: Final = "The answer took too long and was cut off; ask for less at once."
@@ -40,6 +49,20 @@ class AnswerInProgress(Protocol):
 
     def finish(self, finish_reason: FinishReason | None = None) -> Finished:
         """Return the end of the run as it is now."""
+        ...
+
+
+class StopRequests(Protocol):
+    """Asks the other processes to stop a run that this one does not know.
+
+    Attributes:
+        on_request: called with a run that another process asks for; says whether it is here, and has begun to end.
+    """
+
+    on_request: Callable[[StreamId], bool]
+
+    async def ask(self, stream: StreamId) -> bool:
+        """Return whether some process has stopped it. Raise ServiceError when not all have answered."""
         ...
 
 
@@ -109,6 +132,8 @@ class RunSupervisor:
         durable: the log of runs that outlive it.
         deadline_s: seconds that a run may take.
         max_characters: the most that an answer may have; an endless one ends there.
+        max_lasting: how many runs that outlive their client there may be at once; nobody who leaves ends one.
+        stop_requests: reaches runs that end with their client, in other processes.
     """
 
     def __init__(
@@ -118,15 +143,21 @@ class RunSupervisor:
         *,
         deadline_s: float,
         max_characters: int,
+        max_lasting: int,
+        stop_requests: StopRequests,
     ) -> None:
         self._memory = memory
         self._durable = durable
         self._deadline_s = deadline_s
         self._max_characters = max_characters
+        self._max_lasting = max_lasting
+        self._stop_requests = stop_requests
         self._runs: dict[StreamId, Run] = {}
+        self._lasting: set[StreamId] = set()
         self._drain: asyncio.Task[None] | None = None
         durable.on_stop = lambda stream: self._begin_to_end(stream, Ending.STOPPED)
         durable.on_lost = lambda stream: self._begin_to_end(stream, Ending.LOST)
+        stop_requests.on_request = self._stop_here
 
     @property
     def count(self) -> int:
@@ -137,15 +168,23 @@ class RunSupervisor:
         """Begin to write an answer into a log.
 
         Whoever starts a run with `ends_with_client` calls `leave` in the end, whatever happens. Raise
-        DependencyUnavailable once runs have been ended because the server stops.
+        DependencyUnavailable once runs have been ended because the server stops, and ServiceError (`too_many_runs`)
+        where there is no place for one more that outlives its client; nothing has begun then.
         """
         if self._drain is not None and self._drain.done():
             raise make_shutdown_error()
         run_id = make_run_id()
         stream, chosen = name_run(tenant, run_id), self._memory if ends_with_client else self._durable
         run = Run(run_id, stream, chosen, ends_with_client, answer)
-        resumable = await chosen.begin(stream)
-        await chosen.append(stream, Started(run_id=run_id, resumable=resumable))
+        if not ends_with_client:
+            self._take_place(stream)
+        try:
+            resumable = await chosen.begin(stream)
+            await chosen.append(stream, Started(run_id=run_id, resumable=resumable))
+        except BaseException:
+            self._lasting.discard(stream)
+            chosen.end(stream, make_shutdown_failure(partial=False))
+            raise
         self._runs[stream] = run
         run.task = asyncio.create_task(self._write_events(run), name=run_id)
         run.task.add_done_callback(lambda task: self._close(run, task))
@@ -166,9 +205,11 @@ class RunSupervisor:
             await self._end(run, Ending.STOPPED)
             return True
         state = await self._durable.find(stream)
-        if state is not None and not state.ended:
+        if state is None:
+            return await self._stop_requests.ask(stream)
+        if not state.ended:
             await self._durable.request_stop(stream)
-        return state is not None
+        return True
 
     async def shut_down(self, drain_s: float = 0) -> None:
         """Give runs `drain_s` seconds to come to their end; end those left with an error that says the server stops.
@@ -186,6 +227,17 @@ class RunSupervisor:
                 while tasks := [run.task for run in self._runs.values() if run.task is not None]:
                     await asyncio.wait(tasks)
 
+    def _take_place(self, stream: StreamId) -> None:
+        if len(self._lasting) >= self._max_lasting:
+            message = "Too many answers that go on without their client are being written; ask again in some seconds."
+            raise ServiceError(message, code="too_many_runs", retry_after=CROWDED_RETRY_AFTER_S)
+        self._lasting.add(stream)
+
+    def _stop_here(self, stream: StreamId) -> bool:
+        """Begin to stop a run if it is here; return whether it is."""
+        self._begin_to_end(stream, Ending.STOPPED)
+        return stream in self._runs
+
     def _begin_to_end(self, stream: StreamId, ending: Ending) -> None:
         run = self._runs.get(stream)
         if run is not None and run.task is not None and run.ending is None:
@@ -201,6 +253,7 @@ class RunSupervisor:
         """Write the terminal event; a task that was cancelled before its first step has none of its own."""
         run.log.end(run.stream, _conclude(run) if task.cancelled() else task.result())
         del self._runs[run.stream]
+        self._lasting.discard(run.stream)
 
     async def _write_events(self, run: Run) -> Finished | Failed:
         """Write all events of a run but the terminal one, and return that. Never raise, but for bugs in here."""

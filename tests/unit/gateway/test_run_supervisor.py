@@ -7,10 +7,10 @@ from contextlib import aclosing
 import pytest
 
 from services.gateway.runs.collect import collect_run
-from services.gateway.runs.supervisor import Run, RunSupervisor
+from services.gateway.runs.supervisor import Run, RunSupervisor, name_run
 from shared.contracts.questions import FinishReason, QueryTimings, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
-from shared.errors import DependencyUnavailable, LanguageModelBusy, LanguageModelTimeout
+from shared.errors import DependencyUnavailable, LanguageModelBusy, LanguageModelTimeout, ServiceError, find_status
 from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.port import StreamId
 
@@ -60,6 +60,36 @@ class SharedMemoryLog(MemoryEventLog[RunEvent]):
         self.asked_to_stop.append(stream)
 
 
+class PlayedStopRequests:
+    """Other processes that know these runs."""
+
+    def __init__(self, *known: StreamId) -> None:
+        self.on_request: Callable[[StreamId], bool] = bool
+        self.known = set(known)
+
+    async def ask(self, stream: StreamId) -> bool:
+        return stream in self.known
+
+
+def make_supervisor(
+    durable: SharedMemoryLog,
+    *,
+    deadline_s: float = 60,
+    max_characters: int = 1000,
+    max_lasting: int = 100,
+    stop_requests: PlayedStopRequests | None = None,
+) -> RunSupervisor:
+    """A supervisor with a memory of its own."""
+    return RunSupervisor(
+        MemoryEventLog(),
+        durable,
+        deadline_s=deadline_s,
+        max_characters=max_characters,
+        max_lasting=max_lasting,
+        stop_requests=stop_requests or PlayedStopRequests(),
+    )
+
+
 @pytest.fixture
 def durable() -> SharedMemoryLog:
     return SharedMemoryLog()
@@ -67,7 +97,7 @@ def durable() -> SharedMemoryLog:
 
 @pytest.fixture
 def supervisor(durable: SharedMemoryLog) -> RunSupervisor:
-    return RunSupervisor(MemoryEventLog(), durable, deadline_s=60, max_characters=1000)
+    return make_supervisor(durable)
 
 
 async def start(supervisor: RunSupervisor, answer: PlayedAnswer, *, ends_with_client: bool = True) -> Run:
@@ -249,7 +279,7 @@ async def test_a_run_whose_log_opens_during_the_shutdown_is_ended_too() -> None:
             await go_on.wait()
             return await super().begin(stream)
 
-    supervisor = RunSupervisor(MemoryEventLog(), SlowLog(), deadline_s=60, max_characters=1000)
+    supervisor = make_supervisor(SlowLog())
     starting = asyncio.create_task(start(supervisor, PlayedAnswer(stalls=True), ends_with_client=False))
     await opening.wait()
     await supervisor.shut_down()
@@ -270,6 +300,66 @@ async def test_a_shutdown_after_the_end_adds_nothing(supervisor: RunSupervisor) 
     assert isinstance((await read(run))[-1], Finished)
 
 
+async def test_runs_that_outlive_their_clients_are_bounded(durable: SharedMemoryLog) -> None:
+    """Nothing of one too many has begun; others go on, and one that ends makes room. Those that end with their client
+    are as many as there are clients."""
+    supervisor = make_supervisor(durable, max_lasting=2)
+    answers = [PlayedAnswer(stalls=True) for _ in range(2)]
+    first, second = [await start(supervisor, answer, ends_with_client=False) for answer in answers]
+    refused = PlayedAnswer(["a"])
+    with pytest.raises(ServiceError) as caught:
+        await start(supervisor, refused, ends_with_client=False)
+    assert (caught.value.error_code, caught.value.retryable, find_status(caught.value)) == ("too_many_runs", True, 503)
+    assert caught.value.retry_after
+    assert (supervisor.count, set(durable._streams)) == (2, {first.stream, second.stream})
+
+    await supervisor.leave(await start(supervisor, refused))
+    answers[0].go_on.set()
+    assert first.task is not None
+    await first.task
+    assert await collect_run(await start(supervisor, PlayedAnswer(["a"]), ends_with_client=False))
+    await supervisor.shut_down()
+
+
+async def test_a_run_that_is_given_up_while_it_begins_takes_no_place() -> None:
+    """Redis is slow, and the server stops waiting for its clients; nothing is written for it any more."""
+    opening = asyncio.Event()
+
+    class SilentLog(SharedMemoryLog):
+        async def begin(self, stream: StreamId) -> bool:
+            await super().begin(stream)
+            opening.set()
+            return await asyncio.Event().wait()
+
+    durable = SilentLog()
+    supervisor = make_supervisor(durable, max_lasting=1)
+    for _ in range(2):
+        starting = asyncio.create_task(start(supervisor, PlayedAnswer(), ends_with_client=False))
+        await opening.wait()
+        opening.clear()
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+    states = [live.state.ended for live in durable._streams.values()]
+    assert (states, supervisor.count) == ([True, True], 0)
+
+
+async def test_a_run_of_another_process_is_stopped_there(durable: SharedMemoryLog) -> None:
+    """One that ends with its client is known nowhere else; asked by another process, it is stopped here."""
+    elsewhere = name_run("default", "run_elsewhere")
+    stops = PlayedStopRequests(elsewhere)
+    supervisor = make_supervisor(durable, stop_requests=stops)
+    assert await supervisor.stop("default", elsewhere.name)
+    assert not await supervisor.stop("other", elsewhere.name)
+    assert not stops.on_request(elsewhere)
+
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start(supervisor, answer)
+    await answer.stalled.wait()
+    assert stops.on_request(run.stream)
+    assert (await read(run))[-1] == answer.finish("stopped")
+
+
 async def test_an_endless_answer_is_cut_off_at_its_length(supervisor: RunSupervisor) -> None:
     """Memory and money are bounded whatever a provider sends."""
     events = await read(await start(supervisor, PlayedAnswer(["x" * 300] * 1000)))
@@ -280,7 +370,7 @@ async def test_an_endless_answer_is_cut_off_at_its_length(supervisor: RunSupervi
 
 async def test_a_run_ends_at_its_deadline(durable: SharedMemoryLog) -> None:
     """One that neither ends nor fails fails then."""
-    supervisor = RunSupervisor(MemoryEventLog(), durable, deadline_s=0.05, max_characters=1000)
+    supervisor = make_supervisor(durable, deadline_s=0.05)
 
     assert get_error(await read(await start(supervisor, PlayedAnswer(stalls=True)))) == ("run_timeout", False)
 

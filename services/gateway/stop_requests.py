@@ -1,0 +1,117 @@
+"""Stops runs in other processes that have written nothing of them anywhere: every gateway is asked, and answers.
+
+Nothing is known outside of its process of a run that ends with its client, because that would cost each of them a
+command. A stop is rare, so it costs a message to all.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.bounded_calls import BoundedCalls
+from shared.event_log.port import StreamId
+from shared.redis_client import explain_redis_error
+from shared.tasks import end_tasks
+
+log = structlog.get_logger(__name__)
+
+CHANNEL: Final = "pagewire:stop-requests"
+DEADLINE_S: Final = 2.0
+"""Until all have answered; they need milliseconds."""
+REPLY_S: Final = 1
+"""How long one answer is waited for in one command."""
+ASKED_AT_ONCE: Final = 16
+"""Connections that these take of the client's pool of 100."""
+KEPT_MS: Final = 10_000
+"""How long an answer is kept that nobody has come for."""
+LISTEN_S: Final = 5.0
+"""After so long without a message the connection is tried, which may be dead without a sign."""
+PAUSE_S: Final = 0.5
+"""Pause after Redis failed."""
+
+
+class RedisStopRequests:
+    """Ask all gateways, and answer them. Between `start` and `close` others reach the runs of this process.
+
+    Parameters:
+        redis: a client whose replies are `str`.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._calls = BoundedCalls(deadline_s=DEADLINE_S, at_once=ASKED_AT_ONCE)
+        self._listener: asyncio.Task[None] | None = None
+        self.on_request: Callable[[StreamId], bool] = _know_none
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._listener = asyncio.create_task(self._listen(), name="stop_requests")
+
+    async def close(self) -> None:
+        """End listening, and what is being asked."""
+        if self._listener is not None:
+            await end_tasks(self._listener)
+        await self._calls.close()
+
+    async def ask(self, stream: StreamId) -> bool:
+        """Return whether a gateway has it, and has begun to end it. Raise ServiceError when not all have answered."""
+        try:
+            return await self._calls.run(self._ask(stream))
+        except (RedisError, OSError) as error:  # a missed deadline is an OSError
+            raise explain_redis_error(error, "Not all gateways answer now; try again in a few seconds.") from error
+
+    async def _ask(self, stream: StreamId) -> bool:
+        key = f"pagewire:stop-replies:{uuid4().hex}"
+        request = json.dumps([stream.tenant, stream.kind, stream.name, key])
+        for _ in range(await self._redis.publish(CHANNEL, request)):
+            taking: Any = self._redis.blpop([key], timeout=REPLY_S)
+            reply = await taking
+            if reply is None:
+                raise TimeoutError
+            if reply[1] == "1":
+                return True
+        return False
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(CHANNEL)
+                    await self._answer_all(channel)
+            except (RedisError, OSError) as error:
+                log.warning("stop_requests_away", error=type(error).__name__)
+                await asyncio.sleep(PAUSE_S)
+
+    async def _answer_all(self, channel: Any) -> None:
+        """Answer until the connection fails."""
+        tried = False
+        while True:
+            message = await channel.get_message(timeout=LISTEN_S)
+            if message is not None:
+                tried = False
+                if message["type"] == "message":
+                    await self._answer(message["data"])
+            elif tried:
+                raise TimeoutError
+            else:
+                tried = True
+                await channel.ping()
+
+    async def _answer(self, request: str) -> None:
+        tenant, kind, name, key = json.loads(request)
+        known = self.on_request(StreamId(tenant, kind, name))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.rpush(key, int(known))
+            pipe.pexpire(key, KEPT_MS)
+            await pipe.execute()
+
+
+def _know_none(stream: StreamId) -> bool:
+    """Say that no run is here."""
+    return False
