@@ -11,16 +11,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from services.gateway.answers.answer_question import Answer
 from services.gateway.ports import LanguageModel
@@ -31,6 +26,7 @@ from services.gateway.providers.sdk_clients import open_anthropic, open_groq, op
 from shared.contracts.questions import QueryRequest
 from shared.contracts.runs import Delta, Failed, Finished
 from tests.canned_search import CannedSearch
+from tests.certificates import make_certificate
 from tests.llm_server import (
     RETRY_AFTER_S,
     SECRET,
@@ -228,19 +224,8 @@ async def serve_refusal(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]
 
 def make_untrusted_tls(folder: Path) -> ssl.SSLContext:
     """The context of a TLS server whose certificate nobody has signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     path = folder / "both.pem"
-    path.write_bytes(secret + certificate)
+    path.write_bytes(b"".join(make_certificate()))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(path)
     return context

@@ -231,7 +231,7 @@ async def test_the_readers_of_a_killed_gateway_get_a_retryable_error(system: Sys
 async def test_a_rolling_restart_takes_no_token(system: System, tmp_path: Path) -> None:
     """Two gateways restarted one after the other under `continue` streams: every client gets the whole text, those who
     are cut off by resuming at the other."""
-    system.llm.delay_s = 0.01
+    system.llm.delay_s = 0.01 if FULL else 0.005  # a gateway that stops waits for its answers
     environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "60"}
     ports = [find_free_port() for _ in range(2)]
     async with AsyncExitStack() as stack:
@@ -276,7 +276,7 @@ async def test_sigterm_ends_every_request_within_the_grace_period(system: System
     """Streams with a terminal event, a whole answer and an upload with a 503; a client that reads nothing holds nobody
     up; the process ends by itself, and the providers are left."""
     system.llm.delay_s = 0.01
-    environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "5"}
+    environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "4"}
     body = {**ask("cancel"), "provider": "anthropic"}  # endless
     async with run_gateway_process(environment, tmp_path) as gateway, open_client(gateway) as client:
         streams = [asyncio.create_task(read_stream_to_end(client, {**body, "on_disconnect": how})) for how in WAYS * 5]

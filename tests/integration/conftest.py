@@ -19,6 +19,7 @@ from shared.redis_client import connect_redis
 from shared.registry.port import Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.canned_search import CannedSearch
+from tests.certificates import make_certificate
 from tests.llm_server import LlmServer, run_llm_server
 
 
@@ -43,6 +44,16 @@ async def ask_stream(client: httpx.AsyncClient, question: str = "How much?", **b
     async with client.stream("POST", "/query/stream", json={"question": question, **body}) as response:
         assert response.status_code == 200, await response.aread()
         return [event async for event in read_stream(response)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nobody here speaks TLS, and each HTTP client reads 140 root certificates: 20 to 40 ms, several times a test."""
+    path = tmp_path_factory.mktemp("certificates") / "roots.pem"
+    path.write_bytes(make_certificate()[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
 
 
 @pytest.fixture

@@ -48,9 +48,8 @@ async def run_snippet(command: list[str], snippet: str, client: openai.AsyncOpen
 async def test_the_python_snippets_print_answer_and_sources(client: openai.AsyncOpenAI) -> None:
     """With the package as it is installed."""
     snippets = list_snippets("python")
-    streamed, whole, response, tool = [
-        await run_snippet([sys.executable, "-"], snippet, client) for snippet in snippets
-    ]
+    running = (run_snippet([sys.executable, "-"], snippet, client) for snippet in snippets)
+    streamed, whole, response, tool = await asyncio.gather(*running)
 
     assert streamed.startswith(f"{ANSWER}\nFiling, page 1: http://127.0.0.1:")
     assert response.startswith(f"{ANSWER}\nFiling, page 1: http://127.0.0.1:")

@@ -12,6 +12,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
 
+from services.gateway.api import mcp_tools
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import create_app, open_gateway
 from services.gateway.retrieval_client import RetrievalClient
@@ -177,14 +178,17 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_an_answer_reports_how_it_grows(open_servers: OpenServers, llm: LlmServer, mode: str) -> None:
+async def test_an_answer_reports_how_it_grows(
+    open_servers: OpenServers, llm: LlmServer, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To a client that wants to know: what was found, then how much is written, ever more."""
+    monkeypatch.setattr(mcp_tools, "PROGRESS_S", 0.1)
     reports: list[tuple[float, str | None]] = []
 
     async def note(progress: float, total: float | None, message: str | None) -> None:
         reports.append((progress, message))
 
-    llm.delay_s = 0.12
+    llm.delay_s = 0.03
     async with open_servers() as (server,), connect(server.url, mode) as client:
         await client.call_tool("ask", {"question": "How much?"}, progress_callback=note)
 
