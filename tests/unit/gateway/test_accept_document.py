@@ -68,11 +68,11 @@ class Queue(MemoryJobQueue):
     def __init__(self, registry: Registry) -> None:
         super().__init__()
         self._registry = registry
-        self.away = False
+        self.error: Exception | None = None
 
     async def enqueue(self, function: str, job: DocumentJob) -> bool:
-        if self.away:
-            raise DependencyUnavailable("The queue does not answer now.")
+        if self.error is not None:
+            raise self.error
         assert job.document_id in self._registry.recorded
         return await super().enqueue(function, job)
 
@@ -161,9 +161,12 @@ async def test_an_upload_that_cannot_be_recorded_is_not_accepted(parts: Parts, r
     assert parts.queue.list_jobs() == []
 
 
-async def test_an_upload_that_cannot_be_queued_is_accepted(parts: Parts, received: ReceivedFile) -> None:
+@pytest.mark.parametrize("error", [DependencyUnavailable("It does not answer."), DiskFull("It cannot write.")])
+async def test_an_upload_that_cannot_be_queued_is_accepted(
+    parts: Parts, received: ReceivedFile, error: Exception
+) -> None:
     """Once it is recorded it is never lost: the reconciler finds what has no worker."""
-    parts.queue.away = True
+    parts.queue.error = error
 
     record, _ = await accept_document("t", received, parts.deps)
 
@@ -231,7 +234,7 @@ async def test_an_upload_against_a_deletion_leaves_no_orphan(
 async def test_a_deletion_needs_no_queue(parts: Parts, received: ReceivedFile, away: bool) -> None:
     """The document is gone at once; without the queue the reconciler finds what waits for its purge."""
     record, _ = await accept_document("t", received, parts.deps)
-    parts.queue.away = away
+    parts.queue.error = DependencyUnavailable("It does not answer.") if away else None
 
     await delete_document("t", record.document_id, parts.deps)
 
