@@ -13,7 +13,7 @@ from services.gateway.ports import PassageSearch
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.worker import IngestWorker
-from services.retrieval.main import build_reranker
+from services.retrieval.main import build_reranker, make_search_identity
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
 from services.standalone_settings import StandaloneSettings
@@ -38,6 +38,10 @@ class LocalSearch:
     async def search(self, request: SearchRequest) -> SearchResponse:
         """Return the best passages of the tenant's documents."""
         return await search_passages(request, self._dependencies)
+
+    async def read_fingerprint(self) -> str | None:
+        """Return the fingerprint of the searches of now."""
+        return self._dependencies.make_fingerprint(self._dependencies.reranker.state)
 
     async def check_ready(self) -> dict[str, str]:
         """Return the state per part of the retrieval."""
@@ -107,5 +111,6 @@ class StandaloneParts:
                 registry=registry,
                 reranker=reranker,
                 options=self.settings.retrieval.make_search_options(),
+                identity=await asyncio.to_thread(make_search_identity, ingest.embedding_model),
             )
             yield LocalSearch(search), IngestWorker(ingest, dependencies, queue).run

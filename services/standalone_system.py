@@ -96,6 +96,10 @@ class PendingSearch:
             )
         return await self._loaded.result().search(request)
 
+    async def read_fingerprint(self) -> str | None:
+        """Return the fingerprint of the searches of now; None as long as there are none."""
+        return await self._loaded.result().read_fingerprint() if self._loaded.done() else None
+
     async def check_ready(self) -> dict[str, str]:
         """Return the state per part of the retrieval."""
         if not self._loaded.done():

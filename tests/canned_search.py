@@ -10,6 +10,7 @@ class CannedSearch:
     def __init__(self, document_id: str, count: int) -> None:
         self.passages = [make_passage(document_id, n) for n in range(count)]
         self.broken = False
+        self.fingerprint = ""  # what nobody can say keeps answers from being kept
         self.requests: list[SearchRequest] = []
 
     async def search(self, request: SearchRequest) -> SearchResponse:
@@ -20,7 +21,11 @@ class CannedSearch:
             passages=self.passages[: request.top_k],
             timings_ms=SearchTimings(embed=1, search=1, rerank=None, total=2),
             reranker=RerankerState(status="off", reason="disabled"),
+            fingerprint=self.fingerprint,
         )
+
+    async def read_fingerprint(self) -> str | None:
+        return None if self.broken else self.fingerprint
 
     async def check_ready(self) -> dict[str, str]:
         return {"index": "ok"}

@@ -4,7 +4,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from shared.contracts.questions import FinishReason
+from pydantic import BaseModel
+
+from shared.contracts.questions import Citation, FinishReason, Source
 from shared.contracts.search import Passage, SearchRequest, SearchResponse
 
 
@@ -103,6 +105,10 @@ class PassageSearch(Protocol):
         """The best passages of the tenant's documents, best first."""
         ...
 
+    async def read_fingerprint(self) -> str | None:
+        """Return the `fingerprint` that a search would have now; None when that cannot be told. Never raise."""
+        ...
+
     async def check_ready(self) -> dict[str, str]:
         """State per part of the retrieval service (`ok`, or why not), for /health/ready."""
         ...
@@ -133,4 +139,50 @@ class ActiveRuns(Protocol):
 
     async def mark_read(self, tenant: str, chat_id: str, run_id: str) -> None:
         """Note that a chat's run was read, unless it has another by now. Do nothing while the store is away."""
+        ...
+
+
+class KeptAnswer(BaseModel):
+    """An answer that was given, as far as it can be given again.
+
+    Attributes:
+        text: all tokens, joined.
+        sources, citations: as its end told them.
+        provider, model: who wrote it.
+        search: the fingerprint of the search that found its passages.
+    """
+
+    text: str
+    sources: list[Source]
+    citations: list[Citation]
+    provider: str
+    model: str
+    search: str
+
+
+@dataclass(frozen=True)
+class CacheLookup:
+    """What was kept under a key.
+
+    Attributes:
+        revision: of what the tenant's searches see, as of the moment of the look; None when nothing can be kept now.
+        answer: one that was made of just that revision.
+    """
+
+    revision: str | None = None
+    answer: KeptAnswer | None = None
+
+
+class AnswerCache(Protocol):
+    """Keeps answers for one revision of what a tenant's searches see; the same at all replicas.
+
+    It only ever saves work: while its store is away or slow, nothing is found and nothing kept, and nobody waits.
+    """
+
+    async def find(self, tenant: str, key: str) -> CacheLookup:
+        """Return the revision, and what was kept under the key for it, as of one moment. Never raise."""
+        ...
+
+    async def keep(self, tenant: str, key: str, revision: str, answer: KeptAnswer) -> None:
+        """Keep an answer, if the revision is still this one in that moment. Never raise."""
         ...

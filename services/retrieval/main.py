@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -21,6 +22,7 @@ from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.request_id import RequestIdMiddleware
 from shared.settings import load_settings
+from shared.source_hash import hash_sources
 from shared.telemetry import configure_logging
 from shared.version import read_version
 
@@ -32,6 +34,12 @@ def build_reranker(settings: RetrievalSettings) -> Reranker:
     if settings.reranker_model in ("", "off"):
         return NoReranker()
     return CrossEncoderReranker(settings.reranker_model)
+
+
+def make_search_identity(embedding_model: str) -> str:
+    """Return the name of what finds passages, its settings aside: code and embedding model. Reads files."""
+    here = Path(__file__).parent
+    return f"{hash_sources(here, here.parents[1] / 'shared')} {embedding_model}"
 
 
 @asynccontextmanager
@@ -53,6 +61,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
             registry=registry,
             reranker=reranker,
             options=settings.make_search_options(),
+            identity=await asyncio.to_thread(make_search_identity, settings.embedding_model),
         )
     finally:
         await index.close()

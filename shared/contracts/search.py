@@ -73,3 +73,12 @@ class SearchResponse(BaseModel):
     passages: list[Passage]
     timings_ms: SearchTimings
     reranker: RerankerState
+    fingerprint: str = Field(
+        default="", description="equal for searches that would find the same in the same documents; empty: not told"
+    )
+
+
+class SearchFingerprint(BaseModel):
+    """The `fingerprint` that a search would have now."""
+
+    fingerprint: str

@@ -8,13 +8,13 @@ Keys, `T` a tenant and `D` a document id:
     pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
     pagewire:T:ready        set     ids that can be searched
     pagewire:T:lease:D      string  the token of the worker that has it, with a time to live
+    pagewire:T:revision     string  of what searches see; what hangs on it: see revision.py
     pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
     pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
 """
 
 import json
 import time
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from shared.event_log.stream_keys import make_stream_keys
 from shared.redis_client import explain_redis_error
 from shared.registry import scripts
 from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.revision import make_revision, make_revision_keys
 
 PENDING = "pagewire:pending"
 PURGING = "pagewire:purging"
@@ -133,13 +134,14 @@ class RedisDocumentRegistry:
             f"pagewire:{tenant}:ready",
             PURGING,
             make_events_key(tenant, document_id),
+            *make_revision_keys(tenant).as_list(),
         ]
         failure = DocumentFailure(code="deleted", detail="The document was deleted before it was ready.")
         arguments = [
             document_id,
             f"{tenant}/{document_id}",
             _now_ms(),
-            uuid.uuid4().hex,
+            make_revision(),
             failure.model_dump_json(),
         ]
         if not await self._run(scripts.DELETE, keys, arguments):
@@ -212,8 +214,17 @@ class RedisDocumentRegistry:
             PENDING,
             f"pagewire:{job.tenant}:ready",
             make_events_key(job.tenant, job.document_id),
+            *make_revision_keys(job.tenant).as_list(),
         ]
-        arguments = [lease.epoch, _now_ms(), _member(job), job.document_id, status, *_flatten(fields)]
+        arguments = [
+            lease.epoch,
+            _now_ms(),
+            _member(job),
+            job.document_id,
+            make_revision(),
+            status,
+            *_flatten(fields),
+        ]
         if not await self._run(scripts.FINISH, keys, arguments):
             raise LeaseLostError(job.document_id)
 

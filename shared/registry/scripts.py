@@ -40,6 +40,14 @@ _RANKS = """
 local RANKS = {queued = 0, parsing = 1, embedding = 2}  -- of a document that is not finished; a status only rises
 """
 
+# What searches see has changed: see revision.py. The three keys begin at the `first`.
+_CHANGE = """
+local function note_change(first, revision)
+  redis.call('SET', KEYS[first], revision)
+  redis.call('UNLINK', KEYS[first + 1], KEYS[first + 2])
+end
+"""
+
 # KEYS: document, identities, documents, pending, events   ARGV: id, identity, now_ms, member, field, value, …
 # Returns {id, record as field, value, …}; the id is another's when the same upload was there already.
 CREATE = (
@@ -148,24 +156,27 @@ return 1
 """
 )
 
-# KEYS: document, pending, ready, events   ARGV: epoch, now_ms, member, id, 'ready'|'failed', field, value, …
+# KEYS: document, pending, ready, events, revision, answers, ages
+# ARGV: epoch, now_ms, member, id, new revision, 'ready'|'failed', field, value, …
 FINISH = (
     _EMIT
     + _RANKS
+    + _CHANGE
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 if not RANKS[status] then  -- final already: this call has run before, or it is a stale one
-  if status ~= ARGV[5] then return 0 end
-  for i = 6, #ARGV, 2 do
+  if status ~= ARGV[6] then return 0 end
+  for i = 7, #ARGV, 2 do
     if redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1] then return 0 end
   end
   return 1
 end
-redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[5], unpack(ARGV, 6))
+redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[6], unpack(ARGV, 7))
 redis.call('SREM', KEYS[2], ARGV[3])
-if ARGV[5] == 'ready' then
+if ARGV[6] == 'ready' then
   redis.call('SADD', KEYS[3], ARGV[4])
+  note_change(5, ARGV[5])
   emit(KEYS[1], KEYS[4], 'ready', 'ready', ',"warnings":' .. redis.call('HGET', KEYS[1], 'warnings'))
 else
   emit(KEYS[1], KEYS[4], 'failed', 'failed', ',"failure":' .. redis.call('HGET', KEYS[1], 'failure'))
@@ -174,11 +185,13 @@ return 1
 """
 )
 
-# KEYS: document, identities, documents, pending, ready, purging, events
-# ARGV: id, member, now_ms, token of this call, the failure that those who watch an unfinished document are told
+# KEYS: document, identities, documents, pending, ready, purging, events, revision, answers, ages
+# ARGV: id, member, now_ms, token of this call and new revision, the failure that those who watch an unfinished document
+# are told
 DELETE = (
     _EMIT
     + _RANKS
+    + _CHANGE
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return 0 end
@@ -190,6 +203,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[4], ARGV[2])
 redis.call('SREM', KEYS[5], ARGV[1])
 redis.call('SADD', KEYS[6], ARGV[2])
+note_change(8, ARGV[4])
 if RANKS[status] then emit(KEYS[1], KEYS[7], 'failed', 'failed', ',"failure":' .. ARGV[5]) end
 return 1
 """

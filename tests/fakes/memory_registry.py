@@ -13,6 +13,7 @@ from shared.contracts.documents import DocumentFailure, DocumentRecord, Document
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
 from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.revision import make_revision
 
 _RANKS = {DocumentStatus.QUEUED: 0, DocumentStatus.PARSING: 1, DocumentStatus.EMBEDDING: 2}
 _COUNTS = ("pages_total", "pages_done", "chunks_total", "chunks_done")
@@ -43,6 +44,8 @@ class MemoryRegistry:
         self._leases: dict[DocumentJob, str] = {}
         self._purging: set[DocumentJob] = set()
         self._forgotten: set[DocumentJob] = set()
+        self.revisions: dict[str, str] = {}
+        """By tenant: of what searches see."""
 
     async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
         """Record a document, or find the one with the same bytes and name."""
@@ -103,6 +106,7 @@ class MemoryRegistry:
         document.event_number += document.unfinished
         document.deleted = True
         self._purging.add(job)
+        self.revisions[tenant] = make_revision()
 
     async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
         """Return the versions of those that are ready."""
@@ -237,6 +241,8 @@ class MemoryRegistry:
             document.change(**fields)
             document.version = version
             document.event_number += 1
+            if document.record.status is DocumentStatus.READY:
+                self.revisions[lease.job.tenant] = make_revision()
         elif document.version != version or any(getattr(document.record, name) != fields[name] for name in fields):
             raise LeaseLostError(lease.job.document_id)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
 from shared.contracts.health import Readiness, judge_parts
-from shared.contracts.search import SearchRequest, SearchResponse
+from shared.contracts.search import SearchFingerprint, SearchRequest, SearchResponse
 from shared.while_connected import run_while_connected
 
 log = structlog.get_logger(__name__)
@@ -35,6 +35,12 @@ async def search(request: Request, body: SearchRequest, dependencies: Dependenci
     response = await run_while_connected(request, search_passages(body, dependencies))
     log.info("search_answered", passages=len(response.passages), total_ms=response.timings_ms.total)
     return response
+
+
+@router.get("/search/fingerprint")
+async def read_fingerprint(dependencies: Dependencies) -> SearchFingerprint:
+    """Say how searches work now, for whoever keeps what was made of their results."""
+    return SearchFingerprint(fingerprint=dependencies.make_fingerprint(dependencies.reranker.state))
 
 
 @router.get("/health/live")

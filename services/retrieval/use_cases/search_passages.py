@@ -1,13 +1,14 @@
 """Answers a search: embed the question, run both legs, drop what is not published, fuse, rerank."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.ports import QueryEmbedder, Reranker
-from shared.contracts.search import Passage, SearchRequest, SearchResponse, SearchTimings, StageScores
+from shared.contracts.search import Passage, RerankerState, SearchRequest, SearchResponse, SearchTimings, StageScores
 from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
 from shared.registry.port import DocumentRegistry
@@ -42,6 +43,15 @@ class SearchDependencies:
     registry: DocumentRegistry
     reranker: Reranker
     options: SearchOptions
+    identity: str = ""
+    """Of the code and the embedding model; another one finds other passages."""
+
+    def make_fingerprint(self, reranker: RerankerState) -> str:
+        """Return the same for searches that would find the same in the same documents; empty where nobody can say."""
+        if not self.identity:
+            return ""
+        parts = f"{self.identity}\n{self.options}\n{reranker.status}\n{reranker.model}"
+        return hashlib.sha256(parts.encode()).hexdigest()
 
 
 async def search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
@@ -72,7 +82,12 @@ async def search_passages(request: SearchRequest, deps: SearchDependencies) -> S
         rerank=rerank_ms,
         total=_milliseconds(started, time.perf_counter()),
     )
-    return SearchResponse(passages=passages[: request.top_k], timings_ms=timings, reranker=reranker)
+    return SearchResponse(
+        passages=passages[: request.top_k],
+        timings_ms=timings,
+        reranker=reranker,
+        fingerprint=deps.make_fingerprint(reranker),
+    )
 
 
 async def _search_published(tenant: str, query: IndexQuery, deps: SearchDependencies) -> LegHits:
