@@ -152,7 +152,8 @@ def _make_response(
     headers = headers | {REQUEST_ID_HEADER: request_id}
     if status in _CLOSING:
         headers["Connection"] = "close"
-    detail = ErrorDetail(code=code, message=message, details=details, request_id=request_id)
+    trace_id = getattr(request.state, "trace_id", None)
+    detail = ErrorDetail(code=code, message=message, details=details, request_id=request_id, trace_id=trace_id)
     for beginning, shape in request.app.state.error_shapes.items():
         if request.scope["path"].startswith(beginning):
             status, body = shape(status, detail)

@@ -64,10 +64,11 @@ def run_ask(
     documents: Annotated[
         list[str] | None, typer.Option("--document", metavar="ID", help="Ask only this one; may be repeated.")
     ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Have the answer written anew, and not kept.")] = False,
 ) -> None:
     """Ask a question about the documents."""
     try:
-        query = QueryRequest(question=question, top_k=top_k, document_ids=documents or None)
+        query = QueryRequest(question=question, top_k=top_k, document_ids=documents or None, cache=not fresh)
     except ValidationError as error:
         problem = error.errors()[0]
         raise typer.BadParameter(f"{problem['loc'][0]}: {problem['msg']}") from error

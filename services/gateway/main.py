@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -14,7 +15,10 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from services.gateway.active_runs import RedisActiveRuns
+from services.gateway.answer_cache import RedisAnswerCache
 from services.gateway.answers.answer_question import AnswerDependencies
+from services.gateway.answers.kept_answers import AnswerKeeping
+from services.gateway.answers.prices import PriceList
 from services.gateway.api import (
     chat_completions,
     documents,
@@ -58,7 +62,8 @@ from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.request_id import RequestIdMiddleware
-from shared.settings import load_settings
+from shared.settings import MEGABYTE, load_settings
+from shared.source_hash import hash_sources
 from shared.telemetry import configure_logging
 from shared.version import read_version
 
@@ -72,6 +77,13 @@ EVENT_READS_AT_ONCE = 16
 """Commands of those who read events: each takes a connection, and many wake together."""
 
 OpenGateway = Callable[[], AbstractAsyncContextManager[GatewayDependencies]]
+
+
+def identify_answers(settings: GatewaySettings) -> str:
+    """Return the name of all that makes answers what they are but the question and its passages. Reads files."""
+    here = Path(__file__).parent
+    code = hash_sources(here, here.parents[1] / "shared")
+    return f"{code} {settings.make_language_model_config().describe()} {settings.chain_providers}"
 
 
 @asynccontextmanager
@@ -123,6 +135,16 @@ async def open_gateway(
             models, settings.chain_providers, wait_s=settings.llm_chain_wait_s, hedge_ms=settings.llm_hedge_ms
         )
         provider = chain.provider if chain else choose_default_provider(models, settings.llm_provider)
+        keeping: AnswerKeeping | None = None
+        if settings.answer_cache == "on":
+            cache = RedisAnswerCache(
+                events_redis,
+                kept_s=settings.answer_cache_ttl_s,
+                max_entries=settings.answer_cache_entries,
+                max_bytes=settings.answer_cache_mb * MEGABYTE,
+            )
+            stack.push_async_callback(cache.close)
+            keeping = AnswerKeeping(cache, search, await asyncio.to_thread(identify_answers, settings))
         log.info("gateway_started", provider=provider, model=models[provider].model, chain=settings.chain_providers)
         yield GatewayDependencies(
             settings=settings,
@@ -139,6 +161,8 @@ async def open_gateway(
                 default_provider=provider,
                 chain=chain,
                 remove_unsupported=settings.unsupported_citations == "remove",
+                prices=PriceList(settings.prices, {name: model.model for name, model in models.items()}),
+                keeping=keeping,
             ),
             describe_chain=chain.describe_members if chain else dict,
             runs=supervisor,

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.gateway.answers.prices import Price, parse_prices
 from services.gateway.origins import split_netloc
 from services.gateway.providers.language_models import EXTRACTIVE, LanguageModelConfig
 from shared.settings import MEGABYTE, SharedSettings
@@ -117,6 +118,44 @@ class GatewaySettings(SharedSettings):
         ),
     )
 
+    answer_cache: Literal["on", "off"] = Field(
+        default="on",
+        description=(
+            "PAGEWIRE_ANSWER_CACHE: `on`: who asks again what was asked before gets the same answer again, at once and"
+            " at no cost, as long as no document has come or gone; `off`: every answer is written anew, and none stays"
+            " in Redis"
+        ),
+    )
+    answer_cache_ttl_s: int = Field(
+        default=86_400,
+        gt=0,
+        description=(
+            "PAGEWIRE_ANSWER_CACHE_TTL_S: seconds that an answer is kept; a day, because a provider may put another"
+            " model behind the same name, which nobody here would notice"
+        ),
+    )
+    answer_cache_entries: int = Field(
+        default=1000,
+        gt=0,
+        description="PAGEWIRE_ANSWER_CACHE_ENTRIES: answers kept per tenant; the oldest make room",
+    )
+    answer_cache_mb: int = Field(
+        default=16,
+        gt=0,
+        description=(
+            "PAGEWIRE_ANSWER_CACHE_MB: megabytes of Redis's memory for them per tenant; one from five passages has some"
+            " 12 kB"
+        ),
+    )
+
+    llm_prices: str | None = Field(
+        default=None,
+        description=(
+            "PAGEWIRE_LLM_PRICES: prices of models per million tokens, in and out, with commas between, e.g."
+            " gpt-5-mini=0.25/2,claude-haiku-4-5=1/5: `usage.cost` of answers is in the currency in which these are;"
+            " default: no cost is told, because prices change"
+        ),
+    )
     llm_provider: str | None = Field(
         default=None,
         description=(
@@ -214,6 +253,13 @@ class GatewaySettings(SharedSettings):
         if not configured[provider]:
             raise ValueError(f"{variable} names {provider!r}, but its API key is not set.")
 
+    @field_validator("llm_prices")
+    @classmethod
+    def check_prices(cls, value: str | None) -> str | None:
+        """A price that cannot be read is to be found before there is an answer."""
+        parse_prices(value or "")
+        return value
+
     @field_validator("allowed_origins")
     @classmethod
     def check_origins(cls, value: str | None) -> str | None:
@@ -238,6 +284,11 @@ class GatewaySettings(SharedSettings):
     def chain_providers(self) -> list[str]:
         """The providers of the chain, in order; empty when there is none."""
         return split_list(self.llm_chain)
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """The prices by model."""
+        return parse_prices(self.llm_prices or "")
 
     @property
     def max_upload_bytes(self) -> int:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.openai import MAX_MESSAGES, ForcedTools, MessageText, NotSupported, OpenAIRequest, TextFormat
-from shared.contracts.questions import Span, Supported
+from shared.contracts.questions import QueryTimings, Span, Supported
 
 
 def _refuse_several(value: object) -> object:
@@ -95,6 +95,7 @@ class ChatUsage(BaseModel):
     total_tokens: int
     provider: str
     model: str
+    cost: float | None = Field(default=None, description="as in POST /query; left out where it is not known")
 
 
 class AnswerMessage(BaseModel):
@@ -126,3 +127,6 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
     citations: list[str] = Field(description="the URLs of `search_results`: number n of the answer is the n-th")
     search_results: list[SearchResult]
+    timings_ms: QueryTimings
+    cached: bool = Field(description="as in POST /query")
+    trace_id: str | None

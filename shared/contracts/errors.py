@@ -12,6 +12,7 @@ class ErrorDetail(BaseModel):
     message: str
     details: dict[str, Any] | None = None
     request_id: str
+    trace_id: str | None = None
 
 
 class ErrorBody(BaseModel):

@@ -104,6 +104,7 @@ class OpenAIError(BaseModel):
     code: str | None = Field(description="as in our own errors")
     details: dict[str, Any] | None = None
     request_id: str
+    trace_id: str | None = None
 
 
 class OpenAIErrorBody(BaseModel):

@@ -64,6 +64,13 @@ class AnswerOptions(BaseModel):
             " with GET /runs/{run_id}/events until ten minutes after its end"
         ),
     )
+    cache: bool = Field(
+        default=True,
+        description=(
+            "whether an answer that was given to just this question before may be given again, and this one be kept;"
+            " `false`: it is written anew, and not kept"
+        ),
+    )
     collection: Annotated[None, BeforeValidator(_refuse_collection)] = Field(
         default=None, description="there are no collections yet; null or left out"
     )
@@ -131,21 +138,37 @@ class Source(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens as the provider counted them; null where it did not say."""
+    """Tokens as the provider counted them; null where it did not say. An answer given again has cost none."""
 
     provider: str
     model: str
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost: float | None = Field(
+        default=None,
+        description=(
+            "of these tokens by PAGEWIRE_LLM_PRICES, in the currency of those; null where there is no price or no count"
+        ),
+    )
 
 
 class QueryTimings(BaseModel):
-    """Milliseconds from the arrival of the question; null for what has not happened (reranking is off, a stop came)."""
+    """Milliseconds; null for what has not happened (reranking is off, a stop came, the answer was given again)."""
 
-    retrieval: float | None
-    rerank: float | None
-    first_token: float | None
-    total: float
+    retrieval: float | None = Field(default=None, description="the search as a whole, as the retrieval measured it")
+    embed: float | None = Field(default=None, description="of it: to make a vector of the question")
+    search: float | None = Field(default=None, description="of it: to find candidates and fuse them")
+    rerank: float | None = Field(default=None, description="of it: to rerank them")
+    first_token: float | None = Field(default=None, description="from the arrival of the question")
+    total: float = Field(description="from the arrival of the question")
+
+
+_Cached = Annotated[
+    bool, Field(description="whether this is an answer given again: nothing was searched, and no model was asked")
+]
+_TraceId = Annotated[
+    str | None, Field(description="of the trace that the question came with in `traceparent`, or a new one")
+]
 
 
 class QueryResponse(BaseModel):
@@ -158,6 +181,8 @@ class QueryResponse(BaseModel):
     run_id: str
     usage: Usage
     timings_ms: QueryTimings
+    cached: _Cached = False
+    trace_id: _TraceId = None
 
 
 class RunStartedEvent(BaseModel):
@@ -190,6 +215,8 @@ class SourcesEvent(BaseModel):
     finish_reason: _ToldFinishReason = "stop"
     usage: Usage
     timings_ms: QueryTimings
+    cached: _Cached = False
+    trace_id: _TraceId = None
 
 
 class StreamError(BaseModel):
@@ -200,6 +227,7 @@ class StreamError(BaseModel):
     retryable: bool
     partial: bool = Field(description="whether tokens were sent before the error")
     retry_after: int | None = Field(default=None, description="seconds to wait, where we know them; else left out")
+    trace_id: str | None = Field(default=None, description="of the question's trace, where it is known; else left out")
 
 
 class ErrorEvent(BaseModel):

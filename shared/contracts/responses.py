@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.contracts.chat_completions import CitationEvidence, SearchResult
 from shared.contracts.openai import MAX_MESSAGES, ForcedTools, MessageText, NotSupported, OpenAIRequest, TextFormat
+from shared.contracts.questions import QueryTimings
 
 
 def _refuse_stored(value: object) -> None:
@@ -97,6 +98,7 @@ class ResponseUsage(BaseModel):
     total_tokens: int
     provider: str
     model: str
+    cost: float | None = Field(default=None, description="as in POST /query; left out where it is not known")
 
 
 class ResponseObject(BaseModel):
@@ -113,3 +115,6 @@ class ResponseObject(BaseModel):
     usage: ResponseUsage | None
     citations: list[str] = Field(description="the URLs of `search_results`: number n of the answer is the n-th")
     search_results: list[SearchResult]
+    timings_ms: QueryTimings | None = None
+    cached: bool = Field(default=False, description="as in POST /query")
+    trace_id: str | None = None

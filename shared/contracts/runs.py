@@ -40,6 +40,8 @@ class Finished(BaseModel):
     finish_reason: FinishReason
     usage: Usage
     timings_ms: QueryTimings
+    cached: bool = Field(default=False, description="whether it was given before, and is given again")
+    trace_id: str | None = None
 
 
 class Failed(BaseModel):

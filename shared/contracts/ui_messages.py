@@ -69,6 +69,8 @@ class ChatRequest(AnswerOptions):
         """Return the question as any other."""
         _, question = self.list_turns()[-1]
         options = {name: getattr(self, name) for name in AnswerOptions.model_fields}
+        if self.trigger == "regenerate-message":
+            options["cache"] = False  # whoever wants another answer must not get the same one
         return QueryRequest(question=question, provider=self.provider, **options)
 
     def list_turns(self) -> list[tuple[str, str]]:

@@ -239,7 +239,12 @@ def wait_for_file(container: str, path: str) -> None:
 def test_a_stream_passes_nginx_token_by_token(client: httpx.Client, llm: str) -> None:
     """The first token is here while the model still holds the second back."""
     accepted = upload(client, SAMPLE.name, SAMPLE.read_bytes(), wait=120)
-    body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
+    body = {
+        "question": "What does E17 mean?",
+        "document_ids": [accepted.document_id],
+        "provider": "openai",
+        "cache": False,
+    }
 
     with client.stream("POST", "/query/stream", json=body) as response:
         events = EventSource(response).iter_sse()
@@ -254,7 +259,12 @@ def test_a_stream_passes_nginx_token_by_token(client: httpx.Client, llm: str) ->
 def test_a_client_that_leaves_nginx_ends_the_call_to_the_model(client: httpx.Client, llm: str) -> None:
     """Through nginx and the gateway: nobody pays for tokens that nobody reads."""
     accepted = upload(client, SAMPLE.name, SAMPLE.read_bytes(), wait=120)
-    body = {"question": "What does E17 mean?", "document_ids": [accepted.document_id], "provider": "openai"}
+    body = {
+        "question": "What does E17 mean?",
+        "document_ids": [accepted.document_id],
+        "provider": "openai",
+        "cache": False,
+    }
 
     with client.stream("POST", "/query/stream", json=body) as response:
         assert "first" in next(EventSource(response).iter_sse()).data

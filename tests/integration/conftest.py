@@ -16,7 +16,7 @@ from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
 from shared.private_redis import start_private_redis
 from shared.redis_client import connect_redis
-from shared.registry.port import Lease, NewDocument
+from shared.registry.port import DocumentRegistry, Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.canned_search import CannedSearch
 from tests.certificates import make_certificate
@@ -79,14 +79,20 @@ async def ready_document(registry: RedisDocumentRegistry) -> str:
     return await publish_document(registry)
 
 
-async def publish_document(registry: RedisDocumentRegistry) -> str:
+async def publish_document(registry: DocumentRegistry) -> str:
     """Makes a document that can be searched, without any points; returns its id."""
-    new = NewDocument("default", make_document_id(), "filing.pdf", "aa", size_bytes=1)
-    await registry.create(new)
-    lease = await registry.claim(DocumentJob(tenant="default", document_id=new.document_id), "w", 30_000)
-    assert isinstance(lease, Lease)
+    lease = await claim_document(registry)
     await registry.publish(lease, "v1", [])
-    return new.document_id
+    return lease.job.document_id
+
+
+async def claim_document(registry: DocumentRegistry) -> Lease:
+    """Makes a document that is like no other, and takes its lease."""
+    document_id = make_document_id()
+    await registry.create(NewDocument("default", document_id, "filing.pdf", sha256=document_id, size_bytes=1))
+    lease = await registry.claim(DocumentJob(tenant="default", document_id=document_id), "w", 30_000)
+    assert isinstance(lease, Lease)
+    return lease
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ async def test_debug_logs_hold_nothing_of_anybody(
         assert KEY in str(llm.requests[-1].headers)
     llm.script = (f'data: {{"error": {{"message": "{PROBLEM}"}}}}\n\n'.encode(), f"data: {PROBLEM}\n\n".encode())
     for provider in PROVIDERS:
-        assert (await ask_stream(client, question, provider=provider))[-1].event == "error"
+        assert (await ask_stream(client, question, provider=provider, cache=False))[-1].event == "error"
 
     written = "".join(capfd.readouterr())
     assert "question_answered" in written

@@ -16,7 +16,7 @@ from tests.integration.openai_gateway import EVIDENCE, check_strictly, open_open
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, TOKENS, LlmServer, Scenario, end_with
 
 ANSWER = "".join(TOKENS)
-OURS = {"citations", "search_results", "provider", "model"} | EVIDENCE
+OURS = {"citations", "search_results", "provider", "model", "timings_ms", "cached", "trace_id"} | EVIDENCE
 OpenClient = Callable[..., AbstractAsyncContextManager[openai.AsyncOpenAI]]
 
 
@@ -116,8 +116,10 @@ async def test_the_whole_answer_is_the_end_of_the_stream(open_client: OpenClient
     assert whole.usage == end.response.usage
     assert whole.usage is not None
     assert (whole.usage.input_tokens, whole.usage.output_tokens) == (INPUT_TOKENS, len(TOKENS))
-    assert whole.model_extra == end.response.model_extra
-    assert len((whole.model_extra or {})["citations"]) == 3
+    ours, theirs = whole.model_extra or {}, end.response.model_extra or {}
+    assert {*ours} == {*theirs} == OURS - EVIDENCE - {"provider", "model"}
+    assert [ours[name] for name in ("citations", "search_results")] == [theirs["citations"], theirs["search_results"]]
+    assert len(ours["citations"]) == 3
 
 
 async def test_a_client_without_event_loop_reads_the_same(open_client: OpenClient) -> None:

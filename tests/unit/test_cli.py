@@ -301,7 +301,10 @@ def test_ask_prints_the_answer_and_its_sources(gateway: Gateway, capsys: pytest.
         "document_ids": ["a", "b"],
         "include": [],
         "on_disconnect": "cancel",
+        "cache": True,
     }
+    assert pagewire(["ask", "What?", "--fresh"]) == 0
+    assert gateway.queries[-1]["cache"] is False
 
 
 def test_a_source_that_does_not_hold_what_cites_it_is_told() -> None:

@@ -12,6 +12,8 @@ import structlog
 from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.evidence import EvidenceCheck, complete_citations, summarise
 from services.gateway.answers.growing_text import GrowingText
+from services.gateway.answers.kept_answers import AnswerKeeping, KeptPlace, ReplayedAnswer
+from services.gateway.answers.prices import NO_PRICES, PriceList
 from services.gateway.answers.prompt import build_prompt
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
 from services.gateway.answers.unsupported_citations import remove_unsupported
@@ -31,6 +33,7 @@ from shared.contracts.search import Passage, SearchFilter, SearchRequest, Search
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
 from shared.invisible_text import strip_invisible
 from shared.registry.port import DocumentRegistry
+from shared.trace_context import read_trace_id
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +55,9 @@ class AnswerDependencies:
     chain: LanguageModel | None = None
     remove_unsupported: bool = False
     """Whether citations that their passage does not support are removed where a question does not say."""
+    prices: PriceList = NO_PRICES
+    keeping: AnswerKeeping | None = None
+    """What keeps answers; None: nothing does."""
 
     def find_model(self, provider: str | None) -> LanguageModel | None:
         """Return what a question asks that names this provider, or none; None when there is none of that name."""
@@ -77,19 +83,39 @@ async def prepare_answer(
         names = sorted(deps.models)
         message = f"There is no provider {request.provider!r}; configured are: {', '.join(names)}."
         raise UnprocessableRequest(message, code="unknown_provider", details={"providers": names})
+    if request.document_ids is not None:
+        await _check_documents(tenant, request.document_ids, deps.registry)
+    else:
+        await _check_any_ready(tenant, deps.registry)
     remove = request.unsupported_citations == "remove" or (
         request.unsupported_citations is None and deps.remove_unsupported
     )
-    if request.document_ids is not None:
-        await _check_documents(tenant, request.document_ids, deps.registry)
-        return Answer(tenant, request, model, deps.search, context, remove_unsupported=remove)
-    total, ready = await deps.registry.count(tenant)
+    return Answer(tenant, request, model, deps.search, context, remove_unsupported=remove, prices=deps.prices)
+
+
+async def begin_answer(
+    tenant: str, request: QueryRequest, deps: AnswerDependencies, context: QuestionContext = NO_CONTEXT
+) -> "Answer | ReplayedAnswer":
+    """Return the answer that was kept for a question, or one that is to be written. Raise as `prepare_answer` does."""
+    answer = await prepare_answer(tenant, request, deps, context)
+    if deps.keeping is None:
+        return answer
+    place = await deps.keeping.look_up(
+        tenant, request, context, answer.model, remove_unsupported=answer.remove_unsupported
+    )
+    if isinstance(place, ReplayedAnswer):
+        return place
+    answer.place = place
+    return answer
+
+
+async def _check_any_ready(tenant: str, registry: DocumentRegistry) -> None:
+    total, ready = await registry.count(tenant)
     if total == 0:
         raise InvalidRequest("There is no document yet. Upload a PDF with POST /documents first.", code="no_documents")
     if ready == 0:
         message = "No document is ready yet. GET /documents shows how far they are."
         raise NotReady(message, code="documents_not_ready", retry_after=2)
-    return Answer(tenant, request, model, deps.search, context, remove_unsupported=remove)
 
 
 async def _check_documents(tenant: str, document_ids: Sequence[str], registry: DocumentRegistry) -> None:
@@ -113,7 +139,12 @@ class Answer:
         model: what answers, where there are passages to answer from.
         context: for the language model only; searched is with the question.
         remove_unsupported: whether citations that their passage does not support are removed.
+
+    Attributes:
+        place: where it is kept for whoever asks the same, if it is to be.
     """
+
+    place: KeptPlace | None = None
 
     def __init__(
         self,
@@ -124,16 +155,18 @@ class Answer:
         context: QuestionContext = NO_CONTEXT,
         *,
         remove_unsupported: bool = False,
+        prices: PriceList = NO_PRICES,
     ) -> None:
         self._request = request
         self._context = context
         self._tenant = tenant
-        self._model = model
+        self.model = model
         self._search = search
+        self._prices = prices
         self._started = time.perf_counter()
         self._first_token_ms: float | None = None
         self._found: SearchResponse | None = None
-        self._remove_unsupported = remove_unsupported
+        self.remove_unsupported = remove_unsupported
         self._citations = CitationFilter(0)
         self._sent = GrowingText()
         self._checked: list[Citation] = []
@@ -154,8 +187,8 @@ class Answer:
             return
         empty = True
         evidence = EvidenceCheck(self._request.question, found.passages)
-        stream = self._model.stream(build_prompt(self._request.question, found.passages, self._context))
-        if self._remove_unsupported:
+        stream = self.model.stream(build_prompt(self._request.question, found.passages, self._context))
+        if self.remove_unsupported:
             stream = remove_unsupported(stream, evidence, len(found.passages))
         async with aclosing(stream) as pieces:
             async for piece in pieces:
@@ -181,7 +214,10 @@ class Answer:
         if self._citations.cited:
             # In a thread: it takes milliseconds, and much more for an odd answer.
             self._checked = await asyncio.to_thread(evidence.check_answer, self._sent.read())
-        yield self.finish()
+        end = self.finish()
+        if self.place is not None:
+            await self.place.keep(self._sent.read(), found, end)
+        yield end
 
     def finish(self, finish_reason: FinishReason | None = None) -> Finished:
         """Return the end of the run: sources, usage and timings up to now; only a whole answer's citations are checked.
@@ -194,10 +230,13 @@ class Answer:
             model=self._completion.model,
             input_tokens=self._completion.input_tokens,
             output_tokens=self._completion.output_tokens,
+            cost=self._prices.estimate(self._completion),
         )
         found = self._found
         timings = QueryTimings(
             retrieval=found.timings_ms.total if found else None,
+            embed=found.timings_ms.embed if found else None,
+            search=found.timings_ms.search if found else None,
             rerank=found.timings_ms.rerank if found else None,
             first_token=self._first_token_ms,
             total=self._elapsed_ms(),
@@ -206,7 +245,14 @@ class Answer:
         log.info("question_answered", provider=usage.provider, total_ms=timings.total, finish_reason=finish)
         citations = complete_citations(self._checked, self._citations.places)
         sources = _make_sources(found.passages if found else (), self._citations.cited, citations)
-        return Finished(sources=sources, citations=citations, finish_reason=finish, usage=usage, timings_ms=timings)
+        return Finished(
+            sources=sources,
+            citations=citations,
+            finish_reason=finish,
+            usage=usage,
+            timings_ms=timings,
+            trace_id=read_trace_id(),
+        )
 
     async def _find_passages(self) -> SearchResponse:
         search = SearchRequest(

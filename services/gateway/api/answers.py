@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from services.gateway.answers.answer_question import prepare_answer
+from services.gateway.answers.answer_question import begin_answer
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.event_stream import LogResponse, encode_log
@@ -37,7 +37,7 @@ async def start_run(
     query: QueryRequest, gateway: GatewayDependencies, tenant: str, context: QuestionContext = NO_CONTEXT
 ) -> Run:
     """Begin to answer. Raise PagewireError for what can be refused before that."""
-    answer = await prepare_answer(tenant, query, gateway.answers, context)
+    answer = await begin_answer(tenant, query, gateway.answers, context)
     return await gateway.runs.start(tenant, answer, ends_with_client=query.on_disconnect == "cancel")
 
 

@@ -26,5 +26,6 @@ def shape_openai_error(status: int, detail: ErrorDetail) -> tuple[int, OpenAIErr
         code=detail.code,
         details=detail.details,
         request_id=detail.request_id,
+        trace_id=detail.trace_id,
     )
     return status, OpenAIErrorBody(error=error)

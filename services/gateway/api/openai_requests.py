@@ -17,7 +17,7 @@ def make_query(body: OpenAIRequest, question: str, provider: str | None, field: 
     Parameters:
         field: where the question stands, for the error.
     """
-    options = body.model_dump(include={"top_k", "document_ids", "on_disconnect", "unsupported_citations"})
+    options = body.model_dump(include={"top_k", "document_ids", "on_disconnect", "unsupported_citations", "cache"})
     try:
         return QueryRequest(question=question, provider=provider, **options)
     except ValidationError as error:

@@ -27,6 +27,7 @@ from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.port import EventLog, SharedEventLog, StreamId
 from shared.identifiers import make_run_id
 from shared.tasks import end_tasks
+from shared.trace_context import read_trace_id
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +106,7 @@ def make_stream_error(error: PagewireError, *, partial: bool) -> StreamError:
         retryable=error.retryable,
         partial=partial,
         retry_after=error.retry_after,
+        trace_id=read_trace_id(),
     )
 
 
@@ -300,7 +302,9 @@ def _conclude(run: Run) -> Finished | Failed:
 
 
 def _make_bug(*, partial: bool) -> Failed:
-    error = StreamError(code="internal_error", message=_INTERNAL, retryable=True, partial=partial)
+    error = StreamError(
+        code="internal_error", message=_INTERNAL, retryable=True, partial=partial, trace_id=read_trace_id()
+    )
     return Failed(error=error, status=500)
 
 

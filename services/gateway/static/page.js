@@ -384,7 +384,7 @@ function showEvent(answer, name, data) {
   return name === "sources";
 }
 
-function showEnd(answer, { sources, citations = [], timings_ms, usage, finish_reason }) {
+function showEnd(answer, { sources, citations = [], timings_ms, usage, finish_reason, cached }) {
   showSources(sources, true);
   answer.flush();
   answer.unlinkUncited(sources);
@@ -392,7 +392,7 @@ function showEnd(answer, { sources, citations = [], timings_ms, usage, finish_re
   for (const { n, text } of sources) markEvidence(n, text, citations);
   showState("");
   showProblem(byId("answer-problem"), CUT_OFF[finish_reason] ?? "");
-  byId("timings").textContent = describeTimings(timings_ms, usage);
+  byId("timings").textContent = describeTimings(timings_ms, usage, cached);
 }
 
 function showAnswerProblem(error, signal, question) {
@@ -406,9 +406,10 @@ function showState(text) {
   byId("state").textContent = text;
 }
 
-function describeTimings(timings, usage) {
+function describeTimings(timings, usage, cached) {
   const show = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
-  const parts = [`passages in ${show(timings.retrieval)}`];
+  const parts = cached ? ["answered before"] : [];
+  if (timings.retrieval != null) parts.push(`passages in ${show(timings.retrieval)}`);
   if (timings.first_token != null) parts.push(`first word after ${show(timings.first_token)}`);
   parts.push(`done in ${show(timings.total)}`, [...new Set([usage.provider, usage.model])].join(" "));
   return parts.join(" · ");

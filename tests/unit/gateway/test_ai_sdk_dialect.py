@@ -100,7 +100,9 @@ def test_a_whole_answer_has_its_sources_and_figures() -> None:
     assert message.metadata == {
         "run_id": "run_1",
         "resumable": True,
-        **make_finished().model_dump(mode="json", include={"finish_reason", "usage", "timings_ms"}),
+        **make_finished().model_dump(
+            mode="json", include={"finish_reason", "usage", "timings_ms", "cached", "trace_id"}
+        ),
     }
 
 
@@ -118,7 +120,7 @@ def test_an_error_is_told_to_programs_and_to_people() -> None:
     message = read(send(make_run(["a"], Failed(error=ERROR, status=503))))
 
     assert (message.ends, message.error) == (["error"], "Ask again.")
-    assert message.transient[0]["data"] == ERROR.model_dump(mode="json")
+    assert message.transient[0]["data"] == ERROR.model_dump(mode="json", exclude_none=True)
 
 
 def test_the_end_of_a_connection_has_no_number() -> None:

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from services.gateway.runs.dialects.openai_sources import (
     AnswerHead,
+    describe_run,
     list_citations,
     list_open_webui_sources,
     list_sources,
     make_error,
     make_footer,
+    make_usage_notes,
 )
 from shared.contracts.questions import FinishReason, StreamError, Usage
 from shared.contracts.runs import Delta, Failed, Finished, RunEvent, Started
@@ -92,7 +94,8 @@ class ChatEncoder:
                     event = {"type": "source", "data": source}
                     parts.append(_encode({**self._chunk, "choices": [], "event": event}))
         finish_reason = _FINISH_REASONS[finished.finish_reason]
-        parts.append(self._encode_delta({}, finish_reason, **list_sources(finished.sources, url)))
+        told = {**list_sources(finished.sources, url), **describe_run(finished)}
+        parts.append(self._encode_delta({}, finish_reason, **told))
         if self._include_usage:
             parts.append(_encode({**self._chunk, "choices": [], "usage": _make_usage(finished.usage)}))
         return b"".join((*parts, _DONE))
@@ -112,6 +115,7 @@ def make_completion(text: str, finished: Finished, head: AnswerHead) -> dict[str
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
         "usage": _make_usage(finished.usage),
         **list_sources(finished.sources, head.base_url),
+        **describe_run(finished),
     }
 
 
@@ -130,8 +134,7 @@ def _make_usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
-        "provider": usage.provider,
-        "model": usage.model,
+        **make_usage_notes(usage),
     }
 
 

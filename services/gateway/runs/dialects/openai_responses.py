@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from services.gateway.runs.dialects.openai_sources import (
     AnswerHead,
+    describe_run,
     list_citations,
     list_sources,
     make_error,
     make_footer,
+    make_usage_notes,
 )
 from shared.contracts.questions import StreamError, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
@@ -126,6 +128,7 @@ def _finish_response(
         usage=_make_usage(finished.usage),
         incomplete_details=incomplete,
         **list_sources(finished.sources, head.base_url),
+        **describe_run(finished),
     )
 
 
@@ -178,8 +181,7 @@ def _make_usage(usage: Usage) -> dict[str, Any]:
         "output_tokens": written,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": read + written,
-        "provider": usage.provider,
-        "model": usage.model,
+        **make_usage_notes(usage),
     }
 
 

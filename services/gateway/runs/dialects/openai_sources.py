@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.contracts.openai import SourcesAs
-from shared.contracts.questions import Source, StreamError
+from shared.contracts.questions import Source, StreamError, Usage
 from shared.contracts.runs import Finished
 
 _ERROR_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -103,10 +103,20 @@ def list_open_webui_sources(sources: Sequence[Source], base_url: str) -> Iterato
         }
 
 
+def describe_run(finished: Finished) -> dict[str, Any]:
+    """Return what our own dialect tells of an answer beside its text and sources."""
+    return finished.model_dump(mode="json", include={"timings_ms", "cached", "trace_id"})
+
+
+def make_usage_notes(usage: Usage) -> dict[str, Any]:
+    """Return what OpenAI's counts of tokens have no place for: who has answered, and the cost if that is known."""
+    return usage.model_dump(include={"provider", "model"} | ({"cost"} if usage.cost is not None else set()))
+
+
 def make_error(error: StreamError, status: int) -> dict[str, Any]:
     """Return an error inside a stream; what OpenAI's does not have comes last."""
     named = {"message": error.message, "type": name_error_type(status), "param": None, "code": error.code}
-    return named | error.model_dump(include={"retryable", "partial", "retry_after"}, exclude_none=True)
+    return named | error.model_dump(include={"retryable", "partial", "retry_after", "trace_id"}, exclude_none=True)
 
 
 def name_error_type(status: int) -> str:
