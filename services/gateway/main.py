@@ -82,8 +82,7 @@ OpenGateway = Callable[[], AbstractAsyncContextManager[GatewayDependencies]]
 def identify_answers(settings: GatewaySettings) -> str:
     """Return the name of all that makes answers what they are but the question and its passages. Reads files."""
     here = Path(__file__).parent
-    code = hash_sources(here, here.parents[1] / "shared")
-    return f"{code} {settings.make_language_model_config().describe()} {settings.chain_providers}"
+    return f"{hash_sources(here, here.parents[1] / 'shared')} {settings.describe_answering()}"
 
 
 @asynccontextmanager

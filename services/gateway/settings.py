@@ -12,6 +12,12 @@ from services.gateway.origins import split_netloc
 from services.gateway.providers.language_models import EXTRACTIVE, LanguageModelConfig
 from shared.settings import MEGABYTE, SharedSettings
 
+_OF_NO_ANSWER = {
+    *("host", "port", "allowed_hosts", "allowed_origins", "public_url", "log_level", "log_format", "heartbeat_s"),
+    *("data_dir", "blob_url", "redis_url", "retrieval_url", "llm_prices"),
+}
+"""Settings that can be changed, or be others at another replica, while answers stay what they are."""
+
 
 class GatewaySettings(SharedSettings):
     """What the gateway is told; `PAGEWIRE_` + the field's name in capitals, but for the providers' own names."""
@@ -294,6 +300,13 @@ class GatewaySettings(SharedSettings):
     def max_upload_bytes(self) -> int:
         """The upload limit in bytes."""
         return self.max_upload_mb * MEGABYTE
+
+    def describe_answering(self) -> str:
+        """Return the settings that may make another answer of the same question, as one text, without keys.
+
+        That is all but those that certainly do not: a new one that nobody has thought of here is among them.
+        """
+        return self.model_dump_json(exclude=_OF_NO_ANSWER)  # which masks keys
 
     def make_language_model_config(self) -> LanguageModelConfig:
         """What the providers are built from."""

@@ -183,6 +183,7 @@ async def test_an_unreachable_provider_is_one_error_event(open_client: OpenClien
         "message": events[0].data["error"]["message"],
         "retryable": True,
         "partial": False,
+        "trace_id": events[0].data["error"]["trace_id"],
     }
 
 

@@ -73,7 +73,9 @@ def logs() -> Iterator[list[EventDict]]:
 @pytest.fixture
 async def client(model: HeldModel, index: EmptyIndex, registry: DocumentRegistry) -> AsyncIterator[RetrievalClient]:
     options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
-    deps = SearchDependencies(model.embedder, Bm25Encoder(), cast("Any", index), registry, NoReranker(), options)
+    deps = SearchDependencies(
+        model.embedder, Bm25Encoder(), cast("Any", index), registry, NoReranker(), options, identity="this code"
+    )
     app = await asyncio.to_thread(create_app, RetrievalSettings(), deps)
     async with serve_app(app) as server:
         client = RetrievalClient(server.url, timeout_s=30)
@@ -142,3 +144,15 @@ async def test_the_id_of_a_request_is_passed_on(
     assert ids[0] == "some-id"
     assert len(ids) == 2
     assert ids[1] != "some-id"
+
+
+async def test_the_service_says_how_it_searches(client: RetrievalClient, model: HeldModel) -> None:
+    """As its results do; one that cannot be reached says nothing, at once."""
+    model.go_on.set()
+    fingerprint = await client.read_fingerprint()
+    assert fingerprint
+    assert (await client.search(SearchRequest(tenant="t", query="anything"))).fingerprint == fingerprint
+
+    away = RetrievalClient("http://127.0.0.1:9", timeout_s=30)
+    assert await away.read_fingerprint() is None
+    await away.close()

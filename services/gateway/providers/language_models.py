@@ -40,10 +40,6 @@ class LanguageModelConfig:
     connect_timeout_s: float
     max_output_tokens: int
 
-    def describe(self) -> str:
-        """Return everything but the keys, as one text: who answers, and how they are asked."""
-        return repr({name: value for name, value in vars(self).items() if not name.endswith("_api_key")})
-
 
 def build_language_models(config: LanguageModelConfig) -> dict[str, LanguageModel]:
     """Return the configured models by provider; `extractive` is always among them. Close each when done.

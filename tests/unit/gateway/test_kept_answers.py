@@ -8,11 +8,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, precondition, rule
+from pydantic import SecretStr
 
 from services.gateway.answers.answer_question import AnswerDependencies, begin_answer
 from services.gateway.answers.kept_answers import AnswerKeeping, KeptPlace, ReplayedAnswer
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
+from services.gateway.main import identify_answers
 from services.gateway.ports import Answering, AnswerPiece, Completion, Message, Prompt, TextDelta
+from services.gateway.settings import GatewaySettings
 from shared.contracts.jobs import DocumentJob
 from shared.contracts.questions import NOT_FOUND_ANSWER, FinishReason, QueryRequest, QueryTimings, Usage
 from shared.contracts.runs import Delta, Finished, PassagesFound, RunEvent
@@ -167,6 +170,19 @@ async def test_other_code_or_settings_answer_anew(deps: AnswerDependencies) -> N
     await ask(deps)
     assert deps.keeping is not None
     assert not get_end(await ask(replace(deps, keeping=replace(deps.keeping, identity="new code")))).cached
+
+
+def test_any_setting_of_the_answering_is_in_the_identity() -> None:
+    """Also one that nobody has thought of; but for addresses, and no key is."""
+    plain = GatewaySettings.model_construct(openai_api_key=SecretStr("sk-secret"))
+
+    def identify(**other: Any) -> str:
+        return identify_answers(plain.model_copy(update=other))
+
+    assert identify(port=9, redis_url="redis://other", public_url="http://other") == identify()
+    for other in ({"openai_model": "other"}, {"openai_base_url": "http://other"}, {"llm_max_output_tokens": 7}):
+        assert identify(**other) != identify()
+    assert "secret" not in identify()
 
 
 async def test_it_is_off_by_setting(deps: AnswerDependencies, model: EchoModel) -> None:
