@@ -49,7 +49,7 @@ end
 local field = ARGV[2] .. ':' .. ARGV[1]
 drop(field)
 redis.call('HSET', KEYS[2], field, ARGV[3])
-local bytes = redis.call('HINCRBY', KEYS[2], 'bytes', #ARGV[3])
+redis.call('HINCRBY', KEYS[2], 'bytes', #ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[4] + ARGV[5], field)
 for _, expired in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', ARGV[4])) do drop(expired) end
 while redis.call('ZCARD', KEYS[3]) > tonumber(ARGV[6])
