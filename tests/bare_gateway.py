@@ -39,9 +39,8 @@ async def open_bare_gateway(
     @asynccontextmanager
     async def open_nothing() -> AsyncIterator[GatewayDependencies]:
         part = cast("Any", _Nothing())
-        parts = dict.fromkeys(
-            ("documents", "answers", "runs", "run_log", "document_log", "tail", "active_runs", "search"), part
-        )
+        names = "documents answers runs run_log document_log tail active_runs conversations search"
+        parts = dict.fromkeys(names.split(), part)
         uploads = Spool(spool, max_uploads=settings.max_uploads_at_once, min_free_bytes=settings.min_free_disk_bytes)
         yield GatewayDependencies(settings=settings, spool=uploads, **parts)
 

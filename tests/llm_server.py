@@ -15,11 +15,13 @@ import json
 import socket
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 TOKENS = ("Net", " sales", " were", " 383", ".3", " billion", " €", " 🙂", "\u2028", " [1]", ".")
 """The answer of most scenarios: with several-byte characters and one that `str.splitlines` takes for a line end."""
@@ -116,6 +118,10 @@ class LlmServer:
     """Events that are sent in place of any scenario, each in a segment of its own."""
     content_type: str = "text/event-stream"
     """Of the script; empty: none."""
+    replies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The answers of requests that hold these words, in place of `tokens`."""
+    scenarios: dict[str, str] = field(default_factory=dict)
+    """What is done with requests that hold these words, in place of what the model is called."""
     requests: list[ReceivedRequest] = field(default_factory=list)
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -124,6 +130,14 @@ class LlmServer:
         """The base URL that each provider's SDK expects."""
         host = f"http://127.0.0.1:{self.port}"
         return {"openai": f"{host}/v1", "anthropic": host, "groq": host}
+
+    def choose_tokens(self, body: dict[str, Any]) -> tuple[str, ...]:
+        """The answer of a request."""
+        return _choose(self.replies, body) or self.tokens
+
+    def choose_scenario(self, body: dict[str, Any]) -> str:
+        """What is done with a request."""
+        return _choose(self.scenarios, body) or str(body.get("model", ""))
 
     async def wait_for_request(self, number: int = 0) -> ReceivedRequest:
         """The request with this number, counted from 0, once it has come."""
@@ -229,6 +243,11 @@ async def _read_request(reader: asyncio.StreamReader, *, first: bytes, number: i
     return ReceivedRequest(providers.get(f"{method} {path}", "unknown"), headers, body, number)
 
 
+def _choose(by_words: Mapping[str, T], body: dict[str, Any]) -> T | None:
+    text = json.dumps(body)
+    return next((chosen for words, chosen in by_words.items() if words in text), None)
+
+
 class _Answer:
     """Plays the scenario of one request."""
 
@@ -237,7 +256,8 @@ class _Answer:
         self._request = request
         self._writer = writer
         self._wire = WIRES.get(request.provider, WIRES["openai"])
-        name = str(request.body.get("model", ""))
+        self._tokens = server.choose_tokens(request.body)
+        name = server.choose_scenario(request.body)
         self._scenario = name.removeprefix("at-once/")
         self._at_once = name != self._scenario
         compressed = self._scenario in (Scenario.GZIP, Scenario.BROKEN_GZIP)
@@ -254,7 +274,7 @@ class _Answer:
         if self._scenario.startswith("status-"):
             return await self._send_status(int(self._scenario.split("-")[1]))
         if not self._request.body.get("stream"):
-            return await self._send_json(200, self._wire.whole(self._server.tokens))
+            return await self._send_json(200, self._wire.whole(self._tokens))
         kind = f"Content-Type: {self._server.content_type}\r\n" if self._server.content_type else ""
         coding = "Content-Encoding: gzip\r\n" if self._gzip else ""
         self._writer.write(f"HTTP/1.1 200 OK\r\n{kind}{coding}Transfer-Encoding: chunked\r\n\r\n".encode())
@@ -265,7 +285,7 @@ class _Answer:
         return await self._play()
 
     async def _play(self) -> bool:
-        tokens = self._server.tokens
+        tokens = self._tokens
         if self._scenario.startswith("end-with/"):
             _, word, count = self._scenario.split("/")
             await self._write(*self._wire.reasoning())

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
+from fastapi import FastAPI
 
 from services.gateway.api.dependencies import GatewayDependencies
-from services.gateway.main import create_app
+from services.gateway.main import create_app, open_gateway
 from services.standalone_parts import StandaloneParts
 from services.standalone_settings import StandaloneSettings
 from services.standalone_system import open_standalone
@@ -25,6 +26,26 @@ class LoadedParts(StandaloneParts):
 @asynccontextmanager
 async def run_loaded_system(settings: StandaloneSettings, embedder: DenseEmbedder) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a system that is ready for questions."""
+    async with _serve_system(settings, embedder) as (_, client):
+        yield client
+
+
+@asynccontextmanager
+async def run_loaded_replicas(
+    settings: StandaloneSettings, embedder: DenseEmbedder
+) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+    """Clients of a system that is ready for questions, and of a second gateway on its Redis and its search."""
+    async with _serve_system(settings, embedder) as (app, first):
+        search = app.state.gateway.search
+        replica = await asyncio.to_thread(create_app, lambda: open_gateway(settings.gateway, search))
+        async with serve_app(replica) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as second:
+            yield first, second
+
+
+@asynccontextmanager
+async def _serve_system(
+    settings: StandaloneSettings, embedder: DenseEmbedder
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     loaded = asyncio.Event()
 
     def open_system() -> AbstractAsyncContextManager[GatewayDependencies]:
@@ -33,4 +54,4 @@ async def run_loaded_system(settings: StandaloneSettings, embedder: DenseEmbedde
     app = await asyncio.to_thread(create_app, open_system)
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         await loaded.wait()
-        yield client
+        yield app, client

@@ -21,6 +21,7 @@ from services.gateway.answers.kept_answers import AnswerKeeping
 from services.gateway.answers.prices import PriceList
 from services.gateway.api import (
     chat_completions,
+    conversations,
     documents,
     health,
     models,
@@ -46,6 +47,7 @@ from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
 from services.gateway.providers.language_models import build_chain, build_language_models, choose_default_provider
+from services.gateway.redis_conversations import RedisConversations
 from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
@@ -73,6 +75,8 @@ ABANDONED_S = 24 * 3600
 """Age at which an upload is certainly none any more. Other gateways may use the same folder."""
 LAST_EVENTS_S = 3
 """Part of the grace period that is left for streams to send their last events; they need milliseconds."""
+BEGUN_SPARE_S = 60
+"""For which a conversation without a turn is known longer than its first answer may take."""
 EVENT_READS_AT_ONCE = 16
 """Commands of those who read events: each takes a connection, and many wake together."""
 
@@ -119,6 +123,13 @@ async def open_gateway(
         stack.push_async_callback(active_runs.close)
         stop_requests = RedisStopRequests(events_redis)
         stack.push_async_callback(stop_requests.close)
+        conversation_store = RedisConversations(
+            redis,
+            settings.make_conversation_limits(),
+            begun_s=settings.run_deadline_s + BEGUN_SPARE_S,
+            deadline_s=settings.redis_timeout_s,
+        )
+        stack.push_async_callback(conversation_store.close)
         supervisor = RunSupervisor(
             MemoryEventLog(),
             run_log,
@@ -162,6 +173,8 @@ async def open_gateway(
                 remove_unsupported=settings.unsupported_citations == "remove",
                 prices=PriceList(settings.prices, {name: model.model for name, model in models.items()}),
                 keeping=keeping,
+                rewrite_timeout_s=settings.rewrite_timeout_s,
+                max_prompt_tokens=settings.prompt_tokens,
             ),
             describe_chain=chain.describe_members if chain else dict,
             runs=supervisor,
@@ -169,6 +182,7 @@ async def open_gateway(
             document_log=RedisEventReader(events_redis, DOCUMENT_EVENTS, tail, reads),
             tail=tail,
             active_runs=active_runs,
+            conversations=conversation_store,
             search=search,
         )
 
@@ -230,7 +244,18 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app, {OPENAI_PREFIX: shape_openai_error})
-    for module in (documents, questions, runs, chat_completions, responses, models, ui_messages, health, page):
+    for module in (
+        documents,
+        questions,
+        conversations,
+        runs,
+        chat_completions,
+        responses,
+        models,
+        ui_messages,
+        health,
+        page,
+    ):
         app.include_router(module.router)
     app.router.routes.append(mcp.make_route())
     app.mount("/static", page.make_static_files())

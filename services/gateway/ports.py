@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from pydantic import BaseModel
 
+from shared.contracts.conversations import Conversation, ConversationSummary, ConversationTurn
 from shared.contracts.questions import Citation, FinishReason, Source
 from shared.contracts.search import Passage, SearchRequest, SearchResponse
+
+EXTRACTIVE: Final = "extractive"
+"""The provider that quotes passages and can write nothing else."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class Prompt:
         messages: for real models; the first is the system's, the last the user's.
         question, passages: what the last message asks, unrendered, for the extractive provider. Passage number n, as
             cited in [n], is passages[n - 1].
+        max_output_tokens: for a short answer, fewer than a model may write otherwise; thinking counts.
     """
 
     messages: tuple[Message, ...]
     question: str
     passages: tuple[Passage, ...]
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -185,4 +191,57 @@ class AnswerCache(Protocol):
 
     async def keep(self, tenant: str, key: str, revision: str, answer: KeptAnswer) -> None:
         """Keep an answer, if the revision is still this one in that moment. Never raise."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConversationLimits:
+    """How much is kept.
+
+    Attributes:
+        ttl_s: seconds after its last use for which a conversation is kept.
+        max_turns, max_characters: of one conversation; its oldest turns go first, its newest never.
+        max_conversations: of one tenant; the one that was used least recently goes first.
+    """
+
+    ttl_s: float
+    max_turns: int
+    max_characters: int
+    max_conversations: int
+
+
+@dataclass(frozen=True)
+class OpenedConversation:
+    """A conversation in which something is being asked.
+
+    Attributes:
+        incarnation: which of all conversations that have had this id. What was asked in one that was deleted meanwhile
+            is not kept in its successor.
+    """
+
+    incarnation: str
+    turns: tuple[ConversationTurn, ...]
+
+
+class ConversationStore(Protocol):
+    """Keeps conversations, the same at all replicas. Raises DependencyUnavailable when the store does not answer."""
+
+    async def open(self, tenant: str, conversation_id: str) -> OpenedConversation:
+        """Return what is kept of a conversation, and count that as a use; begin one that is unknown."""
+        ...
+
+    async def add_turn(self, tenant: str, conversation_id: str, incarnation: str, turn: ConversationTurn) -> bool:
+        """Add a turn, once however often it is called; return False where that incarnation is gone."""
+        ...
+
+    async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[ConversationSummary], int]:
+        """Return conversations with a turn, last used first, and how many there are in all."""
+        ...
+
+    async def get(self, tenant: str, conversation_id: str) -> Conversation:
+        """Return a conversation with a turn. Raise NotFound for any other."""
+        ...
+
+    async def delete(self, tenant: str, conversation_id: str) -> None:
+        """Delete a conversation, also one that has no turn yet. Raise NotFound for an unknown one."""
         ...

@@ -9,7 +9,8 @@ from pydantic_settings import SettingsConfigDict
 
 from services.gateway.answers.prices import Price, parse_prices
 from services.gateway.origins import split_netloc
-from services.gateway.providers.language_models import EXTRACTIVE, LanguageModelConfig
+from services.gateway.ports import EXTRACTIVE, ConversationLimits
+from services.gateway.providers.language_models import LanguageModelConfig
 from shared.settings import MEGABYTE, SharedSettings
 
 _OF_NO_ANSWER = {
@@ -162,6 +163,55 @@ class GatewaySettings(SharedSettings):
             " default: no cost is told, because prices change"
         ),
     )
+    conversation_ttl_s: float = Field(
+        default=7 * 24 * 3600,
+        ge=60,
+        description=(
+            "PAGEWIRE_CONVERSATION_TTL_S: seconds after its last use for which a conversation is kept; a week, so that"
+            " people can go on after a weekend, and what they asked is not kept for good"
+        ),
+    )
+    conversation_max_turns: int = Field(
+        default=50,
+        ge=1,
+        description=(
+            "PAGEWIRE_CONVERSATION_MAX_TURNS: questions with their answers that are kept of a conversation; the oldest"
+            " go first"
+        ),
+    )
+    conversation_max_characters: int = Field(
+        default=100_000,
+        ge=10_000,
+        description=(
+            "PAGEWIRE_CONVERSATION_MAX_CHARACTERS: characters that are kept of a conversation; the oldest turns go"
+            " first, and an answer that is longer by itself is cut"
+        ),
+    )
+    max_conversations: int = Field(
+        default=1000,
+        ge=1,
+        description=(
+            "PAGEWIRE_MAX_CONVERSATIONS: conversations that are kept of a tenant; the one that was used least recently"
+            " goes first"
+        ),
+    )
+    rewrite_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        description=(
+            "PAGEWIRE_REWRITE_TIMEOUT_S: seconds that the language model may take to make a follow-up a question that"
+            " can be searched for by itself; then rules do it"
+        ),
+    )
+    prompt_tokens: int = Field(
+        default=32_000,
+        ge=4_000,
+        description=(
+            "PAGEWIRE_PROMPT_TOKENS: most tokens of a prompt, by a careful estimate: what is longer loses its oldest"
+            " turns, then its lowest passages. All default models have room for it; a local one may need less"
+        ),
+    )
+
     llm_provider: str | None = Field(
         default=None,
         description=(
@@ -307,6 +357,15 @@ class GatewaySettings(SharedSettings):
         That is all but those that certainly do not: a new one that nobody has thought of here is among them.
         """
         return self.model_dump_json(exclude=_OF_NO_ANSWER)  # which masks keys
+
+    def make_conversation_limits(self) -> ConversationLimits:
+        """How much is kept of conversations."""
+        return ConversationLimits(
+            ttl_s=self.conversation_ttl_s,
+            max_turns=self.conversation_max_turns,
+            max_characters=self.conversation_max_characters,
+            max_conversations=self.max_conversations,
+        )
 
     def make_language_model_config(self) -> LanguageModelConfig:
         """What the providers are built from."""

@@ -76,10 +76,27 @@ class AnswerOptions(BaseModel):
     )
 
 
+ConversationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}$")]
+"""What names a conversation: chosen by the client. It may stand in a path, so it does not begin with a dot."""
+
+_ToldConversation = Annotated[str | None, Field(description="the conversation that it belongs to; null: to none")]
+_ToldStandalone = Annotated[
+    str | None,
+    Field(description="what was searched for, where the question refers to earlier ones; null: the question itself"),
+]
+
+
 class QueryRequest(AnswerOptions):
     """A question about the caller's documents."""
 
     question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
+    conversation_id: ConversationId | None = Field(
+        default=None,
+        description=(
+            "the conversation that the question goes on with, by a name that you choose: 1 to 128 letters, digits, `_`,"
+            " `-` and, but for the first, `.`; an unknown one begins a conversation; null: none"
+        ),
+    )
     include: list[Literal["run", "passages"]] = Field(
         default_factory=list,
         max_length=16,
@@ -155,6 +172,9 @@ class Usage(BaseModel):
 class QueryTimings(BaseModel):
     """Milliseconds; null for what has not happened (reranking is off, a stop came, the answer was given again)."""
 
+    rewrite: float | None = Field(
+        default=None, description="for making a follow-up a question that stands by itself; null: there was nothing to"
+    )
     retrieval: float | None = Field(default=None, description="the search as a whole, as the retrieval measured it")
     embed: float | None = Field(default=None, description="of it: to make a vector of the question")
     search: float | None = Field(default=None, description="of it: to find candidates and fuse them")
@@ -179,6 +199,8 @@ class QueryResponse(BaseModel):
     sources: list[Source]
     citations: list[Citation] = Field(default_factory=list, description="in the order of the answer")
     run_id: str
+    conversation_id: _ToldConversation = None
+    standalone_question: _ToldStandalone = None
     usage: Usage
     timings_ms: QueryTimings
     cached: _Cached = False
@@ -190,6 +212,7 @@ class RunStartedEvent(BaseModel):
 
     run_id: str
     resumable: bool = Field(description="whether GET /runs/{run_id}/events can go on where this stream breaks off")
+    conversation_id: _ToldConversation = None
 
 
 class TokenEvent(BaseModel):
@@ -212,6 +235,8 @@ class SourcesEvent(BaseModel):
         default_factory=list, description="in the order of the answer, which is all tokens joined"
     )
     run_id: str
+    conversation_id: _ToldConversation = None
+    standalone_question: _ToldStandalone = None
     finish_reason: _ToldFinishReason = "stop"
     usage: Usage
     timings_ms: QueryTimings

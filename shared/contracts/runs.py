@@ -17,6 +17,7 @@ class Started(BaseModel):
 
     run_id: str
     resumable: bool = Field(description="whether the run can be read again, at any replica, until ten minutes after")
+    conversation_id: str | None = None
 
 
 class PassagesFound(BaseModel):
@@ -38,6 +39,8 @@ class Finished(BaseModel):
     sources: list[Source]
     citations: list[Citation] = []
     finish_reason: FinishReason
+    conversation_id: str | None = None
+    standalone_question: str | None = None
     usage: Usage
     timings_ms: QueryTimings
     cached: bool = Field(default=False, description="whether it was given before, and is given again")

@@ -57,14 +57,20 @@ async def test_the_python_snippets_print_answer_and_sources(client: openai.Async
     assert whole.startswith(f"{ANSWER}\n[1] Filing, page 1 \n[2] Filing, page 2 (not cited)\n")
 
 
-async def test_the_fetch_snippet_prints_answer_and_sources(client: openai.AsyncOpenAI) -> None:
+async def test_the_fetch_snippets_print_what_they_show(client: openai.AsyncOpenAI) -> None:
     """In Node, which has the same `fetch` as browsers."""
     node = compute_driver_executable()[0]
-    (snippet,) = list_snippets("javascript")
-    printed = await run_snippet([str(node), "--input-type=module", "-"], snippet, client)
+    streamed, conversation = [
+        await run_snippet([str(node), "--input-type=module", "-"], snippet, client)
+        for snippet in list_snippets("javascript")
+    ]
 
-    assert printed.startswith(ANSWER)
-    assert "[3] Filing, page 3" in printed
+    assert streamed.startswith(ANSWER)
+    assert "[3] Filing, page 3" in streamed
+    assert conversation == (
+        f"{ANSWER}\n{ANSWER} searched: How long does the station heat it (E17)?\n"
+        "What does fault code E17 mean? \nHow long does the station heat it? \n"
+    )
 
 
 async def test_what_the_front_ends_send_is_answered(client: openai.AsyncOpenAI) -> None:

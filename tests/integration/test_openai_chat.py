@@ -340,10 +340,13 @@ async def test_the_models_are_the_default_and_the_providers(open_client: OpenCli
     assert (whole.model, whole.choices[0].message.content) == ("pagewire", ANSWER)
 
 
-async def test_earlier_turns_and_wishes_reach_the_model_and_not_the_search(
+async def test_earlier_turns_and_wishes_reach_the_model(
     open_client: OpenClient, llm: LlmServer, search: CannedSearch
 ) -> None:
-    """The last message is searched and asked; parts of messages are joined; what tools said is left out."""
+    """The last message is asked, and searched for as what it refers to; what tools said is left out.
+
+    The model that is asked for that first writes no question, so that the rules make it.
+    """
     messages: list[Any] = [
         {"role": "system", "content": "Answer like a pirate."},
         {"role": "user", "content": [{"type": "text", "text": "Who wrote"}, {"type": "text", "text": "it?"}]},
@@ -355,8 +358,9 @@ async def test_earlier_turns_and_wishes_reach_the_model_and_not_the_search(
     async with open_client() as client:
         await client.chat.completions.create(model="pagewire/openai", messages=messages)
 
-    assert [request.query for request in search.requests] == ["When?"]
-    system, user = (message["content"] for message in llm.requests[0].body["messages"])
+    assert [request.query for request in search.requests] == ["Who wrote\nit, when?"]
+    system, user = (message["content"] for message in llm.requests[1].body["messages"])
+    assert "Answer like a pirate." not in str(llm.requests[0].body)
     assert "Answer like a pirate." not in system
     assert "Answer like a pirate." in user
     assert "Who wrote\nit?" in user

@@ -226,7 +226,7 @@ async def test_an_answer_can_be_sent_back_with_the_next_question(
         )
 
     assert [request.query for request in search.requests] == ["How much?", "And before?"]
-    prompt = llm.requests[1].body["messages"][1]["content"]
+    prompt = llm.requests[-1].body["messages"][1]["content"]
     assert f"{ANSWER[:10]}" in prompt
     assert "Be brief." in prompt
 

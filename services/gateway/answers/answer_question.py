@@ -5,18 +5,19 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
 from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.evidence import EvidenceCheck, complete_citations, summarise
-from services.gateway.answers.growing_text import GrowingText
 from services.gateway.answers.kept_answers import AnswerKeeping, KeptPlace, ReplayedAnswer
 from services.gateway.answers.prices import NO_PRICES, PriceList
 from services.gateway.answers.prompt import build_prompt
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
+from services.gateway.answers.standalone_question import make_standalone_question
 from services.gateway.answers.unsupported_citations import remove_unsupported
+from services.gateway.growing_text import GrowingText
 from services.gateway.ports import Answering, Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import (
@@ -36,6 +37,8 @@ from shared.registry.port import DocumentRegistry
 from shared.trace_context import read_trace_id
 
 log = structlog.get_logger(__name__)
+
+REWRITE_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class AnswerDependencies:
     prices: PriceList = NO_PRICES
     keeping: AnswerKeeping | None = None
     """What keeps answers; None: nothing does."""
+    rewrite_timeout_s: float = REWRITE_TIMEOUT_S
+    """Seconds that a model may take to make a follow-up a question that stands by itself."""
+    max_prompt_tokens: int | None = None
+    """Of what a model is asked, as we estimate them; None: any number."""
 
     def find_model(self, provider: str | None) -> LanguageModel | None:
         """Return what a question asks that names this provider, or none; None when there is none of that name."""
@@ -90,7 +97,17 @@ async def prepare_answer(
     remove = request.unsupported_citations == "remove" or (
         request.unsupported_citations is None and deps.remove_unsupported
     )
-    return Answer(tenant, request, model, deps.search, context, remove_unsupported=remove, prices=deps.prices)
+    return Answer(
+        tenant,
+        request,
+        model,
+        deps.search,
+        context,
+        remove_unsupported=remove,
+        prices=deps.prices,
+        rewrite_timeout_s=deps.rewrite_timeout_s,
+        max_prompt_tokens=deps.max_prompt_tokens,
+    )
 
 
 async def begin_answer(
@@ -137,8 +154,10 @@ class Answer:
 
     Parameters:
         model: what answers, where there are passages to answer from.
-        context: for the language model only; searched is with the question.
+        context: what the question refers to. Searched, and looked up in the passages, is the question that stands by
+            itself; a language model is asked the one that was asked, and reads what it refers to.
         remove_unsupported: whether citations that their passage does not support are removed.
+        rewrite_timeout_s, max_prompt_tokens: as in AnswerDependencies.
 
     Attributes:
         place: where it is kept for whoever asks the same, if it is to be.
@@ -156,6 +175,8 @@ class Answer:
         *,
         remove_unsupported: bool = False,
         prices: PriceList = NO_PRICES,
+        rewrite_timeout_s: float = REWRITE_TIMEOUT_S,
+        max_prompt_tokens: int | None = None,
     ) -> None:
         self._request = request
         self._context = context
@@ -163,9 +184,14 @@ class Answer:
         self.model = model
         self._search = search
         self._prices = prices
+        self._rewrite_timeout_s = rewrite_timeout_s
+        self._max_prompt_tokens = max_prompt_tokens
+        self._standalone: str | None = None
+        self._rewrite_ms: float | None = None
         self._started = time.perf_counter()
         self._first_token_ms: float | None = None
         self._found: SearchResponse | None = None
+        self._passages: Sequence[Passage] = ()
         self.remove_unsupported = remove_unsupported
         self._citations = CitationFilter(0)
         self._sent = GrowingText()
@@ -177,19 +203,28 @@ class Answer:
 
         Closing this generator closes the connection to the provider.
         """
+        await self._make_standalone()
         found = self._found = await self._find_passages()
-        yield PassagesFound(passages=_make_sources(found.passages, set(), ()))
-        self._citations = CitationFilter(len(found.passages))
-        if not found.passages:
+        prompt = build_prompt(
+            self._request.question,
+            found.passages,
+            self._context,
+            standalone=self._standalone,
+            max_tokens=self._max_prompt_tokens,
+        )
+        passages = self._passages = prompt.passages
+        yield PassagesFound(passages=_make_sources(passages, set(), ()))
+        self._citations = CitationFilter(len(passages))
+        if not passages:
             self._note_first_token()
             yield Delta(NOT_FOUND_ANSWER)
             yield self.finish()
             return
         empty = True
-        evidence = EvidenceCheck(self._request.question, found.passages)
-        stream = self.model.stream(build_prompt(self._request.question, found.passages, self._context))
+        evidence = EvidenceCheck(prompt.question, passages)
+        stream = self.model.stream(prompt)
         if self.remove_unsupported:
-            stream = remove_unsupported(stream, evidence, len(found.passages))
+            stream = remove_unsupported(stream, evidence, len(passages))
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 match piece:
@@ -234,6 +269,7 @@ class Answer:
         )
         found = self._found
         timings = QueryTimings(
+            rewrite=self._rewrite_ms,
             retrieval=found.timings_ms.total if found else None,
             embed=found.timings_ms.embed if found else None,
             search=found.timings_ms.search if found else None,
@@ -244,20 +280,29 @@ class Answer:
         finish = finish_reason or self._completion.finish_reason
         log.info("question_answered", provider=usage.provider, total_ms=timings.total, finish_reason=finish)
         citations = complete_citations(self._checked, self._citations.places)
-        sources = _make_sources(found.passages if found else (), self._citations.cited, citations)
         return Finished(
-            sources=sources,
+            sources=_make_sources(self._passages, self._citations.cited, citations),
             citations=citations,
             finish_reason=finish,
+            standalone_question=self._standalone,
             usage=usage,
             timings_ms=timings,
             trace_id=read_trace_id(),
         )
 
+    async def _make_standalone(self) -> None:
+        """Make of a follow-up what can be searched for."""
+        if not self._context.history:
+            return
+        asked = self._request.question
+        standalone = await make_standalone_question(asked, self._context, self.model, timeout_s=self._rewrite_timeout_s)
+        self._standalone = standalone if standalone != asked else None
+        self._rewrite_ms = self._elapsed_ms()
+
     async def _find_passages(self) -> SearchResponse:
         search = SearchRequest(
             tenant=self._tenant,
-            query=self._request.question,
+            query=self._standalone or self._request.question,
             top_k=self._request.top_k,
             filter=SearchFilter(document_ids=self._request.document_ids),
         )

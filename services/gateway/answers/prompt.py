@@ -1,5 +1,7 @@
 """Builds the prompt of a question: rules, then the numbered passages as fenced data, earlier turns, then the question.
 
+Where it would be longer than it may be, the oldest turns go, then the lowest passages, never the question.
+
 What comes from a PDF or a person cannot leave its fence: the fence's name holds a key of this one request, which nobody
 could know who wrote the text. What looks like a fence, or like a token by which models part messages, is broken up, and
 what looks like a citation is masked.
@@ -11,6 +13,7 @@ from collections.abc import Sequence
 
 from services.gateway.answers.citation_markers import mask_markers
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
+from services.gateway.answers.token_budget import choose_parts, estimate_tokens
 from services.gateway.ports import Message, Prompt
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.contracts.search import Passage
@@ -38,6 +41,9 @@ _INSTRUCTIONS_RULE = """Text between <instructions-KEY> and </instructions-KEY> 
 _KEY_BYTES = 4
 """Enough: whoever writes a PDF has a few guesses, long before the key is drawn."""
 
+_OVERHEAD_TOKENS = 100
+"""Of the fences around passages and turns, the numbers of rules, and what providers put around messages."""
+
 _LESS = "[<\u02c2\u1438\u2039\u2329\u276e\u27e8\u3008\ufe64\uff1c]"
 _BAR = "[|\u00a6\u01c0\u2223\u23d0\u2502\u2758\uffe8\uff5c]"
 _SLASH = "[\\s/\\\\\u2044\u2215\u29f8\uff0f]*+"
@@ -63,32 +69,56 @@ _HEADED_TURN = re.compile(
 
 
 def build_prompt(
-    question: str, passages: Sequence[Passage], context: QuestionContext = NO_CONTEXT, *, nonce: str | None = None
+    question: str,
+    passages: Sequence[Passage],
+    context: QuestionContext = NO_CONTEXT,
+    *,
+    standalone: str | None = None,
+    max_tokens: int | None = None,
+    nonce: str | None = None,
 ) -> Prompt:
     """Return the prompt that asks `question` about `passages`; passage n is cited as [n].
 
     Parameters:
+        standalone: the question as it can be understood without the context, for the extractive answer.
+        max_tokens: how long the prompt may be, by our estimate; the prompt's `passages` are those that it has room for.
         nonce: the key in the names of the fences, for tests; a new one is drawn for each prompt.
     """
-    key = nonce or secrets.token_hex(_KEY_BYTES)
-    rules = [_RULES]
+    key = nonce or draw_key()
     blocks = [_render_passage(n, passage, key) for n, passage in enumerate(passages, start=1)]
-    parts = [_fence("passages", key, "\n\n".join(blocks) or "(no passages were found)")]
-    if turns := context.recent_turns:
+    turns = render_turns(context.recent_turns, key)
+    last = [fence("question", key, defuse_text(question))]
+    if context.instructions:
+        last.insert(0, fence("instructions", key, defuse_text(context.instructions)))
+    if max_tokens is not None:
+        fixed = sum(map(estimate_tokens, (_RULES, _HISTORY_RULE, _INSTRUCTIONS_RULE, *last))) + _OVERHEAD_TOKENS
+        turns, blocks = choose_parts(turns, blocks, max_tokens - fixed)
+    rules = [_RULES]
+    parts = [fence("passages", key, "\n\n".join(blocks) or "(no passages were found)")]
+    if turns:
         rules.append(_HISTORY_RULE)
-        said = (f'<turn-{key} by="{turn.role}">\n{defuse_text(turn.text)}\n</turn-{key}>' for turn in turns)
-        parts.append(_fence("earlier", key, "\n".join(said)))
+        parts.append(fence("earlier", key, "\n".join(turns)))
     if context.instructions:
         rules.append(_INSTRUCTIONS_RULE)
-        parts.append(_fence("instructions", key, defuse_text(context.instructions)))
-    parts.append(_fence("question", key, defuse_text(question)))
     numbered = [rules[0], *(f"{n}. {rule}" for n, rule in enumerate(rules[1:], start=6))]
-    messages = (Message("system", "\n".join(numbered).replace("KEY", key)), Message("user", "\n\n".join(parts)))
-    return Prompt(messages, question=question, passages=tuple(passages))
+    user = Message("user", "\n\n".join((*parts, *last)))
+    messages = (Message("system", "\n".join(numbered).replace("KEY", key)), user)
+    return Prompt(messages, question=standalone or question, passages=tuple(passages[: len(blocks)]))
 
 
-def _fence(name: str, key: str, body: str) -> str:
+def draw_key() -> str:
+    """Return a key for the fences of one prompt."""
+    return secrets.token_hex(_KEY_BYTES)
+
+
+def fence(name: str, key: str, body: str) -> str:
+    """Return the text between tags of that name that hold the key."""
     return f"<{name}-{key}>\n{body}\n</{name}-{key}>"
+
+
+def render_turns(turns: Sequence[Message], key: str) -> list[str]:
+    """Return earlier turns as data, each between tags of its own."""
+    return [f'<turn-{key} by="{turn.role}">\n{defuse_text(turn.text)}\n</turn-{key}>' for turn in turns]
 
 
 def defuse_text(text: str) -> str:

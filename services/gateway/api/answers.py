@@ -11,6 +11,7 @@ from services.gateway.answers.answer_question import begin_answer
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.event_stream import LogResponse, encode_log
+from services.gateway.conversations.keep_turns import open_turn
 from services.gateway.runs.collect import collect_run
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import Run
@@ -36,9 +37,19 @@ def describe_stream(description: str, model: type[BaseModel] | None = None) -> d
 async def start_run(
     query: QueryRequest, gateway: GatewayDependencies, tenant: str, context: QuestionContext = NO_CONTEXT
 ) -> Run:
-    """Begin to answer. Raise PagewireError for what can be refused before that."""
+    """Begin to answer. Raise PagewireError for what can be refused before that.
+
+    Parameters:
+        context: what the client sends with the question; in a conversation that we keep it is what is kept.
+    """
+    turn = None
+    if query.conversation_id is not None:
+        longest = gateway.settings.conversation_max_characters
+        store = gateway.conversations
+        turn = await open_turn(tenant, query.conversation_id, query.question, store, max_characters=longest)
+        context = QuestionContext(turn.history)
     answer = await begin_answer(tenant, query, gateway.answers, context)
-    return await gateway.runs.start(tenant, answer, ends_with_client=query.on_disconnect == "cancel")
+    return await gateway.runs.start(tenant, answer, ends_with_client=query.on_disconnect == "cancel", turn=turn)
 
 
 def stream_run(

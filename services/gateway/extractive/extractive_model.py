@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
-from services.gateway.ports import Completion, Prompt, TextDelta
+from services.gateway.ports import EXTRACTIVE, Completion, Prompt, TextDelta
 
 _WORD = re.compile(r"\s*\S+")
 
@@ -15,7 +15,7 @@ class ExtractiveModel:
     @property
     def provider(self) -> str:
         """`extractive`."""
-        return "extractive"
+        return EXTRACTIVE
 
     @property
     def model(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.ports import Completion, Prompt, TextDelta
 from services.gateway.providers.answer_stream import EXTRA_HEADERS, StreamedResponse, stream_answer
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from groq import AsyncGroq
     from openai import AsyncOpenAI
 
+_LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens"})
+"""By the names that servers have for the most that a model may write."""
+
 
 class ChatCompletionsModel:
     """A model behind chat completions.
@@ -22,6 +25,7 @@ class ChatCompletionsModel:
     Parameters:
         client: closed by `close`.
         options: what this server takes besides the model, the messages and `stream`.
+        short_options: what it takes besides these where a short answer is wanted soon.
         idle_timeout_s: seconds until the first piece of the answer and between two pieces.
     """
 
@@ -33,10 +37,12 @@ class ChatCompletionsModel:
         model: str,
         options: Mapping[str, Any],
         idle_timeout_s: float,
+        short_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
         self._options = options
+        self._short_options = short_options or {}
         self._idle_timeout_s = idle_timeout_s
         self._client = client
         # Looked up here, because the SDK imports this part of itself on first use, which blocks the event loop.
@@ -46,13 +52,18 @@ class ChatCompletionsModel:
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yield text as it arrives, then one Completion; raise the LanguageModelError family."""
+        options = dict(self._options)
+        if prompt.max_output_tokens is not None:
+            options |= self._short_options
+            for name in _LIMITS.intersection(options):
+                options[name] = min(options[name], prompt.max_output_tokens)
         open_response = partial(
             self._create,
             model=self.model,
             messages=[{"role": message.role, "content": message.text} for message in prompt.messages],
             stream=True,
             extra_headers=EXTRA_HEADERS,
-            **self._options,
+            **options,
         )
         decoder = ChatCompletionDecoder(self.provider, self.model)
         return stream_answer(open_response, decoder, provider=self.provider, idle_timeout_s=self._idle_timeout_s)

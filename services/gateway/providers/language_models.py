@@ -1,5 +1,6 @@
 """Builds the language models that are configured, and says which one answers by default."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,16 +8,16 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from services.gateway.extractive.extractive_model import ExtractiveModel
-from services.gateway.ports import LanguageModel
+from services.gateway.ports import EXTRACTIVE, LanguageModel
 from services.gateway.providers import sdk_clients
 from services.gateway.providers.chain import ProviderChain
 from services.gateway.providers.chat_completions import ChatCompletionsModel
 from services.gateway.providers.messages import MessagesModel
 
-EXTRACTIVE: Final = "extractive"
 PREFERENCE: Final = ("openai", "anthropic", "groq", EXTRACTIVE)
 _NO_KEY: Final = "no-key-needed"  # local servers ignore it; the SDK insists on one
 _OPENAI_HOST: Final = "api.openai.com"
+_REASONING_MODEL: Final = re.compile(r"o\d|gpt-5(?!-chat)")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def build_language_models(config: LanguageModelConfig) -> dict[str, LanguageMode
             provider="openai",
             model=config.openai_model,
             options=choose_openai_options(openai.base_url.host, config.max_output_tokens),
+            short_options=choose_short_options(openai.base_url.host, config.openai_model),
             idle_timeout_s=config.idle_timeout_s,
         )
     if key := _read_key("anthropic", config.anthropic_api_key):
@@ -86,12 +88,21 @@ def choose_openai_options(host: str, max_output_tokens: int) -> dict[str, Any]:
     Parameters:
         max_output_tokens: includes the reasoning of models that reason.
     """
-    if host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}"):
+    if _is_openai(host):
         return {
             "max_completion_tokens": max_output_tokens,
             "stream_options": {"include_usage": True, "include_obfuscation": False},
         }
     return {"max_tokens": max_output_tokens, "stream_options": {"include_usage": True}}
+
+
+def choose_short_options(host: str, model: str) -> dict[str, Any]:
+    """Return what makes a model of OpenAI that reasons answer soon; others refuse it."""
+    return {"reasoning_effort": "low"} if _is_openai(host) and _REASONING_MODEL.match(model) else {}
+
+
+def _is_openai(host: str) -> bool:
+    return host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}")
 
 
 def choose_default_provider(models: Collection[str], configured: str | None) -> str:

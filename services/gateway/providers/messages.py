@@ -41,10 +41,11 @@ class MessagesModel:
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yield text as it arrives, then one Completion; raise the LanguageModelError family."""
+        max_tokens = min(self._max_output_tokens, prompt.max_output_tokens or self._max_output_tokens)
         open_response = partial(
             self._create,
             model=self.model,
-            max_tokens=self._max_output_tokens,
+            max_tokens=max_tokens,
             system="\n\n".join(message.text for message in prompt.messages if message.role == "system"),
             messages=[{"role": m.role, "content": m.text} for m in prompt.messages if m.role != "system"],
             stream=True,

@@ -7,12 +7,13 @@ terminal event: no exception of an answer reaches HTTP.
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
 import structlog
 
+from services.gateway.growing_text import GrowingText
 from shared.contracts.questions import FinishReason, StreamError
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.errors import (
@@ -26,7 +27,7 @@ from shared.errors import (
 from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.port import EventLog, SharedEventLog, StreamId
 from shared.identifiers import make_run_id
-from shared.tasks import end_tasks
+from shared.tasks import end_tasks, run_to_end
 from shared.trace_context import read_trace_id
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,19 @@ class StopRequests(Protocol):
         ...
 
 
+class TurnInProgress(Protocol):
+    """The turn of a conversation that a run is the answer of."""
+
+    @property
+    def conversation_id(self) -> str:
+        """What the client calls the conversation."""
+        ...
+
+    async def keep(self, run_id: str, answer: str, *, complete: bool) -> None:
+        """Keep the question with what was written. Never raise."""
+        ...
+
+
 class Ending(Enum):
     """Why a run is ended from outside."""
 
@@ -88,9 +102,12 @@ class Run:
     log: EventLog[RunEvent]
     ends_with_client: bool
     answer: AnswerInProgress
+    turn: TurnInProgress | None = None
     task: "asyncio.Task[Finished | Failed] | None" = None
     ending: Ending | None = None
     characters: int = 0
+    text: GrowingText = field(default_factory=GrowingText)
+    """Only of a turn, which is kept."""
 
 
 def name_run(tenant: str, run_id: str) -> StreamId:
@@ -166,8 +183,10 @@ class RunSupervisor:
         """Return how many runs there are."""
         return len(self._runs)
 
-    async def start(self, tenant: str, answer: AnswerInProgress, *, ends_with_client: bool) -> Run:
-        """Begin to write an answer into a log.
+    async def start(
+        self, tenant: str, answer: AnswerInProgress, *, ends_with_client: bool, turn: TurnInProgress | None = None
+    ) -> Run:
+        """Begin to write an answer into a log, and keep it as a turn of its conversation, if it is of one.
 
         Whoever starts a run with `ends_with_client` calls `leave` in the end, whatever happens. Raise
         DependencyUnavailable once runs have been ended because the server stops, and ServiceError (`too_many_runs`)
@@ -177,12 +196,13 @@ class RunSupervisor:
             raise make_shutdown_error()
         run_id = make_run_id()
         stream, chosen = name_run(tenant, run_id), self._memory if ends_with_client else self._durable
-        run = Run(run_id, stream, chosen, ends_with_client, answer)
+        run = Run(run_id, stream, chosen, ends_with_client, answer, turn)
         if not ends_with_client:
             self._take_place(stream)
+        conversation_id = turn.conversation_id if turn else None
         try:
             resumable = await chosen.begin(stream)
-            await chosen.append(stream, Started(run_id=run_id, resumable=resumable))
+            await chosen.append(stream, Started(run_id=run_id, resumable=resumable, conversation_id=conversation_id))
         except BaseException:
             self._lasting.discard(stream)
             chosen.end(stream, make_shutdown_failure(partial=False))
@@ -253,13 +273,25 @@ class RunSupervisor:
 
     def _close(self, run: Run, task: "asyncio.Task[Finished | Failed]") -> None:
         """Write the terminal event; a task that was cancelled before its first step has none of its own."""
-        run.log.end(run.stream, _conclude(run) if task.cancelled() else task.result())
+        end = _conclude(run) if task.cancelled() else task.result()
+        if run.turn is not None and isinstance(end, Finished):
+            end = end.model_copy(update={"conversation_id": run.turn.conversation_id})
+        run.log.end(run.stream, end)
         del self._runs[run.stream]
         self._lasting.discard(run.stream)
 
     async def _write_events(self, run: Run) -> Finished | Failed:
         """Write all events of a run but the terminal one, and return that. Never raise, but for bugs in here."""
         structlog.contextvars.bind_contextvars(run_id=run.run_id)  # the task has a context of its own
+        end = await self._write_until_end(run)
+        if run.turn is not None and (isinstance(end, Finished) or run.ending is Ending.LEFT):
+            # Before the end is told: who asks at once goes on with this turn. Leaving is stopping.
+            complete = isinstance(end, Finished) and end.finish_reason == "stop"
+            with suppress(asyncio.CancelledError):  # it is over already
+                await run_to_end(run.turn.keep(run.run_id, run.text.read(), complete=complete))
+        return end
+
+    async def _write_until_end(self, run: Run) -> Finished | Failed:
         deadline = asyncio.timeout(self._deadline_s)
         try:
             async with deadline:  # one for all of it: a timeout per token would cost as much as the token
@@ -283,6 +315,8 @@ class RunSupervisor:
                     return event
                 if isinstance(event, Delta):
                     run.characters += len(event.text)
+                    if run.turn is not None:
+                        run.text.write(event.text)
                     if run.characters > self._max_characters:
                         raise LanguageModelError(_TOO_LONG, code="answer_too_long")
                 await run.log.append(run.stream, event)

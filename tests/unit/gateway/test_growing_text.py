@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from services.gateway.answers.growing_text import GrowingText
+from services.gateway.growing_text import GrowingText
 
 
 def test_all_pieces_are_there_in_order() -> None:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import ModuleType
@@ -26,6 +27,7 @@ from services.gateway.providers.language_models import (
     LanguageModelConfig,
     build_language_models,
     choose_openai_options,
+    choose_short_options,
 )
 from services.gateway.providers.llm_errors import (
     BY_CLASS,
@@ -279,6 +281,18 @@ class TestRequests:
         }
         assert request.body == {"model": "ok", "stream": True, **expected[provider]}
 
+    @pytest.mark.parametrize(("asked", "sent"), [(20, 20), (5000, 300)])
+    async def test_a_short_answer_has_fewer_tokens(
+        self, provider: str, server: LlmServer, build_model: ModelBuilder, asked: int, sent: int
+    ) -> None:
+        """Never more than the provider's limit, and the next answer has that again."""
+        model = await build_model(Scenario.OK)
+        name = "max_completion_tokens" if provider == "groq" else "max_tokens"
+        for prompt, limit in ((replace(PROMPT, max_output_tokens=asked), sent), (PROMPT, 300)):
+            async with aclosing(model.stream(prompt)) as pieces:
+                assert [piece async for piece in pieces]
+            assert server.requests[-1].body[name] == limit
+
     @pytest.mark.parametrize(
         ("variable", "open_client", "host"),
         [
@@ -307,6 +321,19 @@ class TestRequests:
         assert choose_openai_options("api.openai.com", 300) == choose_openai_options("eu.api.openai.com", 300) == own
         assert choose_openai_options("openai.example.org", 300) == choose_openai_options("notapi.openai.com", 300)
         assert "max_completion_tokens" not in choose_openai_options("openai.example.org", 300)
+
+    @pytest.mark.parametrize(
+        ("host", "model", "effort"),
+        [
+            ("api.openai.com", "gpt-5-mini", True),
+            ("eu.api.openai.com", "o4-mini", True),
+            ("api.openai.com", "gpt-5-chat-latest", False),
+            ("api.openai.com", "gpt-4.1-mini", False),
+            ("openai.example.org", "gpt-5-mini", False),
+        ],
+    )
+    def test_only_models_of_openai_that_reason_are_told_to_be_quick(self, host: str, model: str, effort: bool) -> None:
+        assert choose_short_options(host, model) == ({"reasoning_effort": "low"} if effort else {})
 
     async def test_nothing_is_sent_before_the_first_read(self, server: LlmServer, build_model: ModelBuilder) -> None:
         model = await build_model(Scenario.OK)

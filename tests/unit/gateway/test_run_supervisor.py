@@ -375,6 +375,106 @@ async def test_a_run_ends_at_its_deadline(durable: SharedMemoryLog) -> None:
     assert get_error(await read(await start(supervisor, PlayedAnswer(stalls=True)))) == ("run_timeout", False)
 
 
+class RecordedTurn:
+    """Notes what is kept, and how much of the run's log could be read by then; waits for `go_on` if it is to."""
+
+    conversation_id = "c"
+
+    def __init__(self, log: MemoryEventLog[RunEvent], *, waits: bool = False) -> None:
+        self._log = log
+        self._waits = waits
+        self.kept: list[tuple[str, str, bool]] = []
+        self.ended_before: bool | None = None
+        self.keeping = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def keep(self, run_id: str, answer: str, *, complete: bool) -> None:
+        state = await self._log.find(StreamId("default", "run", run_id))
+        self.ended_before = state is None or state.ended
+        self.keeping.set()
+        if self._waits:
+            await self.go_on.wait()
+        self.kept.append((run_id, answer, complete))
+
+
+@pytest.fixture
+def turn(durable: SharedMemoryLog) -> RecordedTurn:
+    return RecordedTurn(durable)
+
+
+async def start_turn(supervisor: RunSupervisor, answer: PlayedAnswer, turn: RecordedTurn) -> Run:
+    return await supervisor.start("default", answer, ends_with_client=False, turn=turn)
+
+
+async def test_a_turn_is_kept_before_its_end_is_told(supervisor: RunSupervisor, turn: RecordedTurn) -> None:
+    """Who asks as soon as the answer is whole goes on with it. The beginning names the conversation."""
+    run = await start_turn(supervisor, PlayedAnswer(["a", "b"]), turn)
+    events = await read(run)
+
+    assert events[0] == Started(run_id=run.run_id, resumable=False, conversation_id="c")
+    assert isinstance(events[-1], Finished)
+    assert turn.kept == [(run.run_id, "ab", True)]
+    assert turn.ended_before is False
+
+
+async def test_a_stopped_turn_is_kept_as_far_as_it_got(supervisor: RunSupervisor, turn: RecordedTurn) -> None:
+    """It is said to be no whole answer."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start_turn(supervisor, answer, turn)
+    await answer.stalled.wait()
+    await supervisor.stop("default", run.run_id)
+
+    assert turn.kept == [(run.run_id, "a", False)]
+    assert (await read(run))[-1] == answer.finish("stopped").model_copy(update={"conversation_id": "c"})
+
+
+async def test_a_turn_whose_client_leaves_is_kept_as_far_as_it_got(supervisor: RunSupervisor) -> None:
+    """Leaving is how the page stops an answer; what was on the screen can be referred to."""
+    turn = RecordedTurn(SharedMemoryLog())
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await supervisor.start("default", answer, ends_with_client=True, turn=turn)
+    await answer.stalled.wait()
+    await supervisor.leave(run)
+
+    assert turn.kept == [(run.run_id, "a", False)]
+
+
+@pytest.mark.parametrize(
+    "error", [LanguageModelTimeout("slow"), ZeroDivisionError("bug"), LanguageModelBusy("busy", retry_after=7)]
+)
+async def test_an_answer_that_failed_is_not_kept(
+    supervisor: RunSupervisor, turn: RecordedTurn, error: Exception
+) -> None:
+    """The same question is going to be asked again."""
+    assert get_error(await read(await start_turn(supervisor, PlayedAnswer(["a"], error=error), turn)))
+    assert turn.kept == []
+
+
+async def test_an_answer_that_the_shutdown_ends_is_not_kept(supervisor: RunSupervisor, turn: RecordedTurn) -> None:
+    """Nor one that readers elsewhere have given up."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    await start_turn(supervisor, answer, turn)
+    await answer.stalled.wait()
+    await supervisor.shut_down()
+
+    assert turn.kept == []
+
+
+async def test_a_whole_answer_stays_whole_while_it_is_kept(supervisor: RunSupervisor, durable: SharedMemoryLog) -> None:
+    """A stop or a shutdown that meets the keeping changes neither what is kept nor what is told."""
+    turn = RecordedTurn(durable, waits=True)
+    run = await start_turn(supervisor, PlayedAnswer(["a"]), turn)
+    await turn.keeping.wait()
+    calls = (supervisor.stop("default", run.run_id), supervisor.shut_down())
+    stopping = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    turn.go_on.set()
+    await asyncio.gather(*stopping)
+
+    assert turn.kept == [(run.run_id, "a", True)]
+    assert (await read(run))[-1] == PlayedAnswer().finish().model_copy(update={"conversation_id": "c"})
+
+
 async def test_a_collected_run_is_its_text_or_its_failure(supervisor: RunSupervisor) -> None:
     """`/query` is the same run: the joined deltas, or the error."""
     whole = await collect_run(await start(supervisor, PlayedAnswer([" a", "b "])))

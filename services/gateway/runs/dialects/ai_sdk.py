@@ -86,7 +86,8 @@ class UiMessageEncoder:
 
 
 def _encode_end(end: Finished, number: int) -> bytes:
-    metadata = end.model_dump(mode="json", include={"finish_reason", "usage", "timings_ms", "cached", "trace_id"})
+    told = {"finish_reason", "usage", "timings_ms", "cached", "trace_id", "standalone_question"}
+    metadata = end.model_dump(mode="json", include=told)
     frames = [_encode_source(source, end.citations) for source in end.sources if source.cited]
     frames += [_encode("message-metadata", messageMetadata=metadata), _encode("finish-step")]
     frames.append(_encode("abort" if end.finish_reason == "stopped" else "finish", number))

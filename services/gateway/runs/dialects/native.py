@@ -31,7 +31,7 @@ def encode_event(event: RunEvent, number: int, run_id: str, include: Collection[
         case Started():
             if "run" not in include:
                 return b""
-            return _encode("run", RunStartedEvent(run_id=run_id, resumable=event.resumable), number)
+            return _encode("run", RunStartedEvent(**dict(event)), number)
         case PassagesFound():
             if "passages" not in include:
                 return b""

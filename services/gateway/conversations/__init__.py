@@ -1,0 +1,1 @@
+"""Conversations: what was asked before goes with a question, and what is answered is kept."""
