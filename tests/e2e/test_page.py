@@ -263,6 +263,63 @@ def test_pdf_goes_in_and_an_answer_with_its_page_comes_out(visit: Visit) -> None
     visit.page.screenshot(path=SCREENSHOTS / "page.png", full_page=True)
 
 
+def test_follow_ups_work_until_a_new_conversation_begins(visit: Visit) -> None:
+    """A tab has one conversation, also after a reload; another tab has none of it, and a new one knows nothing."""
+    page, name = visit.page, f"rates-{uuid4().hex[:8]}.pdf"
+    years = [f"In {year} the toll of the Ferrand bridge was {year - 2000} euro." for year in (2019, 2020)]
+    visit.add_until_ready(name, make_pdf(*years)).get_by_role("checkbox").check()
+    answer, earlier = page.get_by_role("region", name="Answer"), page.get_by_label("Earlier in this conversation")
+    visit.ask("What was the toll of the Ferrand bridge in 2019?")
+    expect(answer).to_contain_text("19 euro")
+    expect(earlier).to_be_hidden()
+    visit.ask("and in 2020?")
+    expect(answer).to_contain_text("20 euro")
+    expect(page.locator("#searched")).to_have_text(
+        "Searched for: What was the toll of the Ferrand bridge, and in 2020?"
+    )
+    expect(earlier.get_by_role("listitem")).to_have_count(1)
+    expect(earlier).to_contain_text("19 euro")
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "page-conversation.png", full_page=True)
+
+    with page.expect_response("**/conversations/*"):
+        visit.open()
+    expect(earlier.get_by_role("listitem")).to_have_count(2)
+    with page.expect_request("**/query/stream") as request:
+        visit.ask("Who built it?")
+    name = json.loads(request.value.post_data or "")["conversation_id"]
+    expect(page.locator("#searched")).to_have_text("Searched for: Who built it (Ferrand, 2020)?")
+    page.get_by_role("button", name="New conversation").click()
+    expect(earlier).to_be_hidden()
+    expect(page.get_by_role("heading", name="From PDF to answer in three steps")).to_be_visible()
+    with page.expect_request("**/query/stream") as request:
+        visit.ask("and in 2020?")
+    assert json.loads(request.value.post_data or "")["conversation_id"] != name
+    expect(page.locator("#timings")).to_contain_text("done in")
+    expect(page.locator("#searched")).to_have_text("")
+
+
+def test_an_answer_that_failed_is_no_part_of_the_conversation(held: Visit) -> None:
+    """One that was stopped is; the next question shows both where they belong."""
+    page, earlier = held.page, held.page.get_by_label("Earlier in this conversation")
+    held.ask("First?")
+    held.push("token", {"token": "Half of it"})
+    expect(page.locator("#answer")).to_have_text("Half of it")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#state")).to_contain_text("Stopped")
+    held.ask("Second?")
+    expect(earlier.get_by_role("listitem")).to_have_text(["First?Half of it"])
+    held.page.wait_for_function("answers.length > 1")
+    held.push("token", {"token": "Broken"})
+    error = {"code": "llm_timeout", "message": "Too slow.", "retryable": True, "partial": True}
+    held.push("error", {"error": error})
+    page.get_by_role("button", name="Ask again").click()
+    held.page.wait_for_function("answers.length > 2")
+    expect(earlier.get_by_role("listitem")).to_have_count(1)
+    names = page.evaluate("answers.map((answer) => answer.query.conversation_id)")
+    assert len(set(names)) == 1
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_page_fits_the_screen(standalone_url: str, browser: Browser, scheme: Any, size: tuple[int, int]) -> None:

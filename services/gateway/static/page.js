@@ -1,10 +1,11 @@
-// Pagewire's page: documents on one side, a question and its answer on the other.
+// Pagewire's page: documents on one side, a conversation about them on the other; each tab has one of its own.
 // Text from files, models and the network enters the page as text nodes only, never as markup.
 
 const POLL_MS = 600;
 const RETRY_MS = 4000;
 const LIST_LIMIT = 100;
 const SILENCE_MS = 60_000; // the server sends a heartbeat every 15 s: a longer silence is a dead connection
+const CONVERSATION = "pagewire-conversation"; // where the tab keeps the name of the one that the server knows
 const LONG_PASSAGE = 280; // characters; about four lines
 const UNREACHABLE = "Pagewire cannot be reached. Check that it is still running and try again.";
 const UNREADABLE = "The server sent something that this page does not understand. Reload the page and try again.";
@@ -23,6 +24,8 @@ let nextOffset = null; // where the rest of the list starts
 let uploads = 0;
 let polling = false;
 let running = null; // the AbortController of the answer that is being written
+let conversation = null; // its name, from its first question on
+let failed = false; // whether the answer that is shown ended with an error: such a one is no part of the conversation
 
 // ---------------------------------------------------------------- small tools
 
@@ -322,10 +325,70 @@ async function readEvents(response, onEvent, onSilence) {
   return ended;
 }
 
+// ---------------------------------------------------------------- the conversation
+
+/** Not `randomUUID`, which browsers have for https and localhost only. */
+const drawName = () => [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(36)).join("-");
+
+/** Remembers in this tab which conversation to come back to; null: none. A tab that may keep nothing forgets it. */
+function rememberConversation(name) {
+  try {
+    if (name) sessionStorage.setItem(CONVERSATION, name);
+    else sessionStorage.removeItem(CONVERSATION);
+  } catch {
+    // nothing is lost but the way back after a reload
+  }
+}
+
+async function resumeConversation() {
+  let name = null;
+  try {
+    name = sessionStorage.getItem(CONVERSATION);
+  } catch {
+    return;
+  }
+  if (!name) return;
+  try {
+    const { turns } = await readJson(await callServer(`/conversations/${encodeURIComponent(name)}`));
+    if (conversation) return; // somebody was quicker with a question
+    conversation = name;
+    for (const { question, answer } of turns) addEarlier(question, answer);
+    byId("welcome").hidden = true;
+  } catch (error) {
+    if (error.status === 404) rememberConversation(null);
+  }
+}
+
+function beginAnew() {
+  running?.abort();
+  running = conversation = null;
+  rememberConversation(null);
+  for (const id of ["earlier", "answer", "sources"]) byId(id).replaceChildren();
+  for (const id of ["earlier", "result", "begin-anew", "stop"]) byId(id).hidden = true;
+  byId("asked").textContent = "";
+  byId("answer").ariaBusy = "false";
+  byId("welcome").hidden = false;
+  byId("question").focus();
+}
+
+function addEarlier(question, answer) {
+  const paragraphs = [question, answer].map((textContent) => make("p", { textContent }));
+  byId("earlier").append(make("li", {}, ...paragraphs));
+  byId("earlier").hidden = byId("begin-anew").hidden = false;
+}
+
+/** Moves the question that was shown up to make room for the next one. */
+function putAnswerAway() {
+  const [asked, answer] = [byId("asked").textContent, byId("answer").textContent.trim()];
+  if (answer && !failed) addEarlier(asked, answer);
+}
+
 // ---------------------------------------------------------------- question and answer
 
 async function ask(question) {
   running?.abort();
+  conversation ??= drawName();
+  putAnswerAway();
   const run = (running = new AbortController());
   const answer = startAnswer(question);
   const onEvent = (name, data) => showEvent(answer, name, data);
@@ -341,15 +404,19 @@ async function ask(question) {
 
 function createQuery(question, signal) {
   const ticked = listTicked().map(({ record }) => record.document_id);
-  const query = { question, include: ["passages"], ...(ticked.length && { document_ids: ticked }) };
+  const documents = ticked.length && { document_ids: ticked };
+  const query = { question, conversation_id: conversation, include: ["passages"], ...documents };
   const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
   return { method: "POST", headers, body: JSON.stringify(query), signal };
 }
 
 function startAnswer(question) {
+  failed = false;
   byId("welcome").hidden = true;
   byId("result").hidden = false;
   byId("asked").textContent = question;
+  byId("searched").textContent = "";
+  byId("begin-anew").hidden = false;
   byId("timings").textContent = "";
   showProblem(byId("answer-problem"), "");
   showSources([]);
@@ -384,7 +451,10 @@ function showEvent(answer, name, data) {
   return name === "sources";
 }
 
-function showEnd(answer, { sources, citations = [], timings_ms, usage, finish_reason, cached }) {
+function showEnd(answer, end) {
+  const { sources, citations = [], timings_ms, usage, finish_reason, cached, standalone_question } = end;
+  rememberConversation(conversation);
+  byId("searched").textContent = standalone_question ? `Searched for: ${standalone_question}` : "";
   showSources(sources, true);
   answer.flush();
   answer.unlinkUncited(sources);
@@ -396,7 +466,11 @@ function showEnd(answer, { sources, citations = [], timings_ms, usage, finish_re
 }
 
 function showAnswerProblem(error, signal, question) {
-  if (signal.aborted && signal.reason !== "silence") return showState("Stopped. The answer is not complete.");
+  if (signal.aborted && signal.reason !== "silence") {
+    if (byId("answer").textContent) rememberConversation(conversation); // which keeps it as far as it got
+    return showState("Stopped. The answer is not complete.");
+  }
+  failed = true;
   showState(byId("answer").textContent ? "The answer is not complete." : "");
   const { message, retryable } = error instanceof Problem ? error : new Problem(BROKEN);
   showProblem(byId("answer-problem"), message, retryable ? "Ask again" : "", () => ask(question));
@@ -588,9 +662,11 @@ function listenToForm() {
     byId("ask-form").requestSubmit();
   });
   byId("stop").addEventListener("click", () => running?.abort());
+  byId("begin-anew").addEventListener("click", beginAnew);
 }
 
 listenToFiles();
 listenToDrops();
 listenToForm();
 loadDocuments();
+resumeConversation();
