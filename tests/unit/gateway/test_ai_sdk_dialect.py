@@ -101,7 +101,8 @@ def test_a_whole_answer_has_its_sources_and_figures() -> None:
         "run_id": "run_1",
         "resumable": True,
         **make_finished().model_dump(
-            mode="json", include={"finish_reason", "usage", "timings_ms", "cached", "trace_id"}
+            mode="json",
+            include={"finish_reason", "usage", "timings_ms", "cached", "trace_id", "standalone_question"},
         ),
     }
 
