@@ -133,6 +133,19 @@ async def test_the_model_makes_the_question_and_answers_the_one_that_was_asked(
         assert BY_MODEL not in prompt
 
 
+async def test_what_the_follow_up_means_is_no_claim_of_the_answer(open_clients: OpenClients, llm: LlmServer) -> None:
+    """The passage does not hold the number that was asked about earlier: that makes no citation unsupported."""
+    llm.replies[REWRITING] = ("What did unit 4711 sell in 2020?",)
+    llm.tokens = ("Unit 4711 sold", " for 383.3 billion", " [1].")
+    async with open_clients() as (client,):
+        await ask(client, "What did unit 4711 sell in 2019?", provider="openai")
+        answer = await ask(client, FOLLOW_UP, provider="openai")
+        alone = await ask(client, FOLLOW_UP, "other", provider="openai")
+
+    assert [citation["supported"] for citation in answer["citations"]] == ["unknown"]
+    assert [citation["supported"] for citation in alone["citations"]] == [False]
+
+
 @pytest.mark.parametrize(
     "scenario", [Scenario.STATUS_429, Scenario.STALL_BEFORE_TEXT, Scenario.ENDLESS, Scenario.RESET]
 )

@@ -77,6 +77,15 @@ async def test_a_bound_that_was_lowered_holds_step_by_step(redis: Redis) -> None
     assert len(await redis.keys("pagewire:t:conversation:*")) == 2
 
 
+async def test_what_is_let_go_leaves_nothing_behind(redis: Redis) -> None:
+    """Two fields for each turn that is kept, and six for all."""
+    store = make_store(redis)
+    for n in range(30):
+        await add(store, "c", f"run_{n}")
+
+    assert await redis.hlen(KEY) == 2 * 10 + 6
+
+
 async def test_a_long_question_is_a_short_title(redis: Redis) -> None:
     """Also where a character has several bytes."""
     store = make_store(redis)

@@ -137,6 +137,16 @@ def test_passages_are_numbered_with_title_and_page() -> None:
     assert [passage.text for passage in prompt.passages] == ["It costs 5.", "Or 6."]
 
 
+def test_a_follow_up_is_asked_as_it_is_and_quoted_for_as_what_it_means() -> None:
+    """A language model reads what was said before; the extractive answer does not."""
+    said = QuestionContext((Message("user", "How much is the pump?"),))
+    prompt = build_prompt("And the hose?", [], said, standalone="How much is the hose?", nonce=KEY)
+
+    assert f"<question-{KEY}>\nAnd the hose?\n</question-{KEY}>" in prompt.messages[-1].text
+    assert "How much is the hose?" not in prompt.messages[-1].text
+    assert prompt.question == "How much is the hose?"
+
+
 def test_what_was_said_before_and_wishes_are_fenced_with_a_rule_of_their_own() -> None:
     """Only where there are any; numbers in them cannot become citations."""
     said = (Message("user", "Who?"), Message("assistant", "Ada [1]."))
