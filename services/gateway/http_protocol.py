@@ -3,8 +3,9 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,6 +21,8 @@ HEAD_TIMEOUT_S: Final = 10.0
 """For the request line and the headers, which fit into a packet or two; also for a connection that says nothing."""
 REST_TIMEOUT_S: Final = 30.0
 """For the rest of a request that has its answer already, as an upload that is refused; nginx waits as long."""
+LAST_REST_TIMEOUT_S: Final = 2.0
+"""The same while the server stops: less than the last answers have, which are sent 3 s before the grace is over."""
 MAX_EARLY_BYTES: Final = 1024 * 1024
 """What may arrive behind a request that is being answered, as the next one of a client that has all it wanted."""
 RETRY_AFTER_S: Final = 5
@@ -42,6 +45,15 @@ def make_http_protocol(
     return partial(HttpProtocol, gate=gate, head_timeout_s=head_timeout_s, rest_timeout_s=rest_timeout_s)
 
 
+@dataclass(frozen=True)
+class ResponseTransport:
+    """What a response of uvicorn does with its connection."""
+
+    write: Callable[[bytes], None]
+    is_closing: Callable[[], bool]
+    close: Callable[[], None]
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -60,6 +72,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._early = bytearray()
         """What has arrived behind a request that is being answered: read, or its client's leaving is missed."""
         self._drops_early = False
+        self._lingers = False
+        """Whether the answer and the end have been sent, and what still comes is thrown away."""
         self._send_timeout_s: float | None = None
         self._unread: asyncio.TimerHandle | None = None
         """Runs while so much is unsent that the response waits."""
@@ -106,6 +120,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse a piece; too much of anything that is no body ends the connection."""
+        if self._lingers:
+            return
         if self._is_answering() and not self._in_request:
             self._early += data
             if len(self._early) > MAX_EARLY_BYTES:
@@ -119,6 +135,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             log.info("headers_too_large", limit=MAX_HEAD_BYTES)
             message = f"The headers are larger than {MAX_HEAD_BYTES // 1024} kB. Send fewer or shorter ones."
+            self._in_request = False  # those behind a body too: nobody waits for their end
             self._refuse("431 Request Header Fields Too Large", "headers_too_large", message)
 
     def send_400_response(self, msg: str) -> None:
@@ -155,6 +172,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse("503 Service Unavailable", "too_many_connections", message, retry_after_s=RETRY_AFTER_S)
             return
         super().on_headers_complete()
+        transport = ResponseTransport(self.transport.write, self.transport.is_closing, self._close)
+        self.cycle.transport = cast("asyncio.Transport", transport)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body; between two of them and behind the last one there may be headers again."""
@@ -164,10 +183,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the request; the answer may come before or after this."""
-        if self._drops_early or self._refused:
+        if self._drops_early:
             return
         self._head_bytes = 0
         self._in_request = False
+        if self._refused:
+            self.transport.close()
+            return
         super().on_message_complete()
         if self.cycle.response_complete:
             self._wait_for_next()
@@ -175,7 +197,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """End the answer; what is still to come of its request may not take for ever."""
         super().on_response_complete()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._lingers:
             return
         if self._in_request:
             self._set_deadline(self._rest_timeout_s, self.transport.abort)
@@ -184,6 +206,25 @@ class HttpProtocol(HttpToolsProtocol):
         if early := bytes(self._early):
             self._early.clear()
             self.data_received(early)
+
+    def shutdown(self) -> None:
+        """End behind the answer that is on its way; what is still to come of its request has less time now."""
+        self._rest_timeout_s = min(self._rest_timeout_s, LAST_REST_TIMEOUT_S)
+        super().shutdown()
+
+    def _close(self) -> None:
+        """End the answer's side, and the connection once its client has ended too, or has had its time.
+
+        A client that is still sending would get a reset for what arrives at a closed socket, and most clients then
+        drop the answer that they have not read yet.
+        """
+        if not self._in_request or self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.close()
+        elif not self._lingers:
+            self._lingers = True
+            self.transport.write_eof()
+            self.flow.resume_reading()
+            self._set_deadline(self._rest_timeout_s, self.transport.abort)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -236,7 +277,7 @@ class HttpProtocol(HttpToolsProtocol):
         if retry_after_s is not None:
             head += f"Retry-After: {retry_after_s}\r\n"
         self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        self.transport.close()
+        self._close()
 
     def _set_deadline(self, seconds: float, then: Callable[[], None]) -> None:
         self._clear_deadline()

@@ -372,3 +372,46 @@ def test_connections_fit_into_the_files_that_may_be_open(
 
     assert fit_connections() == fits
     assert now == (raised, hard)
+
+
+LARGE_BYTES = 16 * 1024 * 1024
+"""More than the sockets' own buffers hold."""
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+async def test_who_sends_a_refused_body_to_its_end_gets_to_read_why(connection: str) -> None:
+    """413 comes at once; a client that reads only when it has sent all finds that, and no reset."""
+    async with open_bare_gateway() as client:
+        response = await client.post("/query", content=b"x" * LARGE_BYTES, headers={"Connection": connection})
+        reader, writer = await connect(client)
+        head = f"POST /query HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\nContent-Length: {LARGE_BYTES}"
+        writer.write(f"{head}\r\n\r\n".encode() + b"x" * LARGE_BYTES)
+        await writer.drain()
+        answer = await reader.readuntil(b'"}}')
+        writer.close()
+
+    assert response.status_code == 413
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_behind_the_last_answer_may_not_take_for_ever() -> None:
+    """The answer ends at once, so that a client that looks for it sees it; its connection some time after."""
+    async with open_bare_gateway(http=make_http_protocol(100, rest_timeout_s=SHORT_S)) as client:
+        reader, writer = await connect(client)
+        writer.write(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 99\r\n\r\n")
+        assert (await read_error(reader))[0] == 404
+        assert await asyncio.wait_for(send_until_refused(writer, repeat(b"x", 10**9)), 30) > 0
+        writer.close()
+
+
+async def test_an_upload_without_a_place_is_told_so() -> None:
+    """Also when it reads only what comes after its last byte."""
+    async with open_held(connections=1) as held:
+        _, working = await held.begin()
+        reader, writer = await held.connect()
+        writer.write(b"POST /held/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % LARGE_BYTES)
+        writer.write(b"x" * LARGE_BYTES)
+        await writer.drain()
+        assert (await read_error(reader))[0] == 503
+        writer.close()
+        working.close()
