@@ -267,6 +267,32 @@ async def test_the_newest_question_is_the_one_to_come_back_to(open_clients: Open
     assert nothing.status_code == 204
 
 
+async def test_an_id_of_an_earlier_answer_skips_nothing_of_the_newest(
+    open_clients: OpenClients, llm: LlmServer
+) -> None:
+    """A client knows the chat, and not which of its answers is on its way: it gets the newest from its beginning, until
+    that was read."""
+    llm.delay_s = 0.02
+    async with open_clients(gateways=2) as (first, second):
+        older, newer, message = Message(), Message(), Message()
+        await leave_early(first, older, 4)
+        await leave_early(second, newer, 1)
+        headers = {"Last-Event-ID": older.last_event_id}
+        await come_back(first, message, **headers)
+        again = await first.get(STREAM, headers=headers)
+
+    assert (message.id, message.text) == (newer.id, ANSWER)
+    assert again.status_code == 204
+
+
+async def test_what_is_no_event_of_a_chat_is_refused(open_clients: OpenClients) -> None:
+    """A number alone names an event of a run, which a chat has many of."""
+    async with open_clients() as (client,):
+        response = await client.get(STREAM, headers={"Last-Event-ID": "5"})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "invalid_value")
+
+
 async def test_a_stopped_answer_ends_as_aborted(open_clients: OpenClients, llm: LlmServer) -> None:
     """`DELETE /runs/{run_id}` is the stop button of a chat that goes on without its client."""
     llm.delay_s = 0.05

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import StreamingResponse
 
 from services.gateway.api.answers import RUN_ID_HEADER, describe_stream, start_run
 from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
-from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
+from services.gateway.api.event_stream import LogResponse, encode_log
 from services.gateway.api.turns import read_turns
 from services.gateway.runs.dialects import ai_sdk
 from services.gateway.runs.dialects.ai_sdk import UiMessageEncoder
@@ -20,6 +21,15 @@ from shared.event_log.port import EventBatch
 router = APIRouter(tags=["AI SDK"])
 
 _RESPONSES = describe_stream("The AI SDK's UI message stream, version 1; docs/api.md says which parts it has.")
+
+LastEventId = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[^:]{1,200}:[0-9]{1,15}$",
+        description="the `id` of the last event that has arrived; one of another answer than the chat's newest says"
+        " nothing of that; left out: from the beginning",
+    ),
+]
 
 
 @router.post("/api/chat", response_class=StreamingResponse, responses=_RESPONSES)
@@ -56,9 +66,13 @@ async def read_chat(
     From its beginning; behind `Last-Event-ID` also after that, because what was sent has not always arrived.
     """
     run = await gateway.active_runs.find(tenant, chat_id)
-    if run is None or (run.read and last_event_id is None):
+    if run is None:
         return Response(status_code=204)
-    stream, after = name_run(tenant, run.run_id), last_event_id or 0
+    seen, _, number = (last_event_id or "").rpartition(":")
+    after = int(number) if seen == run.run_id else 0
+    if run.read and after == 0:
+        return Response(status_code=204)
+    stream = name_run(tenant, run.run_id)
     state = await gateway.run_log.find(stream)
     if state is None or (state.ended and after >= state.last):
         return Response(status_code=204)

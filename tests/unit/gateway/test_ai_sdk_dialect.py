@@ -79,7 +79,7 @@ def test_a_stream_that_is_cut_anywhere_goes_on_without_loss(
     message = Message()
     for frame in frames[:cut]:
         message.read(frame)
-    after = int(message.last_event_id or 0)
+    after = int(message.last_event_id.removeprefix("run_1:") or 0)
     message.begin_connection()
     seen = len(message.sources)
     message.read_all(decode(send(run[after:], after + 1)))
@@ -130,7 +130,7 @@ def test_the_end_of_a_connection_has_no_number() -> None:
     stream = encoder.encode_batch(EventBatch(1, [*BEGINNING, Delta("a")])) + encoder.encode_break(ERROR)
 
     message = read(stream)
-    assert (message.ends, message.last_event_id) == (["error"], "3")
+    assert (message.ends, message.last_event_id) == (["error"], "run_1:3")
 
 
 def test_half_of_a_surrogate_pair_can_be_sent() -> None:

@@ -19,7 +19,7 @@ TEXT_ID: Final = "answer"
 DONE: Final = b"data: [DONE]\n\n"
 
 _TEXT_START: Final = b'data: {"type":"text-start","id":"%s"}\n\n' % TEXT_ID.encode()
-_TEXT_DELTA: Final = b'id: %%d\ndata: {"type":"text-delta","id":"%s","delta":%%s}\n\n' % TEXT_ID.encode()
+_TEXT_DELTA: Final = b'data: {"type":"text-delta","id":"%s","delta":%%s}\n\n' % TEXT_ID.encode()
 
 
 class UiMessageEncoder:
@@ -28,7 +28,8 @@ class UiMessageEncoder:
     It remembers only what this connection was sent: the client of one that begins in the middle of a run knows neither
     the message nor its text part, so both are opened again, and its message goes on where it was.
 
-    An SSE id is on the last frame of an event, so that one which was cut off is sent again as a whole.
+    An SSE id is on the last frame of an event, so that one which was cut off is sent again as a whole. It names the run
+    as well as the event: a client knows the chat only, and may have seen the end of its run before.
 
     Parameters:
         passages: whether to send what was found, before the text.
@@ -39,6 +40,7 @@ class UiMessageEncoder:
         self._passages = passages
         self._message_open = False
         self._text_open = False
+        self._text_delta = b"id: %b:%%d\n%b" % (run_id.encode(), _TEXT_DELTA)
 
     def encode_batch(self, batch: EventBatch[RunEvent]) -> bytes:
         """Return the events as Server-Sent Events."""
@@ -52,25 +54,31 @@ class UiMessageEncoder:
         match event:
             case Delta(text=text):
                 # ASCII only: half of a surrogate pair, which some servers split over two tokens, has no UTF-8.
-                return self._open_text() + _TEXT_DELTA % (number, encode_basestring_ascii(text).encode())
+                return self._open_text() + self._text_delta % (number, encode_basestring_ascii(text).encode())
             case Started():
-                return self._open_message({"resumable": event.resumable}, number)
+                return self._open_message({"resumable": event.resumable}, self._name_event(number))
             case PassagesFound():
                 if not self._passages:
                     return b""
                 data = {"passages": [passage.model_dump(mode="json") for passage in event.passages]}
-                return self._open_message() + _encode("data-passages", number, data=data, transient=True)
+                return self._open_message() + _encode(
+                    "data-passages", self._name_event(number), data=data, transient=True
+                )
             case Finished():
-                return self._open_message() + self._close_text() + _encode_end(event, number)
+                return self._open_message() + self._close_text() + _encode_end(event, self._name_event(number))
             case Failed(error=error):
-                return self._open_message() + self._close_text() + _encode_error(error, number) + DONE
+                encoded = _encode_error(error, self._name_event(number))
+                return self._open_message() + self._close_text() + encoded + DONE
 
-    def _open_message(self, metadata: dict[str, Any] | None = None, number: int | None = None) -> bytes:
+    def _name_event(self, number: int) -> str:
+        return f"{self._run_id}:{number}"
+
+    def _open_message(self, metadata: dict[str, Any] | None = None, event_id: str | None = None) -> bytes:
         if self._message_open:
             return b""
         self._message_open = True
         told = {"run_id": self._run_id, **(metadata or {})}
-        return _encode("start", messageId=self._run_id, messageMetadata=told) + _encode("start-step", number)
+        return _encode("start", messageId=self._run_id, messageMetadata=told) + _encode("start-step", event_id)
 
     def _open_text(self) -> bytes:
         if self._text_open:
@@ -85,12 +93,12 @@ class UiMessageEncoder:
         return _encode("text-end", id=TEXT_ID)
 
 
-def _encode_end(end: Finished, number: int) -> bytes:
+def _encode_end(end: Finished, event_id: str) -> bytes:
     told = {"finish_reason", "usage", "timings_ms", "cached", "trace_id", "standalone_question"}
     metadata = end.model_dump(mode="json", include=told)
     frames = [_encode_source(source, end.citations) for source in end.sources if source.cited]
     frames += [_encode("message-metadata", messageMetadata=metadata), _encode("finish-step")]
-    frames.append(_encode("abort" if end.finish_reason == "stopped" else "finish", number))
+    frames.append(_encode("abort" if end.finish_reason == "stopped" else "finish", event_id))
     return b"".join(frames) + DONE
 
 
@@ -105,12 +113,12 @@ def _encode_source(source: Source, citations: Sequence[Citation]) -> bytes:
     )
 
 
-def _encode_error(error: StreamError, number: int | None) -> bytes:
+def _encode_error(error: StreamError, event_id: str | None) -> bytes:
     """Return the error for programs, then for people: the second ends the client's reading."""
     data = error.model_dump(mode="json", exclude_none=True)
-    return _encode("data-error", data=data, transient=True) + _encode("error", number, errorText=error.message)
+    return _encode("data-error", data=data, transient=True) + _encode("error", event_id, errorText=error.message)
 
 
-def _encode(kind: str, number: int | None = None, **keys: Any) -> bytes:
-    identified = b"" if number is None else b"id: %d\n" % number
+def _encode(kind: str, event_id: str | None = None, **keys: Any) -> bytes:
+    identified = b"" if event_id is None else b"id: %b\n" % event_id.encode()
     return b"%sdata: %s\n\n" % (identified, json.dumps({"type": kind, **keys}, separators=(",", ":")).encode())
