@@ -145,6 +145,8 @@ async def open_standalone(
                 await run_to_end(asyncio.to_thread(parts.close))
 
         await stack.enter_async_context(_run_or_stop(load_and_work(), "worker_broke", stop))
+        # First of all: runs that go on without a client hold up no request, and may still have to search.
+        stack.push_async_callback(gateway.runs.shut_down)
         yield gateway
 
 

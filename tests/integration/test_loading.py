@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,22 @@ import httpx
 import pytest
 import structlog
 
+from services.gateway.api.answers import start_run
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import create_app
+from services.gateway.ports import PassageSearch
 from services.gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
 from services.standalone_parts import StandaloneParts
 from services.standalone_settings import StandaloneSettings
 from services.standalone_system import PartNotUsableError, open_standalone
+from shared.contracts.questions import QueryRequest
+from shared.contracts.runs import Finished
+from shared.contracts.search import SearchRequest, SearchResponse
 from shared.embedding.dense import DenseEmbedder
 from shared.vector_index.edge import EdgeIndex
+from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.loaded_system import LoadedParts
 from tests.pdfs import make_pdf
@@ -163,3 +169,62 @@ async def test_an_index_of_another_model_stops_the_system(
 
     assert isinstance(error, PartNotUsableError)
     assert "PAGEWIRE_EMBEDDING_MODEL" in str(error)
+
+
+class HeldSearch(CannedSearch):
+    """Has begun to search, and goes on when `may_search` is set."""
+
+    def __init__(self, document_id: str) -> None:
+        super().__init__(document_id, count=1)
+        self.searching, self.may_search, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        self.searching.set()
+        await self.may_search.wait()
+        if self.closed.is_set():
+            raise RuntimeError("searched in what is closed")
+        return await super().search(request)
+
+
+@dataclass(frozen=True)
+class HeldParts:
+    """Parts with such a search and nothing to ingest."""
+
+    search: HeldSearch
+
+    async def _work(self) -> None:
+        await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
+        try:
+            yield self.search, self._work
+        finally:
+            self.search.closed.set()
+
+    def close(self) -> None:
+        return
+
+
+async def test_answers_that_nobody_waits_for_search_until_the_system_ends(
+    redis_url: str, tmp_path: Path, settings: GatewaySettings, ready_document: str
+) -> None:
+    """SIGTERM leaves runs with `continue` their time; they hold up no request, and what they search in stays open."""
+    standalone = StandaloneSettings(
+        gateway=settings,
+        retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path),
+        ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
+    )
+    search = HeldSearch(ready_document)
+    async with open_standalone(standalone, load=lambda _: HeldParts(search)) as gateway:
+        body = QueryRequest(question="How much were the net sales?", on_disconnect="continue")
+        run = await start_run(body, gateway, "default")
+        await search.searching.wait()
+        draining = asyncio.create_task(gateway.runs.shut_down(60))  # what stopping the server begins with
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(WAIT_S, search.may_search.set)
+
+    await draining
+    assert run.task is not None
+    assert isinstance(await run.task, Finished)
+    assert search.closed.is_set()
