@@ -17,6 +17,9 @@ from tests.http_server import serve_app
 from tests.standalone_process import ROOT, make_environment
 
 START_TIMEOUT_S = 60.0
+GATEWAY = "services.gateway.main"
+INSPECTED = "tests.inspected_gateway"
+"""The same, and it tells what it holds."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class GatewayProcess:
 
     url: str
     process: asyncio.subprocess.Process
+    log: Path
 
     def kill(self) -> None:
         """SIGKILL: it can tidy nothing up."""
@@ -38,15 +42,17 @@ class GatewayProcess:
 
 @asynccontextmanager
 async def run_gateway_process(
-    environment: Mapping[str, str], folder: Path, port: int | None = None
+    environment: Mapping[str, str], folder: Path, port: int | None = None, *, module: str = GATEWAY
 ) -> AsyncIterator[GatewayProcess]:
     """A gateway, on a free port if none is given; leaving stops it, unless it is gone."""
     port = port or find_free_port()
     chosen = make_environment(folder, {**environment, "PAGEWIRE_PORT": str(port)})
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.gateway.main", cwd=ROOT, env=chosen, stderr=asyncio.subprocess.DEVNULL
-    )
-    gateway = GatewayProcess(f"http://127.0.0.1:{port}", process)
+    log = folder / f"gateway-{port}.log"
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, cwd=ROOT, env=chosen, stderr=output
+        )
+    gateway = GatewayProcess(f"http://127.0.0.1:{port}", process, log)
     try:
         await asyncio.wait_for(_wait_for_answer(gateway), START_TIMEOUT_S)
         yield gateway

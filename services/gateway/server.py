@@ -51,6 +51,11 @@ class GatewayServer(uvicorn.Server):
         stopping = asyncio.create_task(self._stop_requests())
         await super().shutdown(sockets)  # also the application, which waits for what it has to
         await end_tasks(stopping)
+        if self.force_exit:  # uvicorn leaves the rest to the end of the loop, which logs it as faults
+            self._drains = False
+            await self._stop_requests()
+            await end_tasks(*self.server_state.tasks)
+            await self.lifespan.shutdown()
 
     async def _stop_requests(self) -> None:
         if self._on_stopping is not None:

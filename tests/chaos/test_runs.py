@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -22,9 +21,10 @@ from mcp import Client
 
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
-from tests.gateway_process import GatewayProcess, find_free_port, run_canned_search, run_gateway_process
+from tests.gateway_process import INSPECTED, GatewayProcess, find_free_port, run_canned_search, run_gateway_process
 from tests.integration.conftest import StreamEvent, publish_document, read_stream
 from tests.llm_server import LlmServer, Scenario, run_llm_server
+from tests.raw_stream import open_stream
 
 FULL = os.environ.get("PAGEWIRE_CHAOS") == "1"
 CUTS = 100 if FULL else 12
@@ -274,16 +274,17 @@ async def ask_until_whole(clients: Sequence[httpx.AsyncClient], first: int) -> l
 
 async def test_sigterm_ends_every_request_within_the_grace_period(system: System, tmp_path: Path) -> None:
     """Streams with a terminal event, a whole answer and an upload with a 503; a client that reads nothing holds nobody
-    up; the process ends by itself, and the providers are left."""
-    system.llm.delay_s = 0.01
+    up; the process ends by itself, without a word of faults, and the providers are left."""
     environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "4"}
     body = {**ask("cancel"), "provider": "anthropic"}  # endless
-    async with run_gateway_process(environment, tmp_path) as gateway, open_client(gateway) as client:
+    starting = run_gateway_process(environment, tmp_path, module=INSPECTED)
+    async with starting as gateway, open_client(gateway) as client:
+        deaf = await open_full_connection(system, client, body)
+        system.llm.delay_s = 0.01
         streams = [asyncio.create_task(read_stream_to_end(client, {**body, "on_disconnect": how})) for how in WAYS * 5]
         whole = asyncio.create_task(client.post("/query", json=body))
         upload = asyncio.create_task(upload_without_end(client.base_url))
-        deaf = await open_deaf_connection(client.base_url, body)
-        while len(system.llm.requests) < len(streams) + 2:
+        while len(system.llm.requests) < len(streams) + 2:  # the whole answer's, too, and the one that nobody reads
             await asyncio.sleep(0.01)
         await wait_for_upload(tmp_path)
         status = await asyncio.wait_for(gateway.stop(), 30)
@@ -299,6 +300,7 @@ async def test_sigterm_ends_every_request_within_the_grace_period(system: System
         assert b'"server_shutdown"' in answer
     for request in system.llm.requests:
         await asyncio.wait_for(request.disconnected.wait(), 10)
+    assert "Traceback" not in gateway.log.read_text()
 
 
 async def test_ctrl_c_ends_every_request_at_once(system: System, tmp_path: Path) -> None:
@@ -314,6 +316,26 @@ async def test_ctrl_c_ends_every_request_at_once(system: System, tmp_path: Path)
 
         assert (await stream)[-1].data["error"]["code"] == "server_shutdown"
         assert b'"server_shutdown"' in await upload
+
+
+async def test_ctrl_c_once_more_ends_what_is_left(system: System, tmp_path: Path) -> None:
+    """A client that reads nothing has the grace period, however long that is, until somebody presses it again; the log
+    says nothing of faults then."""
+    environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "600", "PAGEWIRE_SEND_TIMEOUT_S": "600"}
+    starting = run_gateway_process(environment, tmp_path, module=INSPECTED)
+    async with starting as gateway, open_client(gateway) as client:
+        deaf = await open_full_connection(system, client, {**ask("cancel"), "provider": "anthropic"})
+        ending = asyncio.create_task(gateway.stop(signal.SIGINT))
+        with suppress(httpx.TransportError):
+            async with httpx.AsyncClient(base_url=gateway.url) as newcomer:
+                while not ending.done():
+                    await newcomer.get("/health", headers={"Connection": "close"})
+        assert not ending.done()
+        gateway.process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(ending, 30) == 0
+        deaf.close()
+
+    assert "Traceback" not in gateway.log.read_text()
 
 
 async def test_sigterm_lets_the_answers_of_the_model_context_protocol_come_to_their_end(
@@ -345,33 +367,17 @@ async def read_stream_to_end(client: httpx.AsyncClient, body: dict[str, Any]) ->
 
 
 async def upload_without_end(url: httpx.URL) -> bytes:
-    """Send a form whose file does not come to its end, until there is an answer; return that.
-
-    By hand: httpx and asyncio's streams give up on an answer that comes before they have sent everything, because the
-    server's closing resets the connection; the kernel keeps what had arrived.
-    """
-    loop = asyncio.get_running_loop()
-    with socket.socket() as client:
-        client.setblocking(False)
-        await loop.sock_connect(client, (url.host, url.port))
-        head = b"POST /documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-        head += b"Content-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=file; filename=a.pdf\r\n"
-        await loop.sock_sendall(client, head + b"\r\n%PDF-1.7")
-        sending = asyncio.create_task(_drip(client))
-        answer = b""
-        with suppress(ConnectionResetError):
-            while data := await loop.sock_recv(client, 65536):
-                answer += data
-        sending.cancel()
-        await asyncio.wait({sending})
-        return answer
-
-
-async def _drip(client: socket.socket) -> None:
-    with suppress(ConnectionError):
-        while True:
-            await asyncio.get_running_loop().sock_sendall(client, b"more")
-            await asyncio.sleep(0.005)
+    """Send a form whose file does not come to its end, until there is an answer; return that."""
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = b"POST /documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    head += b"Content-Length: 1000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=file; filename=a.pdf\r\n"
+    writer.write(head + b"\r\n%PDF-1.7")
+    answering = asyncio.create_task(reader.read())
+    while not answering.done():
+        writer.write(b"more")
+        await asyncio.wait({answering}, timeout=0.005)
+    writer.close()
+    return await answering
 
 
 async def wait_for_upload(data: Path) -> None:
@@ -381,16 +387,13 @@ async def wait_for_upload(data: Path) -> None:
         await asyncio.sleep(0.01)
 
 
-async def open_deaf_connection(url: httpx.URL, body: dict[str, Any]) -> socket.socket:
-    """Ask for a stream and read nothing of it."""
-    deaf = socket.socket()
-    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    deaf.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(deaf, (url.host, url.port))
-    data = json.dumps(body).encode()
-    head = b"POST /query/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    await loop.sock_sendall(deaf, head + b"Content-Length: %d\r\n\r\n" % len(data) + data)
+async def open_full_connection(system: System, client: httpx.AsyncClient, body: dict[str, Any]) -> socket.socket:
+    """Ask for a stream and read nothing of it; return when the gateway waits for that."""
+    system.llm.tokens, system.llm.delay_s = ("x" * 4000,), 0.0
+    deaf = await open_stream(str(client.base_url), "/query/stream", body, reads=False)
+    while not (await client.get("/inspect")).json()["waiting_for_their_clients"]:
+        await asyncio.sleep(0.01)
+    system.llm.tokens = TOKENS
     return deaf
 
 

@@ -233,14 +233,16 @@ class RunSupervisor:
             await self._durable.request_stop(stream)
         return True
 
-    async def shut_down(self, drain_s: float = 0) -> None:
+    async def shut_down(self, drain_s: float | None = None) -> None:
         """Give runs `drain_s` seconds to come to their end; end those left with an error that says the server stops.
 
-        A second call waits as long as the first one.
+        None: as many as an earlier call has given, or no time. 0 takes back what an earlier call has given.
         """
         if self._drain is None:
-            self._drain = asyncio.create_task(self._wait_for_runs(drain_s), name="drain_runs")
-        await asyncio.shield(self._drain)
+            self._drain = asyncio.create_task(self._wait_for_runs(drain_s or 0), name="drain_runs")
+        elif drain_s == 0:
+            self._drain.cancel()
+        await asyncio.wait({self._drain})
         await asyncio.gather(*(self._end(run, Ending.SHUTDOWN) for run in list(self._runs.values())))
 
     async def _wait_for_runs(self, seconds: float) -> None:

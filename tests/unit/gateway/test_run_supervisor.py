@@ -252,12 +252,26 @@ async def test_a_second_shutdown_waits_for_the_drain_of_the_first(supervisor: Ru
     answer = PlayedAnswer(["a"], stalls=True)
     run = await start(supervisor, answer)
     await answer.stalled.wait()
-    first, second = (asyncio.create_task(supervisor.shut_down(seconds)) for seconds in (60, 0))
+    first, second = (asyncio.create_task(supervisor.shut_down(seconds)) for seconds in (60, None))
     await asyncio.sleep(0)
     answer.go_on.set()
     await asyncio.gather(first, second)
 
     assert isinstance((await read(run))[-1], Finished)
+
+
+async def test_a_shutdown_that_gives_no_time_ends_the_drain_of_an_earlier_one(supervisor: RunSupervisor) -> None:
+    """Whoever presses Ctrl-C does not wait for what SIGTERM had left."""
+    answer = PlayedAnswer(["a"], stalls=True)
+    run = await start(supervisor, answer)
+    await answer.stalled.wait()
+    first = asyncio.create_task(supervisor.shut_down(600))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await supervisor.shut_down(0)
+        await first
+
+    assert get_error(await read(run)) == ("server_shutdown", True)
 
 
 async def test_no_run_begins_after_the_shutdown(supervisor: RunSupervisor) -> None:
