@@ -114,6 +114,8 @@ class LlmServer:
     tokens: tuple[str, ...] = TOKENS
     delay_s: float = 0.0
     """Seconds before each token, for tests that need an answer to take a while."""
+    steps: asyncio.Semaphore | None = None
+    """Each token waits for a permit, for tests that look at what has come before the next one is written."""
     script: tuple[bytes, ...] = ()
     """Events that are sent in place of any scenario, each in a segment of its own."""
     content_type: str = "text/event-stream"
@@ -123,6 +125,8 @@ class LlmServer:
     scenarios: dict[str, str] = field(default_factory=dict)
     """What is done with requests that hold these words, in place of what the model is called."""
     requests: list[ReceivedRequest] = field(default_factory=list)
+    written: int = 0
+    """Tokens, of all answers; it stands still while nobody takes any."""
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -359,9 +363,12 @@ class _Answer:
 
     async def _send_tokens(self, tokens: Iterable[str]) -> None:
         for token in tokens:
+            if self._server.steps is not None:
+                await self._server.steps.acquire()
             await asyncio.sleep(self._server.delay_s)
             await self._write(self._wire.delta(token))
             self._request.started.set()
+            self._server.written += 1
 
     async def _send_split(self) -> bool:
         """Every event in two segments, cut inside its first several-byte character, or else in the middle."""

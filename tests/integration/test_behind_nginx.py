@@ -1,0 +1,124 @@
+"""Behind a real nginx that buffers and cuts what is silent, as by default: tokens come one by one all the same."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from services.gateway.main import create_app, open_gateway
+from services.gateway.settings import GatewaySettings
+from tests.canned_search import CannedSearch
+from tests.http_server import serve_app
+from tests.llm_server import LlmServer, Scenario
+from tests.nginx_process import run_nginx
+
+QUESTION = "How much?"
+TOKENS = ("first", " second", " third")
+MESSAGE = {"role": "user", "content": QUESTION}
+CHAT = {"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": QUESTION}]}]}
+HEARTBEAT_S, IDLE_S = 0.4, 2
+WAIT_S = 20.0
+
+# Path and body of a question in each dialect, and what its stream has last.
+DIALECTS: dict[str, tuple[str, dict[str, Any], bytes]] = {
+    "native": ("/query/stream", {"question": QUESTION}, b"event: sources"),
+    "OpenAI chat": ("/v1/chat/completions", {"model": "pagewire", "messages": [MESSAGE], "stream": True}, b"[DONE]"),
+    "OpenAI responses": (
+        "/v1/responses",
+        {"model": "pagewire", "input": [MESSAGE], "stream": True},
+        b"response.completed",
+    ),
+    "AI SDK": ("/api/chat", CHAT, b"[DONE]"),
+}
+RUN = "a run that is read again"
+
+
+@asynccontextmanager
+async def open_behind_nginx(
+    settings: GatewaySettings, search: CannedSearch, llm: LlmServer, folder: Path, *, compresses: bool = False
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of nginx, behind which there is a gateway."""
+    chosen = {
+        "openai_api_key": SecretStr("sk"),
+        "openai_base_url": llm.urls["openai"],
+        "openai_model": Scenario.OK,
+        "llm_idle_timeout_s": 60,
+        "heartbeat_s": HEARTBEAT_S,
+    }
+    configured = settings.model_copy(update=chosen)
+    llm.tokens, llm.steps = TOKENS, asyncio.Semaphore(0)
+    app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search), configured)
+    async with (
+        serve_app(app) as server,
+        run_nginx(server.url, folder, idle_s=IDLE_S, compresses=compresses) as url,
+        httpx.AsyncClient(base_url=url, timeout=WAIT_S) as client,
+    ):
+        yield client
+
+
+async def open_stream(stack: AsyncExitStack, client: httpx.AsyncClient, dialect: str) -> tuple[httpx.Response, bytes]:
+    """Ask in a dialect; return the stream and what it has last."""
+    path, body, end = DIALECTS[dialect if dialect != RUN else "native"]
+    if dialect != RUN:
+        return await stack.enter_async_context(client.stream("POST", path, json=body)), end
+    async with client.stream("POST", path, json={**body, "on_disconnect": "continue"}) as response:
+        events = f"/runs/{response.headers['X-Run-Id']}/events"
+    return await stack.enter_async_context(client.stream("GET", events)), end
+
+
+def read_until(response: httpx.Response) -> Callable[[bytes, int], Awaitable[None]]:
+    """Return what reads on until something has come so often in all."""
+    received, pieces = b"", response.aiter_bytes()
+
+    async def read(expected: bytes, times: int = 1) -> None:
+        nonlocal received
+        while received.count(expected) < times:
+            try:
+                received += await asyncio.wait_for(anext(pieces), WAIT_S)
+            except (TimeoutError, StopAsyncIteration, httpx.HTTPError) as error:
+                pytest.fail(f"{expected!r} did not come ({type(error).__name__}); there was {received!r}")
+
+    return read
+
+
+@pytest.mark.parametrize("compresses", [False, True])
+async def test_each_token_arrives_before_the_next_is_written(
+    settings: GatewaySettings, search: CannedSearch, llm: LlmServer, tmp_path: Path, compresses: bool
+) -> None:
+    """The provider waits for the client to have it: whatever keeps a token back, keeps it for ever.
+
+    Where nginx compresses, only `X-Accel-Buffering: no` keeps it from that.
+    """
+    async with open_behind_nginx(settings, search, llm, tmp_path, compresses=compresses) as client:
+        for dialect in (*DIALECTS, RUN):
+            async with AsyncExitStack() as stack:
+                response, end = await open_stream(stack, client, dialect)
+                assert response.status_code == 200
+                assert response.headers["server"].startswith("nginx")
+                assert ("content-encoding" in response.headers) == compresses
+                read = read_until(response)
+                for token in TOKENS:
+                    assert llm.steps is not None
+                    llm.steps.release()
+                    await read(token.encode(), 1)
+                await read(end, 1)
+
+
+async def test_silent_streams_are_not_cut(
+    settings: GatewaySettings, search: CannedSearch, llm: LlmServer, tmp_path: Path
+) -> None:
+    """Heartbeats pass, in each dialect, for longer than nginx bears silence; then the answer comes whole."""
+    beats = int(IDLE_S / HEARTBEAT_S) + 2
+    async with open_behind_nginx(settings, search, llm, tmp_path) as client, AsyncExitStack() as stack:
+        streams = [await open_stream(stack, client, dialect) for dialect in (*DIALECTS, RUN)]
+        reading = [read_until(response) for response, _ in streams]
+        await asyncio.gather(*(read(b": ping\n\n", beats) for read in reading))
+        assert llm.steps is not None
+        for _ in range(len(streams) * len(TOKENS)):
+            llm.steps.release()
+        await asyncio.gather(*(read(end, 1) for read, (_, end) in zip(reading, streams, strict=True)))
