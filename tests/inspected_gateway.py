@@ -35,11 +35,12 @@ def add_inspection(app: FastAPI) -> None:
         """Tell how many there are of each, with this request's own connection and task."""
         gc.collect()
         found: Counter[type] = Counter()
-        waiting = 0
+        full = held = 0
         for item in gc.get_objects():
             if type(item) in KEPT:
                 found[type(item)] += 1
-                waiting += type(item) is HttpProtocol and item.flow.write_paused
+                full += type(item) is HttpProtocol and item.flow.write_paused
+                held += type(item) is LiveStream and item._waiting_writer is not None
         status = await asyncio.to_thread(Path("/proc/self/status").read_text)
         memory = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert memory is not None
@@ -47,7 +48,8 @@ def add_inspection(app: FastAPI) -> None:
             **{kind.__name__: found[kind] for kind in KEPT},
             "tasks": len(asyncio.all_tasks()),
             "runs": app.state.gateway.runs.count,
-            "waiting_for_their_clients": waiting,
+            "full_connections": full,
+            "held_writers": held,
             "files": len(await asyncio.to_thread(lambda: list(Path("/proc/self/fd").iterdir()))),
             "memory_kb": int(memory[1]),
         }

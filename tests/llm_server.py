@@ -125,8 +125,6 @@ class LlmServer:
     scenarios: dict[str, str] = field(default_factory=dict)
     """What is done with requests that hold these words, in place of what the model is called."""
     requests: list[ReceivedRequest] = field(default_factory=list)
-    written: int = 0
-    """Tokens, of all answers; it stands still while nobody takes any."""
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -368,7 +366,6 @@ class _Answer:
             await asyncio.sleep(self._server.delay_s)
             await self._write(self._wire.delta(token))
             self._request.started.set()
-            self._server.written += 1
 
     async def _send_split(self) -> bool:
         """Every event in two segments, cut inside its first several-byte character, or else in the middle."""

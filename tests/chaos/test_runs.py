@@ -391,7 +391,7 @@ async def open_full_connection(system: System, client: httpx.AsyncClient, body: 
     """Ask for a stream and read nothing of it; return when the gateway waits for that."""
     system.llm.tokens, system.llm.delay_s = ("x" * 4000,), 0.0
     deaf = await open_stream(str(client.base_url), "/query/stream", body, reads=False)
-    while not (await client.get("/inspect")).json()["waiting_for_their_clients"]:
+    while not (await client.get("/inspect")).json()["full_connections"]:
         await asyncio.sleep(0.01)
     system.llm.tokens = TOKENS
     return deaf
