@@ -88,6 +88,7 @@ async def system(private_redis: str, tmp_path_factory: pytest.TempPathFactory) -
             "PAGEWIRE_RETRIEVAL_URL": await stack.enter_async_context(run_canned_search(document_id)),
             "PAGEWIRE_MAX_ANSWER_CHARACTERS": "100000000",
             "PAGEWIRE_LLM_IDLE_TIMEOUT_S": "120",
+            "PAGEWIRE_ANSWER_CACHE": "off",  # all ask the same
             "OPENAI_BASE_URL": upstream,
             "ANTHROPIC_API_KEY": "sk-ours",
             "ANTHROPIC_BASE_URL": llm.urls["anthropic"],

@@ -49,6 +49,7 @@ async def open_behind_nginx(
         "openai_model": Scenario.OK,
         "llm_idle_timeout_s": 60,
         "heartbeat_s": HEARTBEAT_S,
+        "answer_cache": "off",  # all dialects ask the same
     }
     configured = settings.model_copy(update=chosen)
     llm.tokens, llm.steps = TOKENS, asyncio.Semaphore(0)
