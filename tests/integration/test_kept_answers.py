@@ -149,12 +149,22 @@ async def test_a_replay_can_be_read_again(client: httpx.AsyncClient) -> None:
     assert '"cached":true' in read.text
 
 
-async def test_a_question_of_a_conversation_is_answered_anew(client: httpx.AsyncClient, llm: LlmServer) -> None:
+async def test_a_question_of_a_conversation_is_answered_anew(client: httpx.AsyncClient) -> None:
     """What it refers to is not in it."""
     talk = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello!"}, *CHAT["messages"]]
     for _ in range(2):
         assert not (await post(client, "/v1/chat/completions", {"messages": talk}))["cached"]
-    assert len(llm.requests) == 2
+
+
+async def test_a_conversation_begins_with_an_answer_given_again(client: httpx.AsyncClient) -> None:
+    """Its first turn is kept in it as any other; what follows refers to it, and is answered anew."""
+    await post(client, "/query", {"question": QUESTION})
+    begun = await post(client, "/query", {"question": QUESTION, "conversation_id": "talk"})
+    assert (begun["cached"], begun["conversation_id"]) == (True, "talk")
+    turns = (await client.get("/conversations/talk")).json()["turns"]
+    assert [turn["question"] for turn in turns] == [QUESTION]
+    for _ in range(2):
+        assert not (await post(client, "/query", {"question": QUESTION, "conversation_id": "talk"}))["cached"]
 
 
 async def test_what_comes_and_goes_ends_it(
