@@ -83,7 +83,7 @@ async def test_what_is_let_go_leaves_nothing_behind(redis: Redis) -> None:
     for n in range(30):
         await add(store, "c", f"run_{n}")
 
-    assert await redis.hlen(KEY) == 2 * 10 + 6
+    assert len(await redis.execute_command("HKEYS", KEY)) == 2 * 10 + 6
 
 
 async def test_a_long_question_is_a_short_title(redis: Redis) -> None:
