@@ -172,15 +172,15 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_odd_text_takes_no_more_than_twice_the_time_of_half_of_it(text: str) -> None:
-    """Linear: with some room for a machine that does other things as well."""
+    """Linear, in CPU time of its own, as the machine does other things as well."""
 
     def measure(part: str) -> float:
         times = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.thread_time()
             resolve_follow_up("and in 2020?", [part] * 4)
             resolve_follow_up(part, [ACME])
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
         return min(times)
 
     measure(text)
