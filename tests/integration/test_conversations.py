@@ -216,6 +216,25 @@ async def test_who_asks_at_once_finds_the_turn(open_clients: OpenClients) -> Non
                         assert len(await read_turns(second)) == n + 1
 
 
+async def test_an_answer_given_again_is_a_turn_and_a_follow_up_is_never_given_again(
+    open_clients: OpenClients, search: CannedSearch, llm: LlmServer
+) -> None:
+    """The first question of a conversation is one like any other; what it leads to depends on it."""
+    search.fingerprint = "known"
+    llm.replies[REWRITING] = (BY_MODEL,)
+    async with open_clients() as (client,):
+        answers = [
+            await ask(client, question, name, provider="openai")
+            for name in ("c", "d")
+            for question in (FIRST, FOLLOW_UP)
+        ]
+        kept = [await read_turns(client, name) for name in ("c", "d")]
+
+    assert [answer["cached"] for answer in answers] == [False, False, True, False]
+    assert [answer["conversation_id"] for answer in answers] == ["c", "c", "d", "d"]
+    assert kept[0] == kept[1] == [(FIRST, ANSWER, True), (FOLLOW_UP, ANSWER, True)]
+
+
 async def test_conversations_are_listed_read_and_deleted(open_clients: OpenClients) -> None:
     """Paged, last used first; what is not there is 404."""
     async with open_clients() as (client,):
