@@ -64,7 +64,7 @@ def _resolve(question: str, topic: _Topic) -> str:
         return _add(question, topic)
     if not content and len(words) <= 3 and lower[-1] in words_of.TAILS:  # "Since when?"
         return _go_on(topic.question, question, topic)
-    if lead == "about" and is_name and ", " not in topic.subject:  # "What about Beta?"
+    if lead == "about" and is_name and topic.subject and ", " not in topic.subject:  # "What about Beta?"
         name = re.escape(topic.subject)
         return _go_on(re.sub(rf" ?\b(?:(?:of|for|by|at) )?{name}(?:['’]s)?", "", topic.question), question, topic)
     if (lead == "and" and is_name) or (not has_verb and _begins_fragment(words, question)):  # "For Germany?"

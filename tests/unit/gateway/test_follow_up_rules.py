@@ -60,6 +60,7 @@ FOLLOW_UPS = [
     ([ACME, "What about Beta?"], "And in 2020?", "What was revenue, what about Beta, and in 2020?"),
     ([ACME, "What about Beta?"], "Who runs it?", "Who runs it (Beta, 2019)?"),
     ([ACME, PUMP], "How heavy is it?", "How heavy is it (pump)?"),
+    (["and in 2020?"], "What about Beta Corp?", "What about Beta Corp (2020)?"),
 ]
 
 
