@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 
 from evals.handbook import HANDBOOKS, TOP_K, load_folder, open_server, upload
+from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.evidence import EvidenceCheck
 from shared.contracts.questions import Citation, QueryResponse
 from shared.contracts.search import Passage, StageScores
@@ -55,7 +56,15 @@ def read_sentences(file: Path) -> list[dict[str, Any]]:
 def judge_sentence(case: dict[str, Any]) -> list[Citation]:
     """Return the citations of a case."""
     passages = [make_passage(text, case.get("title", "Document")) for text in case["passages"]]
-    return EvidenceCheck(case.get("question", "What does it say?"), passages).check_answer(case["answer"])
+    check = EvidenceCheck(case.get("question", "What does it say?"), passages)
+    return check_whole(check, case["answer"], len(passages))
+
+
+def check_whole(check: EvidenceCheck, answer: str, passage_count: int) -> list[Citation]:
+    """Return the citations of an answer that has passed the filter, as they are when it streams."""
+    citations = CitationFilter(passage_count)
+    passed = citations.feed(answer) + citations.finish()
+    return check.check_answer(passed, citations.places)
 
 
 def make_passage(text: str, title: str) -> Passage:
@@ -101,10 +110,12 @@ def measure_answers(answers: Sequence[tuple[str, QueryResponse]]) -> int:
     whole: Counter[str] = Counter()
     flagged: dict[str, Counter[bool]] = {"a digit": Counter(), "a name": Counter(), "the passage": Counter()}
     for question, answer in answers:
-        check = EvidenceCheck(question, [make_passage(source.text, source.title) for source in answer.sources])
-        whole.update(str(citation.supported).lower() for citation in check.check_answer(answer.answer))
+        passages = [make_passage(source.text, source.title) for source in answer.sources]
+        check = EvidenceCheck(question, passages)
+        whole.update(str(citation.supported).lower() for citation in check_whole(check, answer.answer, len(passages)))
         for kind, corrupted in _corrupt(answer, chance):
-            flagged[kind][any(citation.supported is False for citation in check.check_answer(corrupted))] += 1
+            verdicts = [citation.supported for citation in check_whole(check, corrupted, len(passages))]
+            flagged[kind][False in verdicts] += 1
     print(f"\nextractive answers as they are: {dict(whole)}")
     for kind, counts in flagged.items():
         print(f"  corrupted by {kind}: {counts[True]} of {counts.total()} answers flagged")

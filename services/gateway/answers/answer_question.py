@@ -248,7 +248,7 @@ class Answer:
             raise self._make_empty_error()
         if self._citations.cited:
             # In a thread: it takes milliseconds, and much more for an odd answer.
-            self._checked = await asyncio.to_thread(evidence.check_answer, self._sent.read())
+            self._checked = await asyncio.to_thread(evidence.check_answer, self._sent.read(), self._citations.places)
         end = self.finish()
         if self.place is not None:
             await self.place.keep(self._sent.read(), found, end)

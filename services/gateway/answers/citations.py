@@ -36,14 +36,6 @@ _CLOSES_UP = frozenset(" \t\n.,;:!?)]}»”’…*_")
 _OPENERS = frozenset(CLOSERS)
 
 
-def find_markers(answer: str, passage_count: int) -> list[PlacedMarker]:
-    """Return the markers of an answer that has passed the filter, in order."""
-    citations = CitationFilter(passage_count)
-    passed = citations.feed(answer) + citations.finish()
-    # What was removed the first time may have joined what looks like a marker now: then nothing is where it was.
-    return group_places(citations.places) if passed == answer else []
-
-
 def group_places(places: Iterable[tuple[int, int, int]]) -> list[PlacedMarker]:
     """Return the markers of a filter's places: one for all passages that a marker names."""
     return [

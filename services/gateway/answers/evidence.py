@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import islice
 
 from services.gateway.answers.citation_markers import mask_markers
-from services.gateway.answers.citations import find_markers
+from services.gateway.answers.citations import group_places
 from services.gateway.answers.claims import Claim, PlacedMarker, find_claims
 from services.gateway.evidence.claim_items import Amount, Item, find_items, is_decisive, look_up
 from services.gateway.evidence.computed import ComputableFigures, asks_for_computing, speaks_of_computing
@@ -44,10 +44,14 @@ class EvidenceCheck:
         self._computable: dict[frozenset[int], ComputableFigures] = {}
         self._lookups_left = MAX_LOOKUPS
 
-    def check_answer(self, answer: str) -> list[Citation]:
-        """Return the citations of a whole answer that has passed the filter, in order."""
+    def check_answer(self, answer: str, places: Sequence[tuple[int, int, int]]) -> list[Citation]:
+        """Return the citations of a whole answer, in order.
+
+        Parameters:
+            places: of the filter that it has passed.
+        """
         checked = answer[:MAX_ANSWER_CHARS]
-        return self.check_markers(checked, find_markers(checked, len(self._passages)))
+        return self.check_markers(checked, group_places(place for place in places if place[2] <= len(checked)))
 
     def check_markers(self, text: str, markers: Sequence[PlacedMarker]) -> list[Citation]:
         """Return a citation for each passage that each of these markers names."""
