@@ -191,7 +191,11 @@ def find_host(before: str) -> Host:
 def _find_call(before: str) -> Host:
     depth = 0
     for position in range(len(before) - 1, -1, -1):
-        depth += {")": 1, "(": -1}.get(before[position], 0)
+        char = before[position]
+        if char == ")":
+            depth += 1
+        elif char == "(":
+            depth -= 1
         if depth == 0:
             return Host.CODE if _STARTS_WITH_WORD.match(before, position - 1) else Host.NOTHING
     return Host.WORD

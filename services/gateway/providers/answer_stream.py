@@ -6,6 +6,7 @@ wait for the provider, never while our caller is busy with a piece. A model that
 without showing it needs a longer idle timeout.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, Protocol
@@ -21,6 +22,10 @@ EXTRA_HEADERS: Final = {"Accept-Encoding": "identity"}
 """Compressed events sit in the compressor's buffer until it is full, and can expand without bound."""
 
 EVENT_STREAM: Final = "text/event-stream"
+
+MAX_PIECE_CHARS: Final = 1024
+"""Of a piece that is passed on; a longer one is parted, and others have their turn between the parts: to read a bracket
+takes some microseconds, and an event may hold a million."""
 
 _TRAILER_S: Final = 2.0  # from the end of the text to the token counts and the end marker
 _DRAIN_S: Final = 0.1  # from the end marker to the end of the body, after which the connection can be used again
@@ -116,8 +121,10 @@ async def stream_answer(
                         continue
                     if half or not text.isascii():
                         text, half = join_halves(half + text)
-                    if text:
-                        yield TextDelta(text)
+                    for start in range(0, len(text), MAX_PIECE_CHARS):
+                        if start:
+                            await asyncio.sleep(0)  # a turn for the others
+                        yield TextDelta(text[start : start + MAX_PIECE_CHARS])
                     watchdog.renew(
                         _choose_timeout_s(decoder, idle_timeout_s) if decoder.is_complete else idle_timeout_s
                     )

@@ -1,5 +1,6 @@
 """No wrong citation passes and no other text is touched, whatever the pieces in which a model's text arrives."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -206,6 +207,19 @@ def test_a_lone_bracket_does_not_hold_text_back() -> None:
     assert citations.feed("see") == " [see"
     assert citations.feed(" [1]") == ""
     assert citations.feed(" ") == " [1]"
+
+
+@pytest.mark.parametrize("bracket", [")[1]", "([9]", "[1](", "[", "`)[1] "])
+def test_brackets_take_time_in_proportion_to_their_number(bracket: str) -> None:
+    """Four times as many take about four times as long, not sixteen times."""
+
+    def measure(times: int) -> float:
+        began = time.process_time()
+        run([bracket * times], 3)
+        return time.process_time() - began
+
+    few, many = (min(measure(times) for _ in range(3)) for times in (300, 1200))
+    assert many < 9 * few
 
 
 ENDLESS = [

@@ -22,6 +22,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.gateway.ports import AnswerPiece, Completion, LanguageModel, Message, Prompt, TextDelta
+from services.gateway.providers.answer_stream import MAX_PIECE_CHARS
 from services.gateway.providers.event_reader import EventReader
 from services.gateway.providers.language_models import (
     LanguageModelConfig,
@@ -198,6 +199,29 @@ class TestAnswers:
     async def test_hundreds_of_segments_lose_no_token(self, build_model: ModelBuilder) -> None:
         model = await build_model(Scenario.MANY_TOKENS)
         assert (await read_all(model))[0] == list(MANY_TOKENS)
+
+    async def test_a_long_piece_is_parted_and_others_have_their_turn(
+        self, server: LlmServer, build_model: ModelBuilder
+    ) -> None:
+        """Whoever checks its citations would hold the event loop for seconds."""
+        server.tokens = (")[1]" * 5_000,)
+        model = await build_model(Scenario.OK)
+        turns = 0
+
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        others = asyncio.create_task(take_turns())
+        seen: dict[int, str] = {}
+        async for piece in open_stream(model):
+            if isinstance(piece, TextDelta):
+                seen[turns] = piece.text
+        others.cancel()
+        assert "".join(seen.values()) == server.tokens[0]  # no two pieces at the same turn: one would replace the other
+        assert max(map(len, seen.values())) == MAX_PIECE_CHARS
 
     async def test_characters_split_between_segments_arrive_whole(self, build_model: ModelBuilder) -> None:
         model = await build_model(Scenario.SPLIT_CHARACTER)
