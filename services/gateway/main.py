@@ -43,6 +43,7 @@ from services.gateway.api.shutdown import ShutdownMiddleware
 from services.gateway.connection_gate import fit_connections
 from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.documents.spool import Spool, prepare_spool
+from services.gateway.garbage import spare_collector
 from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
 from services.gateway.ports import PassageSearch
@@ -286,9 +287,15 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
+
+    def tell_started() -> None:
+        spare_collector()
+        if on_listening is not None:
+            on_listening(url)
+
     server = GatewayServer(
         config,
-        on_started=lambda: on_listening(url) if on_listening is not None else None,
+        on_started=tell_started,
         on_stopping=lambda drains: app.state.stop_requests(drains),
     )
 

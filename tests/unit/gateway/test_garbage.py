@@ -1,0 +1,24 @@
+"""The garbage collector looks at what requests leave, and not at the modules again and again."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import gc, weakref
+from services.gateway.garbage import spare_collector
+
+class Node: pass
+
+spare_collector()
+assert gc.get_freeze_count() > 1000 and len(gc.get_objects()) < 100
+node = Node()
+node.itself, gone = node, weakref.ref(node)
+del node
+kept = [[] for _ in range(11_000)]
+assert gone() is None
+"""
+
+
+def test_what_is_there_at_the_start_is_left_alone_and_later_cycles_go() -> None:
+    """In a process of its own, because it is for all of it."""
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=60)
