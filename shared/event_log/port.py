@@ -7,7 +7,7 @@ Where a reader has set it, because the writer died, its number is far behind the
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 E = TypeVar("E")
 
@@ -16,8 +16,7 @@ class LogClosedError(Exception):
     """The log was closed before a stream's terminal event: the server stops, what is left can be read elsewhere."""
 
 
-@dataclass(frozen=True)
-class StreamId:
+class StreamId(NamedTuple):
     """Name a stream: `kind` is `run` or `document`. Another tenant's stream has another name, so it is not there."""
 
     tenant: str

@@ -3,6 +3,8 @@
 FastAPI's `max_body_size` (0.165) has no say here: to a body that announces too much it answers in plain text.
 """
 
+from collections.abc import Awaitable
+
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,15 +26,12 @@ class BodyLimitMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wraps one request; responses pass through untouched."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Wraps one request; responses pass through untouched. No coroutine of its own, which a stream would keep."""
         if scope["type"] != "http" or scope["path"] in UPLOAD_PATHS:
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         if int(Headers(scope=scope).get("content-length", 0)) > MAX_BODY_BYTES:
-            response = await answer_pagewire_error(Request(scope), TooLarge(_MESSAGE))
-            await response(scope, receive, send)
-            return
+            return _refuse(scope, receive, send)
         received = 0
 
         async def receive_within_limit() -> Message:
@@ -43,4 +42,9 @@ class BodyLimitMiddleware:
                 raise TooLarge(_MESSAGE)
             return message
 
-        await self.app(scope, receive_within_limit, send)
+        return self.app(scope, receive_within_limit, send)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    response = await answer_pagewire_error(Request(scope), TooLarge(_MESSAGE))
+    await response(scope, receive, send)

@@ -1,6 +1,7 @@
 """Pure-ASGI middleware that gives up on a body that no longer arrives: its client went away without a word."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +19,7 @@ class BodyTimeoutMiddleware:
         self.app = app
         self._idle_timeout_s = idle_timeout_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Wraps one request; what is received behind the body, the client's departure, may take as long as it likes."""
         arrived = scope["type"] != "http"
 
@@ -37,4 +38,4 @@ class BodyTimeoutMiddleware:
             arrived = not message.get("more_body", False)
             return message
 
-        await self.app(scope, receive_in_time, send)
+        return self.app(scope, receive_in_time, send)

@@ -47,13 +47,13 @@ class GatewayDependencies:
     describe_chain: Callable[[], dict[str, str]] = dict
 
 
-def get_gateway(request: Request) -> GatewayDependencies:
-    """The parts, as opened by the composition root."""
+async def get_gateway(request: Request) -> GatewayDependencies:
+    """The parts, as opened by the composition root. A coroutine: FastAPI calls others in a thread."""
     gateway: GatewayDependencies = request.app.state.gateway
     return gateway
 
 
-def get_tenant() -> str:
+async def get_tenant() -> str:
     """Who is asking."""
     return DEFAULT_TENANT
 

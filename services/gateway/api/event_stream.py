@@ -11,7 +11,6 @@ from typing import Annotated, Final
 
 import structlog
 from fastapi import Header
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -23,7 +22,6 @@ from shared.contracts.questions import StreamError
 from shared.errors import PagewireError
 from shared.event_log.port import E, EventBatch, LogClosedError
 from shared.tasks import end_tasks, run_to_end
-from shared.while_connected import run_while_connected
 
 log = structlog.get_logger(__name__)
 
@@ -67,29 +65,40 @@ class LogResponse(StreamingResponse):
         """Send the stream."""
         # Not a timeout around each send: that would cost as much as half a token.
         scope["extensions"][ABORT_UNREAD]["call"](self._send_timeout_s)
+        connected = asyncio.timeout(None)  # "expires" when the client leaves
         try:
-            with suppress(ClientDisconnect):
-                await run_while_connected(Request(scope, receive), self._send_events(send))
+            async with connected:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                watcher = asyncio.create_task(self._watch(receive, send, connected))
+                try:
+                    await self._send_events(send)
+                finally:
+                    await run_to_end(end_tasks(watcher))
+                await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            if not connected.expired():
+                raise
         finally:
             if self._on_end is not None:
                 await run_to_end(_run_briefly(self._on_end()))
 
     async def _send_events(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        heart = asyncio.create_task(self._beat(send))
-        try:
-            async with aclosing(self._content):
-                async for data in self._content:
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
-        finally:
-            await end_tasks(heart)
-        await send({"type": "http.response.body", "body": b""})
+        async with aclosing(self._content):
+            async for data in self._content:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def _beat(self, send: Send) -> None:
-        """Keep the stream open: proxies cut connections that say nothing."""
+    async def _watch(self, receive: Receive, send: Send, connected: asyncio.Timeout) -> None:
+        """Keep the stream open, because proxies cut connections that say nothing, until the client leaves."""
         while True:
-            await asyncio.sleep(self._heartbeat_s)
-            await send({"type": "http.response.body", "body": _PING, "more_body": True})
+            try:
+                async with asyncio.timeout(self._heartbeat_s):
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
+            except TimeoutError:
+                await send({"type": "http.response.body", "body": _PING, "more_body": True})
+            else:
+                connected.reschedule(0)
+                return
 
 
 async def _run_briefly(ending: Awaitable[None]) -> None:

@@ -38,7 +38,7 @@ class McpEndpoint:
         # Read here, so that a body which is too large, stalls or breaks off ends as anywhere else; the SDK takes it for
         # a bug, or hangs.
         body = await request.body()
-        starting = self.start(get_gateway(request), request.app.version)
+        starting = self.start(await get_gateway(request), request.app.version)
         handle = await asyncio.shield(starting)  # others may wait for it, too
         unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

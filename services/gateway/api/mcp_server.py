@@ -82,7 +82,7 @@ def _make_server(gateway: GatewayDependencies, version: str) -> Server[Any]:
         except ValidationError as error:
             return _make_result(ErrorEvent(error=_make_argument_error(error)))
         try:
-            result = await tool.run(arguments, gateway, get_tenant(), context.session.report_progress)
+            result = await tool.run(arguments, gateway, await get_tenant(), context.session.report_progress)
         except PagewireError as error:
             result = make_stream_error(error, partial=False)
         except Exception as error:
@@ -96,7 +96,7 @@ def _make_server(gateway: GatewayDependencies, version: str) -> Server[Any]:
     ) -> ListResourcesResult:
         offset = _read_cursor(params.cursor if params is not None else None)
         with _telling_errors():
-            records, total = await gateway.documents.registry.list(get_tenant(), offset, PAGE)
+            records, total = await gateway.documents.registry.list(await get_tenant(), offset, PAGE)
         resources = [
             Resource(
                 uri=make_uri(record.document_id),
@@ -122,7 +122,7 @@ def _make_server(gateway: GatewayDependencies, version: str) -> Server[Any]:
         with _telling_errors():
             if not params.uri.startswith(prefix):
                 raise NotFound(f"There is no such resource; resources are named {prefix} and a document's id.")
-            record = await gateway.documents.registry.get(get_tenant(), params.uri.removeprefix(prefix))
+            record = await gateway.documents.registry.get(await get_tenant(), params.uri.removeprefix(prefix))
         text = record.model_dump_json()
         return ReadResourceResult(contents=[TextResourceContents(uri=params.uri, mime_type=JSON, text=text)])
 

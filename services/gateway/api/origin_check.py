@@ -5,7 +5,7 @@ that it shows. Such a page gives itself away: by the Host header where it has po
 (DNS rebinding), and by the Origin header of what it sends. Clients that are no browsers send no Origin.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -34,13 +34,11 @@ class OriginCheckMiddleware:
         self._hosts = hosts
         self._origins = origins
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wrap one request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Wrap one request. No coroutine of its own, which a stream would keep."""
         if scope["type"] == "http" and (error := self._check(scope["method"], Headers(scope=scope))) is not None:
-            response = await answer_pagewire_error(Request(scope), error)
-            await response(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+            return _refuse(error, scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check(self, method: str, headers: Headers) -> Forbidden | None:
         host, origin = headers.get("host", ""), headers.get("origin")
@@ -56,6 +54,11 @@ class OriginCheckMiddleware:
             " a proxy stands between, let it pass the Host header on."
         )
         return Forbidden(message, code="foreign_origin")
+
+
+async def _refuse(error: Forbidden, scope: Scope, receive: Receive, send: Send) -> None:
+    response = await answer_pagewire_error(Request(scope), error)
+    await response(scope, receive, send)
 
 
 def _is_known(host: str, names: Collection[str]) -> bool:

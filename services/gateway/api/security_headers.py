@@ -1,5 +1,7 @@
 """Pure-ASGI middleware that tells browsers what they may do with an answer: nothing but show it to who asked."""
 
+from collections.abc import Awaitable
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,11 +25,10 @@ class SecurityHeadersMiddleware:
         self.app = app
         self._headers = _HEADERS | {"Cross-Origin-Resource-Policy": "cross-origin" if embeddable else "same-origin"}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wrap one request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Wrap one request. No coroutine of its own, which a stream would keep."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -36,4 +37,4 @@ class SecurityHeadersMiddleware:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        return self.app(scope, receive, send_with_headers)

@@ -40,6 +40,10 @@ class HttpResponse(Protocol):
         ...
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, decoded."""
+        ...
+
+    def aiter_raw(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives."""
         ...
 
@@ -106,7 +110,7 @@ async def stream_answer(
                 response = await upstream.enter_async_context(open_response())
             begun = True
             streamed = _is_stream(response.http_response)
-            receive = aiter(response.http_response.aiter_bytes()).__anext__
+            receive = aiter(_read_body(response.http_response)).__anext__
             while True:
                 # Never around a yield: there the timeout would hit whatever our caller is doing.
                 try:
@@ -151,6 +155,11 @@ async def stream_answer(
 def _is_stream(response: HttpResponse) -> bool:
     """Return whether a response says that it is a stream, or says nothing."""
     return response.headers.get("content-type", EVENT_STREAM).lower().startswith(EVENT_STREAM)
+
+
+def _read_body(response: HttpResponse) -> AsyncIterator[bytes]:
+    # The decoding of what is not encoded would cost as much as the JSON of a token.
+    return response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
 
 
 def _decode(decoder: AnswerDecoder, data: bytes) -> str | None:

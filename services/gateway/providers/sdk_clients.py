@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from groq import AsyncGroq
     from openai import AsyncOpenAI
 
-_MAX_CONNECTIONS: Final = 1000
-"""One per running answer; the groq SDK's own default, 100, would make the 101st wait."""
+_MAX_CONNECTIONS: Final = 4096
+"""One per running answer, of which there may be as many as clients (`connection_gate.py`); the groq SDK's own default,
+100, would make the 101st wait."""
 _POOL_TIMEOUT_S: Final = 2.0
-"""How long the 1001st answer waits for one."""
+"""How long one more answer waits for one."""
 _KEEPALIVE_S: Final = 30.0
 
 # Always passed on: given none, the SDKs read variables of their own, and only our settings decide where prompts go.
