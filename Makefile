@@ -67,10 +67,10 @@ format: dev ## rewrite the code in the project's style
 lock: ## pin every dependency anew, with hashes (make lock LOCK=--upgrade takes the newest)
 	scripts/lock $(LOCK)
 
-bench: dev ## measure the relay beside the usual ways, for some 15 minutes on a quiet machine (BENCH='--streams 50' for a part)
+bench: dev ## measure the relay beside the usual ways, for some 15 minutes on a quiet machine, and write the tables (BENCH='--streams 50' for a part)
 	[ -x benchmarks/relay/.venv-litellm/bin/litellm ] || { python3 -m venv benchmarks/relay/.venv-litellm && \
 	  benchmarks/relay/.venv-litellm/bin/pip install --quiet -r benchmarks/relay/requirements.txt; }
-	$(bin)/python -m benchmarks.relay --results benchmarks/relay/results $(BENCH)
+	$(bin)/python -m benchmarks.relay --results benchmarks/relay/results --readme README.md $(BENCH)
 
 eval: standalone ## measure the quality of the answers on all made-up handbooks
 	$(bin)/python -m evals.handbook

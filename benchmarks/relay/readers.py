@@ -3,12 +3,14 @@
 import asyncio
 import re
 import time
+from array import array
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
 
+_REFUSALS = (429, 503)
 _TOKEN = re.compile(rb" (\d+)@(\d+)")
 
 
@@ -18,12 +20,16 @@ class Reading:
 
     Attributes:
         late_us: for each token, microseconds from its writing to its arrival here.
+        cut_off: streams that were left before their end.
+        refused: questions that were not answered because the server has too much to do.
         broken: what was wrong with the streams that were not whole.
     """
 
     expected: int
     tokens: int = 0
-    late_us: list[int] = field(default_factory=list)
+    late_us: "array[int]" = field(default_factory=lambda: array("q"))
+    cut_off: int = 0
+    refused: int = 0
     broken: list[str] = field(default_factory=list)
 
 
@@ -61,25 +67,35 @@ class StreamReader(asyncio.Protocol):
                 self._finish(f"token {int(number)} came where {self._next} was due")
                 return
             self._next += 1
+            self._reading.tokens += 1
             self._reading.late_us.append(self._now_us - int(written))
 
     def on_message_complete(self) -> None:
         """Check that all tokens came; httptools calls this."""
         status = self._parser.get_status_code()
+        if status in _REFUSALS and not self.done.done():
+            self._reading.refused += 1
+            self._finish(None)
         whole = status == 200 and self._next == self._reading.expected
         self._finish(None if whole else f"status {status}, {self._next} tokens")
 
+    def leave(self) -> None:
+        """Close the connection, whatever is still to come."""
+        if not self.done.done():
+            self._reading.cut_off += 1
+            self.done.set_result(None)
+            self._transport.abort()
+
     def _finish(self, problem: str | None) -> None:
         if not self.done.done():
-            self._reading.tokens += self._next
             if problem is not None:
                 self._reading.broken.append(problem)
             self.done.set_result(None)
             self._transport.close()
 
 
-async def read_streams(url: str, body: bytes, streams: int, tokens: int, *, ramp_s: float) -> Reading:
-    """Ask `streams` times, spread over `ramp_s`, and read all answers to their end."""
+async def read_streams(url: str, body: bytes, streams: int, tokens: int, *, ramp_s: float, most_s: float) -> Reading:
+    """Ask `streams` times, spread over `ramp_s`, and read all answers to their end; leave after `most_s` seconds."""
     target = urlsplit(url)
     host, port = target.hostname or "", target.port or 80
     request = (
@@ -88,11 +104,13 @@ async def read_streams(url: str, body: bytes, streams: int, tokens: int, *, ramp
     ).encode() + body
     reading = Reading(expected=tokens)
     loop = asyncio.get_running_loop()
+    until = loop.time() + most_s
 
     async def read_one(number: int) -> None:
         await asyncio.sleep(ramp_s * number / streams)
         _, reader = await loop.create_connection(lambda: StreamReader(request, reading), host, port)
-        await reader.done
+        await asyncio.wait([reader.done], timeout=until - loop.time())
+        reader.leave()
 
     await asyncio.gather(*(read_one(number) for number in range(streams)))
     return reading

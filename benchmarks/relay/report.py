@@ -3,36 +3,102 @@
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from benchmarks.relay.measure import Measurement
+from benchmarks.relay.measure import FULL, MOST_RAMP_S, REQUESTS_PER_S, Measurement
 
 _COLOURS = ("#0b6e4f", "#4fb286", "#c44536", "#e09f3e", "#540b0e", "#3d5a80", "#888888")
 _WIDTH, _LEFT, _TOP = 640, 150, 36
 
 
-def write_report(results: Sequence[Measurement], folder: Path, *, rate: float, tokens: int, loaded: bool) -> None:
-    """Write `relay.md` and `relay.svg`.
+_LABELS = {
+    "pagewire": "Pagewire: citations, evidence, usage, heartbeats, idle and send timeouts",
+    "pagewire-continue": "the same, with `on_disconnect: continue`: a real Redis",
+    "typed-sse": "typed async SDK, sse-starlette",
+    "typed-streaming": "typed async SDK, `StreamingResponse`",
+    "tutorial": "the tutorial's way: a blocking generator in a thread pool",
+    "litellm": "LiteLLM's proxy",
+}
+_README_STREAMS = (50, 200)
+README_MARKS: Final = ("<!-- relay: written by make bench -->\n", "<!-- relay: end -->\n")
 
-    Parameters:
+
+@dataclass(frozen=True)
+class Conditions:
+    """How it was measured.
+
+    Attributes:
+        rate: tokens per second and stream.
+        tokens: per stream.
+        most_s: seconds after which the clients left.
         loaded: whether others used the machine meanwhile.
     """
+
+    rate: float
+    tokens: int
+    most_s: float
+    loaded: bool
+
+    def describe(self) -> str:
+        """Return where and when."""
+        loaded = ", **in use by others meanwhile**" if self.loaded else ""
+        return f"{describe_machine()}, {datetime.now(UTC):%-d %B %Y}{loaded}"
+
+
+def write_report(results: Sequence[Measurement], folder: Path, conditions: Conditions) -> None:
+    """Write `relay.md` and `relay.svg`."""
     folder.mkdir(parents=True, exist_ok=True)
     first = results[0].system if results else ""
     base = {result.streams: result for result in results if result.system == first}
     head = (
         "# Relay\n\n"
-        f"`python -m benchmarks.relay`: {tokens} tokens per stream at {rate:g} a second, every token checked; one"
-        " process per system, on a core of its own where there are two. CPU is all of that process's, requests"
-        " included; latency is from the provider's writing of a token to its arrival at the client, both of which use"
-        " the other core.\n\n"
-        f"Machine: {describe_machine()}{', **in use by others meanwhile**' if loaded else ''}.\n\n"
+        f"`python -m benchmarks.relay`: {conditions.tokens} tokens per stream at {conditions.rate:g} a second, every"
+        f" token checked, {REQUESTS_PER_S} new streams a second, or all within {MOST_RAMP_S:g} seconds; one process per"
+        " system, on a core of its own where there are two. CPU is all of that process's, requests included; latency is"
+        " from the provider's writing of a token to its arrival at the client, both of which use the other core"
+        f" (`clients`: how much of it). Where the core is full the clients leave after {conditions.most_s:g} s (`cut"
+        " off`), and the tokens until then count; `refused` are questions that a full system answered with 429 or"
+        " 503. Pagewire keeps no answers here, as all streams ask the same.\n\n"
+        f"Machine: {conditions.describe()}.\n\n"
         f"| system | streams | CPU µs per token | × {first} | tokens/s | of a core | streams per core | p50 ms |"
-        " p99 ms | kB per stream | not whole |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+        " p99 ms | kB per stream | clients | cut off | refused | broken |\n"
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     )
-    rows = [_write_row(result, base.get(result.streams), rate) for result in results]
-    (folder / "relay.md").write_text(head + "".join(rows) + "\n![CPU per token](relay.svg)\n")
+    rows = [_write_row(result, base.get(result.streams), conditions.rate) for result in results]
+    note = (
+        f"\n†: clients and provider had {FULL:.0%} of their core or more in use: the latency is also theirs.\n"
+        if any(result.late_clients for result in results)
+        else ""
+    )
+    (folder / "relay.md").write_text(f"{head}{''.join(rows)}{note}\n![CPU per token](relay.svg)\n")
     (folder / "relay.svg").write_text(_plot(results))
+
+
+def write_readme(results: Sequence[Measurement], readme: Path, conditions: Conditions) -> None:
+    """Write the table between the marks of a file anew: what a token costs in each system."""
+    begin, end = README_MARKS
+    before, _, rest = readme.read_text().partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"{readme} has no {begin.strip()} and {end.strip()}")
+    few, many = _README_STREAMS
+    head = (
+        f"| {conditions.describe()} | CPU per token, {few} streams | {many} streams | p50 / p99 added, {many} streams |"
+        " memory per stream |\n|---|--:|--:|--:|--:|\n"
+    )
+    by_system = {(result.system, result.streams): result for result in results}
+    systems = dict.fromkeys(result.system for result in results)
+    full = " (core full)"
+    rows = [
+        f"| {_LABELS.get(name, name)} | {a.cpu_us:.0f} µs | {b.cpu_us:.0f} µs{full if b.core >= FULL else ''} |"
+        f" {b.p50_ms:,.1f} / {b.p99_ms:,.1f} ms | {b.kb_per_stream:.0f} kB |\n"
+        for name in systems
+        if (a := by_system.get((name, few))) and (b := by_system.get((name, many)))
+    ]
+    readme.write_text(f"{before}{begin}{head}{''.join(rows)}{end}{after}")
 
 
 def describe_machine() -> str:
@@ -44,10 +110,13 @@ def describe_machine() -> str:
 
 def _write_row(result: Measurement, base: Measurement | None, rate: float) -> str:
     ratio = f"{result.cpu_us / base.cpu_us:.1f}" if base and base.cpu_us else ""
+    mark = "†" if result.late_clients else ""
     return (
         f"| {result.system} | {result.streams} | {result.cpu_us:.0f} | {ratio} | {result.tokens_per_s:.0f} |"
-        f" {result.core:.0%} | {result.count_streams_per_core(rate):.0f} | {result.p50_ms:.1f} | {result.p99_ms:.1f} |"
-        f" {result.kb_per_stream:.0f} | {len(result.broken)} |\n"
+        f" {result.core:.0%} | {result.count_streams_per_core(rate):.0f} | {result.p50_ms:.1f}{mark} |"
+        f" {result.p99_ms:.1f}{mark} | {result.kb_per_stream:.0f} | {result.clients:.0%} | {result.cut_off} |"
+        f" {result.refused} |"
+        f" {len(result.broken)} |\n"
     )
 
 

@@ -15,7 +15,6 @@ import httpx
 
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
-from tests.gateway_process import run_canned_search
 from tests.integration.conftest import publish_document
 from tests.standalone_process import ROOT, make_environment
 
@@ -30,6 +29,7 @@ class System:
     Attributes:
         path: what is asked with POST.
         body: the JSON that is sent.
+        most_streams: more than these it is not asked for at once; None: as many as there are.
     """
 
     name: str
@@ -38,6 +38,7 @@ class System:
     path: str
     body: Mapping[str, Any]
     health: str = "/health"
+    most_streams: int | None = None
 
     def dump_body(self) -> bytes:
         """Return the body of a request."""
@@ -68,7 +69,7 @@ def pin(process: int, cores: set[int] | None) -> None:
 async def run_process(
     command: Sequence[str], environment: Mapping[str, str], port: int, *, health: str, cores: set[int] | None
 ) -> AsyncIterator[Running]:
-    """A process that listens on `port`; leaving ends it."""
+    """A process that listens on `port`; leaving ends it, whatever it is at."""
     log = asyncio.subprocess.DEVNULL if "BENCH_VERBOSE" not in os.environ else None
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=dict(environment), stdout=log, stderr=log)
     pin(process.pid, cores)
@@ -86,13 +87,16 @@ async def run_process(
         yield Running(url, process.pid)
     finally:
         if process.returncode is None:
-            process.terminate()
+            process.kill()
         await process.wait()
 
 
 @asynccontextmanager
 async def run_upstream(rate: float, tokens: int, cores: set[int] | None) -> AsyncIterator[str]:
-    """The provider; yields its base URL as OpenAI's SDK takes it."""
+    """The provider; yields its base URL as OpenAI's SDK takes it.
+
+    Where it could write more than the core of the clients is enough for, it is the one that waits.
+    """
     port = find_free_port()
     command = [
         sys.executable,
@@ -103,26 +107,35 @@ async def run_upstream(rate: float, tokens: int, cores: set[int] | None) -> Asyn
         f"--tokens={tokens}",
     ]
     async with run_process(command, os.environ, port, health="/v1/models", cores=cores) as running:
+        os.setpriority(os.PRIO_PROCESS, running.process, 10)
         yield f"{running.url}/v1"
 
 
 @asynccontextmanager
-async def prepare_gateway(folder: Path, redis_url: str, upstream: str) -> AsyncIterator[dict[str, str]]:
-    """What a gateway needs around it: a document that is ready and a search that finds it; yields its environment."""
+async def run_search(cores: set[int] | None) -> AsyncIterator[str]:
+    """The search: the provider's program, too, but in a process that has nothing else to do."""
+    port = find_free_port()
+    command = [sys.executable, "-m", "benchmarks.relay.upstream", f"--port={port}"]
+    async with run_process(command, os.environ, port, health="/v1/models", cores=cores) as running:
+        yield running.url
+
+
+async def prepare_gateway(folder: Path, redis_url: str, upstream: str, search: str) -> dict[str, str]:
+    """Publish a document, so that there is one to ask about; return a gateway's environment."""
     async with connect_redis(redis_url, timeout_s=5) as redis:
-        document_id = await publish_document(RedisDocumentRegistry(redis))
-    async with run_canned_search(document_id) as search:
-        yield make_environment(
-            folder,
-            {
-                "PAGEWIRE_REDIS_URL": redis_url,
-                "PAGEWIRE_RETRIEVAL_URL": search,
-                "PAGEWIRE_LOG_LEVEL": "INFO",
-                "PAGEWIRE_MAX_CONTINUED_RUNS": "10000",
-                "OPENAI_BASE_URL": upstream,
-                "PAGEWIRE_OPENAI_MODEL": "bench",
-            },
-        )
+        await publish_document(RedisDocumentRegistry(redis))
+    return make_environment(
+        folder,
+        {
+            "PAGEWIRE_REDIS_URL": redis_url,
+            "PAGEWIRE_RETRIEVAL_URL": search,
+            "PAGEWIRE_LOG_LEVEL": "INFO",
+            "PAGEWIRE_MAX_CONTINUED_RUNS": "10000",
+            "PAGEWIRE_ANSWER_CACHE": "off",  # all ask the same
+            "OPENAI_BASE_URL": upstream,
+            "PAGEWIRE_OPENAI_MODEL": "bench",
+        },
+    )
 
 
 def list_systems(gateway: Mapping[str, str], upstream: str, folder: Path) -> list[tuple[System, int]]:
@@ -171,4 +184,5 @@ def _make_litellm(port: int, upstream: str, folder: Path, chat: Mapping[str, Any
         "/v1/chat/completions",
         chat,
         health="/health/liveliness",
+        most_streams=200,
     )
