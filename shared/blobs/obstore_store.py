@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError as ObstoreError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from shared.disk import is_full_disk, telling_full_disk
-from shared.errors import DependencyUnavailable, NotFound
+from shared.errors import DependencyUnavailable, NotFound, TooLarge
 from shared.settings import MEGABYTE
 
 PART_BYTES = 5 * MEGABYTE
@@ -87,6 +87,26 @@ class ObstoreBlobStore:
         except ObstoreError as error:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
 
+    async def put(self, key: str, content: bytes) -> None:
+        """Store bytes in place of what was there, in one step. Raises DiskFull."""
+        try:
+            with telling_full_disk(), _telling_system_errors():
+                await obstore.put_async(self._store, key, content, use_multipart=False)
+        except (ObstoreError, OSError) as error:
+            raise DependencyUnavailable("The document store takes nothing now; try again.") from error
+
+    async def get(self, key: str, max_bytes: int) -> bytes:
+        """Return a blob's bytes. Raises NotFound, and TooLarge when there are more than `max_bytes`."""
+        try:
+            result = await obstore.get_async(self._store, key)
+            if result.meta["size"] > max_bytes:
+                raise TooLarge(f"The blob has {result.meta['size']} bytes, the limit is {max_bytes}.")
+            return bytes(await result.bytes_async())
+        except FileNotFoundError as error:
+            raise _make_missing() from error
+        except ObstoreError as error:
+            raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
     async def delete(self, key: str) -> None:
         """Removes a blob; one that is not there is fine."""
         try:
@@ -95,6 +115,15 @@ class ObstoreBlobStore:
             return
         except ObstoreError as error:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
+    async def delete_all(self, folder: str) -> None:
+        """Remove all blobs whose keys begin with a folder and a slash; none is fine."""
+        try:
+            found = await obstore.list(self._store, folder).collect_async()
+        except ObstoreError as error:
+            raise DependencyUnavailable("The document store does not answer now; try again.") from error
+        for blob in found:
+            await self.delete(blob["path"])
 
 
 @contextmanager

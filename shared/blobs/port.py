@@ -1,4 +1,4 @@
-"""The port of the blob store: the bytes of documents."""
+"""The port of the blob store: the bytes of documents, and what was read of them."""
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -12,6 +12,16 @@ def make_blob_key(tenant: str, sha256: str, document_id: str) -> str:
     that was uploaded with the same content in the same moment.
     """
     return f"{tenant}/{sha256[:2]}/{sha256}/{document_id}.pdf"
+
+
+def make_parses_folder(tenant: str, sha256: str) -> str:
+    """Where lies what was read of these bytes, for all documents of the tenant that have them."""
+    return f"{tenant}/{sha256[:2]}/{sha256}/parses"
+
+
+def make_parse_key(tenant: str, sha256: str, parser_version: str) -> str:
+    """Where the stored parse of these bytes lies that a version of the parser made."""
+    return f"{make_parses_folder(tenant, sha256)}/{parser_version}"
 
 
 class BlobStore(Protocol):
@@ -33,4 +43,19 @@ class BlobStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove a blob; one that is not there is fine."""
+        ...
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Store bytes in place of what was there, in one step: nobody ever reads half of them. Raises DiskFull.
+
+        For what can be made anew: a power cut may take it.
+        """
+        ...
+
+    async def get(self, key: str, max_bytes: int) -> bytes:
+        """Return a blob's bytes. Raises NotFound (`blob_missing`), and TooLarge when it has more than `max_bytes`."""
+        ...
+
+    async def delete_all(self, folder: str) -> None:
+        """Remove all blobs whose keys begin with a folder and a slash; none is fine."""
         ...

@@ -165,6 +165,10 @@ class DocumentRegistry(Protocol):
         """The sha-256 of a document's content, deleted or not; None when the record is gone."""
         ...
 
+    async def let_go_of_content(self, job: DocumentJob, sha256: str) -> bool:
+        """Note that a deleted document's bytes are gone; return whether no other of its tenant has the same ones."""
+        ...
+
     async def forget(self, job: DocumentJob) -> None:
         """Remove what is left of a purged document; one that is not deleted stays."""
         ...

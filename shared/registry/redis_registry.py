@@ -6,6 +6,7 @@ Keys, `T` a tenant and `D` a document id:
     pagewire:T:document:D:events  stream  its progress, for those who watch it: see scripts.py
     pagewire:T:documents    zset    ids by time of creation
     pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
+    pagewire:T:content:H    set     ids of those whose bytes have the sha-256 H, until they are purged
     pagewire:T:ready        set     ids that can be searched
     pagewire:T:lease:D      string  the token of the worker that has it, with a time to live
     pagewire:T:revision     string  of what searches see; what hangs on it: see revision.py
@@ -75,6 +76,7 @@ class RedisDocumentRegistry:
             f"pagewire:{new.tenant}:documents",
             PENDING,
             make_events_key(new.tenant, new.document_id),
+            _content_key(new.tenant, new.sha256),
         ]
         member = f"{new.tenant}/{new.document_id}"
         identity = f"{new.sha256}\n{new.filename}"
@@ -259,6 +261,17 @@ class RedisDocumentRegistry:
         sha256: str | None = await self._call(self._redis.hget(key, "sha256"))
         return sha256
 
+    async def let_go_of_content(self, job: DocumentJob, sha256: str) -> bool:
+        """Notes that a deleted document's bytes are gone; returns whether no other of its tenant has the same ones.
+
+        It may be called again: the answer says who is left, not who left.
+        """
+        pipe = self._redis.pipeline(transaction=True)  # `execute` gives its connection back
+        pipe.srem(_content_key(job.tenant, sha256), job.document_id)
+        pipe.scard(_content_key(job.tenant, sha256))
+        _, left = await self._call(pipe.execute())
+        return int(left) == 0
+
     async def forget(self, job: DocumentJob) -> None:
         """Removes what is left of a purged document; one that is not deleted stays."""
         keys = [
@@ -292,6 +305,10 @@ class RedisDocumentRegistry:
 
 def _document_key(tenant: str, document_id: str) -> str:
     return f"pagewire:{tenant}:document:{document_id}"
+
+
+def _content_key(tenant: str, sha256: str) -> str:
+    return f"pagewire:{tenant}:content:{sha256}"
 
 
 def make_events_key(tenant: str, document_id: str) -> str:

@@ -48,7 +48,7 @@ local function note_change(first, revision)
 end
 """
 
-# KEYS: document, identities, documents, pending, events   ARGV: id, identity, now_ms, member, field, value, …
+# KEYS: document, identities, documents, pending, events, content   ARGV: id, identity, now_ms, member, field, value, …
 # Returns {id, record as field, value, …}; the id is another's when the same upload was there already.
 CREATE = (
     _EMIT
@@ -65,6 +65,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[1])
   redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[4])
+  redis.call('SADD', KEYS[6], ARGV[1])
   emit(KEYS[1], KEYS[5], 'progress', 'queued')
 end
 return {ARGV[1], redis.call('HGETALL', KEYS[1])}
@@ -119,7 +120,8 @@ RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 if redis.call('HGET', KEYS[2], 'epoch') == ARGV[2] then
-  redis.call('HINCRBY', KEYS[2], 'attempts', -1)
+  local attempts = tonumber(redis.call('HGET', KEYS[2], 'attempts') or '0')
+  if attempts > 0 then redis.call('HSET', KEYS[2], 'attempts', attempts - 1) end
   redis.call('HINCRBY', KEYS[2], 'epoch', 1)
 end
 return 1

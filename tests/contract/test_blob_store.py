@@ -12,8 +12,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from shared.blobs.obstore_store import ObstoreBlobStore
-from shared.blobs.port import BlobStore, make_blob_key
-from shared.errors import DependencyUnavailable, NotFound
+from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_parses_folder
+from shared.errors import DependencyUnavailable, NotFound, TooLarge
 from tests.conftest import skip_or_fail
 from tests.fakes.memory_blobs import MemoryBlobStore
 from tests.standalone_process import ROOT
@@ -168,6 +168,49 @@ async def test_a_blob_that_is_not_there_is_said(store: BlobStore) -> None:
     assert caught.value.error_code == "blob_missing"
 
 
+async def test_bytes_come_back_as_they_were_put(store: BlobStore) -> None:
+    """The last ones that were put; never more than the reader takes."""
+    key = make_parse_key("a tenant", "ab" * 32, "1")
+    await store.put(key, b"older")
+    await store.put(key, CONTENT)
+
+    assert await store.get(key, len(CONTENT)) == CONTENT
+    with pytest.raises(TooLarge):
+        await store.get(key, len(CONTENT) - 1)
+    with pytest.raises(NotFound):
+        await store.get(make_parse_key("a tenant", "ab" * 32, "2"), 10)
+
+
+async def test_whoever_reads_while_bytes_are_replaced_reads_all_of_the_old_or_the_new(store: BlobStore) -> None:
+    """Two workers may have read the same PDF."""
+    contents = [bytes([number]) * 300_000 for number in range(6)]
+    await store.put("t/ab/parse", contents[0])
+
+    *_, first, second, third = await asyncio.gather(
+        *(store.put("t/ab/parse", content) for content in contents),
+        *(store.get("t/ab/parse", 300_000) for _ in range(3)),
+    )
+
+    assert {first, second, third} <= {*contents}
+
+
+async def test_a_folder_is_deleted_with_all_that_is_in_it(store: BlobStore, file: Path) -> None:
+    """And nothing beside it, also where the names begin alike."""
+    folder, pdf = make_parses_folder("t", "ab" * 32), make_blob_key("t", "ab" * 32, "doc_1")
+    for key in (f"{folder}/1", f"{folder}/2", f"{folder}-of-others/1"):
+        await store.put(key, b"text")
+    await store.put_file(pdf, file)
+
+    for _ in range(2):
+        await store.delete_all(folder)
+
+    for version in ("1", "2"):
+        with pytest.raises(NotFound):
+            await store.get(f"{folder}/{version}", 10)
+    assert await store.get(f"{folder}-of-others/1", 10) == b"text"
+    assert await read(store, pdf) == CONTENT
+
+
 async def test_deleting_what_is_not_there_is_fine(store: BlobStore) -> None:
     """A purge may run twice."""
     await store.delete("t/ab/none.pdf")
@@ -219,7 +262,14 @@ async def unreachable(monkeypatch: pytest.MonkeyPatch) -> BlobStore:
 
 async def test_a_store_that_does_not_answer_is_a_dependency_that_is_away(unreachable: BlobStore, file: Path) -> None:
     """Each call ends, and with the error that means: try again."""
-    calls = (unreachable.put_file("a", file), unreachable.delete("a"), read(unreachable, "a"))
+    calls = (
+        unreachable.put_file("a", file),
+        unreachable.delete("a"),
+        read(unreachable, "a"),
+        unreachable.put("a", b"text"),
+        unreachable.get("a", 10),
+        unreachable.delete_all("a"),
+    )
     async with asyncio.timeout(60):
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DependencyUnavailable] * len(calls)

@@ -123,6 +123,20 @@ async def test_who_failed_a_document_gives_its_next_try_no_attempt(registry: Any
     assert (await claim(registry, new)).attempts == 1
 
 
+async def test_attempts_are_never_fewer_than_none(registry: AnyRegistry) -> None:
+    """A claim that is sent again after the document was put back has the lease, but counted for the try before."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.fail(lease, FAILURE)
+    await registry.requeue(lease.job)
+
+    await registry.release(await claim(registry, new))
+
+    assert await registry.count_attempts(lease.job) == 0
+    assert (await claim(registry, new)).attempts == 1
+
+
 async def test_a_worker_that_released_its_lease_writes_nothing(registry: AnyRegistry) -> None:
     """Also while nobody else has the document: a report that was long on its way is no attempt of anybody."""
     new = make_new()
@@ -281,6 +295,28 @@ async def test_a_worker_cannot_publish_a_deleted_document(registry: AnyRegistry)
 
     assert await registry.claim(lease.job, "w2", 1000) == "gone"
     assert not await registry.exists(lease.job)
+
+
+async def test_who_lets_go_of_its_bytes_last_is_told(registry: AnyRegistry) -> None:
+    """However often it is said, and whoever was deleted first; what another tenant has does not count."""
+    first, second, foreign, other = (
+        make_new(),
+        make_new(filename="b.pdf"),
+        make_new(tenant="u"),
+        make_new(sha256="bb"),
+    )
+    for new in (first, second, foreign, other):
+        await registry.create(new)
+    jobs = [DocumentJob(tenant=new.tenant, document_id=new.document_id) for new in (first, second)]
+
+    for _ in range(2):
+        assert not await registry.let_go_of_content(jobs[0], "aa")
+    for _ in range(2):
+        assert await registry.let_go_of_content(jobs[1], "aa")
+
+    third = make_new(filename="c.pdf")
+    await registry.create(third)
+    assert not await registry.let_go_of_content(jobs[0], "aa")
 
 
 async def test_another_tenants_document_is_not_found(registry: AnyRegistry) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shared.errors import NotFound
+from shared.errors import NotFound, TooLarge
 
 
 class MemoryBlobStore:
@@ -35,3 +35,20 @@ class MemoryBlobStore:
     async def delete(self, key: str) -> None:
         """Remove a blob."""
         self.blobs.pop(key, None)
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Store bytes."""
+        self.blobs[key] = content
+
+    async def get(self, key: str, max_bytes: int) -> bytes:
+        """Return a blob's bytes."""
+        if key not in self.blobs:
+            raise NotFound("There is no such blob.", code="blob_missing")
+        if len(self.blobs[key]) > max_bytes:
+            raise TooLarge("The blob has more bytes.")
+        return self.blobs[key]
+
+    async def delete_all(self, folder: str) -> None:
+        """Remove all blobs below a folder."""
+        for key in [key for key in self.blobs if key.startswith(f"{folder}/")]:
+            del self.blobs[key]

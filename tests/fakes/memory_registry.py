@@ -46,6 +46,7 @@ class MemoryRegistry:
         self._forgotten: set[DocumentJob] = set()
         self.revisions: dict[str, str] = {}
         """By tenant: of what searches see."""
+        self._contents: dict[tuple[str, str], set[str]] = {}
 
     async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
         """Record a document, or find the one with the same bytes and name."""
@@ -67,6 +68,7 @@ class MemoryRegistry:
             updated_at=now,
         )
         self._documents[job] = _Document(record)
+        self._contents.setdefault((new.tenant, new.sha256), set()).add(new.document_id)
         return record, False
 
     async def requeue(self, job: DocumentJob) -> DocumentRecord:
@@ -159,7 +161,7 @@ class MemoryRegistry:
         del self._leases[lease.job]
         document = self._documents.get(lease.job)
         if document is not None and document.epoch == lease.epoch:
-            document.attempts -= 1
+            document.attempts = max(0, document.attempts - 1)
             document.epoch += 1
 
     async def update(self, lease: Lease, progress: Progress) -> None:
@@ -206,6 +208,12 @@ class MemoryRegistry:
     async def find_blob_of(self, job: DocumentJob) -> str | None:
         """Return the sha-256 of a document's content."""
         return self._documents[job].record.sha256 if job in self._documents else None
+
+    async def let_go_of_content(self, job: DocumentJob, sha256: str) -> bool:
+        """Return whether no other document has these bytes."""
+        holders = self._contents.get((job.tenant, sha256), set())
+        holders.discard(job.document_id)
+        return not holders
 
     async def forget(self, job: DocumentJob) -> None:
         """Remove a deleted document; a late `create` does not bring it back."""
