@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
-from services.ingest.ports import PdfOutline, UnreadablePdfError
+from services.ingest.domain.stored_parse import StoredParse
+from services.ingest.ports import UnreadablePdfError
 
 LIMITS = ParseLimits(memory_mb=1024, cpu_s=20, wall_s=60, max_pages=2000)
 AT_ONCE = 2
@@ -25,11 +26,13 @@ async def read_all(paths: Iterable[Path], limits: ParseLimits = LIMITS) -> Count
     async def read(path: Path) -> str:
         async with gate:
             try:
-                first, *pages = [message async for message in ProcessPdfParser(limits).parse(path)]
+                *_, content = [message async for message in ProcessPdfParser(limits).parse(path)]
+                parse = StoredParse.open(content if isinstance(content, bytes) else b"")
+                pages = [parse.read_layout(page.number) for page in parse.read_pages()]
             except UnreadablePdfError as error:
                 return error.failure.code
-            if not isinstance(first, PdfOutline) or len(pages) != first.page_count:
-                raise AssertionError(f"{path.name}: pages do not match the outline")
+            if len(pages) != parse.page_count:
+                raise AssertionError(f"{path.name}: what was read of it cannot be read back")
             return "pages"
 
     return Counter(await asyncio.gather(*map(read, paths)))

@@ -21,30 +21,21 @@ class UnreadablePdfError(Exception):
 
 
 @dataclass(frozen=True)
-class PdfOutline:
-    """What is known of a PDF before its first page: the title in its metadata (or None) and how many pages."""
+class ParseProgress:
+    """How many of a PDF's pages have been read."""
 
-    title: str | None
-    page_count: int
-
-
-@dataclass(frozen=True)
-class ParsedPage:
-    """A page's number, counted from 1, and its raw text (empty when it has none).
-
-    `headline` is the largest print of the first page with text, empty where nothing stands out.
-    """
-
-    number: int
-    text: str
-    headline: str = ""
+    pages_total: int
+    pages_done: int
 
 
 class PdfParser(Protocol):
     """Reads PDFs without putting this process at risk."""
 
-    def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
-        """Yield the outline, then every page in order; close it if you stop before. Raises UnreadablePdfError."""
+    def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
+        """Yield the progress page by page, and at last the stored parse (`domain/stored_parse.py`).
+
+        Close it if you stop before. Raises UnreadablePdfError.
+        """
         ...
 
 

@@ -1,6 +1,7 @@
 """The standalone system as a process: killed, restarted, started twice, started wrongly."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -76,6 +77,12 @@ def wait_for(process: StandaloneProcess, document_id: str, field: str, wanted: o
     raise AssertionError(f"{field} did not become {wanted!r}: {record}\n{''.join(process.output)}")
 
 
+def list_read(process: StandaloneProcess, event: str) -> list[str]:
+    """Documents of which the log says that they were read: from the PDF, or from what was stored of it."""
+    lines = [json.loads(line) for line in process.output if line.startswith("{") and f'"{event}"' in line]
+    return [line["document_id"] for line in lines]
+
+
 def list_redis_servers(data: Path) -> list[int]:
     """Processes of redis-servers that work in a data folder."""
     found = []
@@ -107,7 +114,10 @@ def count_points(data: Path, document_id: str) -> int:
 
 @pytest.mark.timeout(400)
 def test_killed_in_the_middle_of_an_ingest_nothing_is_lost(start: Start, tmp_path: Path) -> None:
-    """kill -9 while chunks are written; the next start finishes the document with exactly its points, at once."""
+    """kill -9 while chunks are written; the next start finishes the document with exactly its points, at once.
+
+    It does not read the PDF again, nor for a second document of the same bytes: what was read of it is stored.
+    """
     content = make_long_pdf("excavator", PAGES)
     process = start(tmp_path)
     kept = upload(process, make_pdf(["The badger digs."]), "badger.pdf", wait=60)
@@ -115,6 +125,7 @@ def test_killed_in_the_middle_of_an_ingest_nothing_is_lost(start: Start, tmp_pat
     half = wait_for(process, document_id, "chunks_done", 1)
     assert half["status"] == "embedding"
     assert half["chunks_done"] < half["chunks_total"]
+    assert list_read(process, "document_parsed") == [kept["document_id"], document_id]
 
     process.kill()
     process = start(tmp_path)
@@ -127,6 +138,8 @@ def test_killed_in_the_middle_of_an_ingest_nothing_is_lost(start: Start, tmp_pat
     control = upload(process, content, "control.pdf", wait=300)
     assert control["chunks_indexed"] == record["chunks_total"]
     assert process.stop() == 0
+    assert list_read(process, "document_parsed") == []
+    assert list_read(process, "stored_parse_used") == [document_id, control["document_id"]]
     assert list_redis_servers(tmp_path) == []
     assert count_points(tmp_path, document_id) == record["chunks_total"]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import hashlib
 import resource
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -101,9 +102,9 @@ async def queue(redis_url: str) -> AsyncIterator[ArqJobQueue]:
     await queue.close()
 
 
-async def accept(deps: IngestDependencies, tmp_path: Path, content: bytes) -> DocumentJob:
+async def accept(deps: IngestDependencies, tmp_path: Path, content: bytes, filename: str = "a.pdf") -> DocumentJob:
     """A document as the gateway leaves it: bytes stored, recorded, not yet queued."""
-    new = NewDocument("t", make_document_id(), "a.pdf", "aa" + make_document_id(), len(content))
+    new = NewDocument("t", make_document_id(), filename, hashlib.sha256(content).hexdigest(), len(content))
     path = tmp_path / new.document_id
     await asyncio.to_thread(path.write_bytes, content)
     await deps.blobs.put_file(make_blob_key("t", new.sha256, new.document_id), path)
@@ -318,6 +319,28 @@ async def test_a_document_deleted_during_its_ingest_leaves_no_points(
 
     assert await index.count("t") == 0
     assert not await deps.registry.exists(job)
+
+
+async def test_nothing_of_a_deleted_document_stays_in_the_blob_store(
+    deps: IngestDependencies, registry: RedisDocumentRegistry, tmp_path: Path
+) -> None:
+    """Neither its PDF nor what was read of it, once the last document of these bytes is purged; nor a key in Redis."""
+    content = make_pdf(["some text"])
+    first, second = await accept(deps, tmp_path, content), await accept(deps, tmp_path, content, "b.pdf")
+    for job in (first, second):
+        assert await run(job, deps) is Outcome.DONE
+    assert len(await list_files(tmp_path / "blobs")) == 3  # two PDFs, and one parse for both
+
+    for job, left in ((first, 2), (second, 0)):
+        await deps.registry.delete("t", job.document_id)
+        assert await run_purge_job(job, deps) is Outcome.DONE
+        assert len(await list_files(tmp_path / "blobs")) == left
+    redis: Any = registry._redis
+    assert await redis.keys("pagewire:t:content:*") == []
+
+
+async def list_files(folder: Path) -> list[Path]:
+    return await asyncio.to_thread(lambda: [path for path in folder.rglob("*") if path.is_file()])
 
 
 async def test_a_worker_that_is_stopped_hands_its_document_over(

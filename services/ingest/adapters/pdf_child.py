@@ -1,9 +1,10 @@
 """The process in which one PDF is parsed: `python -m services.ingest.adapters.pdf_child FILE LIMITS PARENT`.
 
 It may be killed at any time, by its limits or by its parent, and takes nothing with it. It writes one JSON object a
-line to its standard output: first {"started"}, then {"title", "page_count"}, then {"page", "text", "headline"} for each
-page, where `headline` is the largest print of the first page with text, at last {"done"} or
-{"failure": {code, detail, page}}. A child that dies before {"started"} has not looked into the file.
+line to its standard output, each followed by as many bytes as its `bytes` says: first {"started"}, then {"page_count"},
+then {"page"} for each page, at last {"done"}. The bytes, one behind the other, are the stored parse
+(`domain/stored_parse.py`). Or it ends with {"failure": {code, detail, page}}. A child that dies before {"started"} has
+not looked into the file; one that gets no more memory ends with the status OUT_OF_MEMORY.
 """
 
 import ctypes
@@ -21,6 +22,21 @@ from typing import Any, TypeVar
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from services.ingest.adapters.pdf_failures import (
+    DAMAGED,
+    ENCRYPTED,
+    NO_PAGES,
+    OUT_OF_MEMORY,
+    TOO_COSTLY,
+    TOO_MANY_PAGES,
+)
+from services.ingest.adapters.word_boxes import read_layout
+from services.ingest.domain.headings import find_headings
+from services.ingest.domain.language import READ_CHARS, find_language
+from services.ingest.domain.pages import Layout
+from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
+from services.ingest.domain.text import clean_text
+
 T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1
@@ -32,10 +48,12 @@ HEADLINE_LETTERS = 3
 """Fewer are a drop cap or an ornament."""
 HEADLINE_RATIO = 1.15
 """How much larger than the page's usual print a headline is."""
+MAX_TITLE_CHARS = 1000
+"""Of titles and headlines; more is text, or hostile."""
 
-_ENCRYPTED = "The PDF is protected with a password. Upload a copy that opens without one."
-_DAMAGED = "The file starts like a PDF but cannot be read. Open it in a viewer, save a new copy and upload that."
-_NO_PAGES = "The PDF has no pages. Check that the file is complete and upload it again."
+
+class TooMuchTextError(Exception):
+    """There is more text on a page, or up to it, than is allowed."""
 
 
 def end_with_parent(parent: int) -> None:
@@ -61,49 +79,72 @@ def main(path: Path, limits: dict[str, int]) -> None:
         page_count = len(document)
     except pypdfium2.PdfiumError as error:
         if getattr(error, "err_code", None) == pdfium.FPDF_ERR_PASSWORD:
-            _write_failure("encrypted", _ENCRYPTED)
+            _write_failure("encrypted", ENCRYPTED)
             return
         page_count = fallback.count_pages()
     if page_count <= 0:
-        _write_failure("no_pages", _NO_PAGES) if page_count == 0 else _write_failure("damaged", _DAMAGED)
+        _write_failure("no_pages", NO_PAGES) if page_count == 0 else _write_failure("damaged", DAMAGED)
         return
     if page_count > limits["max_pages"]:
-        detail = f"The PDF has {page_count} pages, the limit is {limits['max_pages']}. Split it and upload the parts."
-        _write_failure("too_many_pages", detail)
+        _write_failure("too_many_pages", TOO_MANY_PAGES.format(pages=page_count, limit=limits["max_pages"]))
         return
-    _write({"title": _read_title(document) if document else None, "page_count": page_count})
-    seen = False
+    writer = ParseWriter()
+    _write({"page_count": page_count}, writer.begin())
+    headline = sample = ""
+    chars = 0
     for index in range(page_count):
-        text = _read_page(document, index) if document else ""
-        headline = _read_headline(document, index) if text.strip() and not seen else ""
-        if not text.strip():
-            text = fallback.read_page(index)
-        seen = seen or bool(text.strip())
-        _write({"page": index + 1, "text": text, "headline": headline})
-    _write({"done": True})
+        try:
+            text, layout = _read_page(document, index) if document else ("", Layout(0, 0))
+            if text and not sample:
+                headline = _read_headline(document, index)
+            text = text or clean_text(_bound(fallback.read_page(index)))
+            chars += len(_bound(text, MAX_TEXT_CHARS - chars))
+        except TooMuchTextError:
+            _write_failure("too_costly", TOO_COSTLY, index + 1)
+            return
+        if text and len(sample) < READ_CHARS:
+            sample += text[:READ_CHARS] + "\n"
+        _write({"page": index + 1}, writer.add_page(text, find_headings(text), layout))
+    title = _read_title(document) if document else None
+    _write({"done": True}, writer.end(DocumentFacts(title, headline, find_language(sample))))
+
+
+def _bound(text: str, most: int = MAX_PAGE_CHARS) -> str:
+    if len(text) > most:
+        raise TooMuchTextError
+    return text
 
 
 def _read_title(document: Any) -> str | None:
     try:
-        return str(document.get_metadata_value("Title")) or None
+        return clean_text(str(document.get_metadata_value("Title"))[:MAX_TITLE_CHARS]) or None
     except (pypdfium2.PdfiumError, UnicodeDecodeError):
         return None
 
 
-def _read_page(document: Any, index: int) -> str:
-    """The page's text; empty when PDFium cannot make sense of the page."""
+def _read_page(document: Any, index: int) -> tuple[str, Layout]:
+    """The page's cleaned text and where its words stand; empty when PDFium cannot make sense of the page."""
     try:
         page = document[index]
         try:
             text_page = page.get_textpage()
             try:
-                return str(text_page.get_text_range())
+                raw = _bound(str(text_page.get_text_range()))
+                text = clean_text(raw)
+                return text, _read_layout(page, text_page, raw, text)
             finally:
                 text_page.close()
         finally:
             page.close()
     except (pypdfium2.PdfiumError, UnicodeDecodeError):
-        return ""
+        return "", Layout(0, 0)
+
+
+def _read_layout(page: Any, text_page: Any, raw: str, text: str) -> Layout:
+    try:
+        return read_layout(page, text_page, raw, text)
+    except pypdfium2.PdfiumError:
+        return Layout(0, 0)
 
 
 def _read_headline(document: Any, index: int) -> str:
@@ -133,7 +174,8 @@ def _read_headline(document: Any, index: int) -> str:
     if largest < HEADLINE_RATIO * usual:
         return ""
     following = dropwhile(lambda entry: entry[0] < largest * 0.97, named)
-    return "\n".join(line for _, line in takewhile(lambda entry: entry[0] >= largest * 0.97, following))
+    headline = "\n".join(line for _, line in takewhile(lambda entry: entry[0] >= largest * 0.97, following))
+    return clean_text(headline[:MAX_TITLE_CHARS])
 
 
 class PypdfFallback:
@@ -168,15 +210,18 @@ class PypdfFallback:
             return otherwise
 
 
-def _write_failure(code: str, detail: str) -> None:
-    _write({"failure": {"code": code, "detail": detail}})
+def _write_failure(code: str, detail: str, page: int | None = None) -> None:
+    _write({"failure": {"code": code, "detail": detail, "page": page}})
 
 
-def _write(message: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
+def _write(message: dict[str, Any], content: bytes = b"") -> None:
+    sys.stdout.buffer.write(json.dumps({**message, "bytes": len(content)}).encode() + b"\n" + content)
     sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[3]))
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    try:
+        main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # at once: what is cleaned up on the way out may need memory too

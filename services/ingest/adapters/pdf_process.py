@@ -13,19 +13,17 @@ from typing import Any
 
 import structlog
 
-from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
+from services.ingest.adapters.pdf_failures import CRASHED, OUT_OF_MEMORY, TOO_COSTLY
+from services.ingest.ports import ParseProgress, UnreadablePdfError
 from shared.contracts.documents import DocumentFailure
 from shared.errors import DependencyUnavailable
 
 log = structlog.get_logger(__name__)
 
-MAX_LINE_BYTES = 32 * 1024 * 1024
-"""One page as JSON. The largest page of 781 in real filings has 12 kB of text."""
-MAX_TEXT_BYTES = 512 * 1024 * 1024
-"""All pages together."""
-
-_TOO_COSTLY = "Reading the PDF takes more memory or time than is allowed. Save a simpler copy, or split it."
-_CRASHED = "The PDF makes the reader crash. Open it in a viewer, save a new copy and upload that."
+MAX_LINE_BYTES = 64 * 1024
+"""What the child says before the bytes of a page."""
+MAX_STORED_BYTES = 256 * 1024 * 1024
+"""A stored parse. Those of real filings have 5 kB a page."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,13 @@ class ParseLimits:
 
 
 class ProcessPdfParser:
-    """Starts a child for each file and reads its pages as they come."""
+    """Starts a child for each file, and takes what it has read page by page."""
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
 
-    async def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
-        """Yield the outline, then every page; the child never outlives the call.
+    async def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
+        """Yield the progress page by page, then the stored parse; the child never outlives the call.
 
         Raises UnreadablePdfError when the PDF is at fault, and DependencyUnavailable or OSError when the child could
         not be started, because the machine has no memory, processes or file descriptors left.
@@ -77,49 +75,57 @@ class ProcessPdfParser:
 
 async def _read_messages(
     process: asyncio.subprocess.Process, deadline: float
-) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
+) -> AsyncGenerator[ParseProgress | bytes, None]:
     assert process.stdout is not None  # noqa: S101 - asked for with PIPE
     started = False
-    last_page = 0
-    received = 0
+    page_count = last_page = 0
+    parts: list[bytes] = []
+    room = MAX_STORED_BYTES
     while True:
         try:
             # Around the read alone: a timeout across a yield would strike whoever iterates.
             async with asyncio.timeout_at(deadline):
-                line = await process.stdout.readline()
-        except (ValueError, TimeoutError):  # ValueError: a line longer than the limit
-            raise _make_failure("too_costly", _TOO_COSTLY, last_page + 1) from None
-        received += len(line)
-        if not line.endswith(b"\n"):
+                message, content = await _read_message(process.stdout, room)
+        except (ValueError, TimeoutError):  # ValueError: more bytes than are taken
+            raise _make_failure("too_costly", TOO_COSTLY, last_page + 1) from None
+        except EOFError:
             if not started:
                 log.warning("pdf_child_did_not_start", status=await process.wait())
-                raise DependencyUnavailable("The PDF reader did not start; it is tried again.")
-            raise await _explain_death(process, last_page)
-        if received > MAX_TEXT_BYTES:
-            raise _make_failure("too_costly", _TOO_COSTLY, last_page + 1)
-        message: dict[str, Any] = json.loads(line)
+                raise DependencyUnavailable("The PDF reader did not start; it is tried again.") from None
+            raise await _explain_death(process, last_page) from None
+        room -= len(content)
+        parts.append(content)
         if "started" in message:
             started = True
-            continue
-        if "failure" in message:
+        elif "failure" in message:
             raise UnreadablePdfError(DocumentFailure(**message["failure"]))
-        if "done" in message:
+        elif "done" in message:
+            yield b"".join(parts)
             return
-        if "page" in message:
-            last_page = message["page"]
-            yield ParsedPage(number=last_page, text=message["text"], headline=message["headline"])
         else:
-            yield PdfOutline(title=message["title"], page_count=message["page_count"])
+            page_count, last_page = message.get("page_count", page_count), message.get("page", 0)
+            yield ParseProgress(page_count, last_page)
+
+
+async def _read_message(stdout: asyncio.StreamReader, room: int) -> tuple[dict[str, Any], bytes]:
+    """A message and the bytes that belong to it. Raises EOFError, and ValueError when there is no room for them."""
+    line = await stdout.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    message: dict[str, Any] = json.loads(line)
+    if message["bytes"] > room:
+        raise ValueError("too many bytes")
+    return message, await stdout.readexactly(message["bytes"])  # an IncompleteReadError is an EOFError
 
 
 async def _explain_death(process: asyncio.subprocess.Process, last_page: int) -> UnreadablePdfError:
     """The failure of a child that ended without saying why: killed by a limit, or crashed."""
     status = await process.wait()
     log.warning("pdf_child_died", status=status, last_page=last_page)
-    # 24 SIGXCPU and 9 SIGKILL: a limit; 1 with an empty last line: Python's MemoryError; 6 SIGABRT: PDFium's, which
-    # ends itself that way when it gets no more memory.
-    limited = status in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT, 1)
-    return _make_failure(*(("too_costly", _TOO_COSTLY) if limited else ("damaged", _CRASHED)), last_page + 1)
+    # SIGXCPU and SIGKILL: a limit, or the kernel's want of memory; SIGABRT: PDFium ends itself that way when it gets no
+    # more memory. Anything else, a bug of ours among them (status 1), is no matter of what the PDF costs.
+    limited = status in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT, OUT_OF_MEMORY)
+    return _make_failure(*(("too_costly", TOO_COSTLY) if limited else ("damaged", CRASHED)), last_page + 1)
 
 
 def _make_failure(code: str, detail: str, page: int) -> UnreadablePdfError:
@@ -127,6 +133,9 @@ def _make_failure(code: str, detail: str, page: int) -> UnreadablePdfError:
 
 
 def _make_environment() -> dict[str, str]:
-    """Only what Python needs to start: no keys for a process that reads hostile files."""
+    """Only what Python needs to start: no keys for a process that reads hostile files.
+
+    Nothing keeps it from writing bytecode: only the children import PDFium's bindings, and compiling them takes 60 ms.
+    """
     kept = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "VIRTUAL_ENV", "TMPDIR")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return {name: os.environ[name] for name in kept if name in os.environ}

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from services.ingest.domain.pages import Page, Span
+
 CountTokens = Callable[[Sequence[str]], list[int]]
 
 TARGET_TOKENS = 180
@@ -22,24 +24,14 @@ SPECIAL_TOKENS = 2
 """The model's own start and end marks."""
 HEADER_TOKENS = 32
 """Most that the header line may take of the model's window."""
+MEASURED_AT_ONCE = 1000
+"""Lines or words per call of the tokenizer: 1.8 million characters at most, and hardly ever more than a page's."""
 MAX_CHUNKS = 20_000
 """Some 5,000 full pages. A small file may hold far more text: every page may draw the same stream."""
-
-_NUMBERED_HEADING = re.compile(r"^(\d+(\.\d+)*\.?|[A-Z]\.|(chapter|section|part|appendix|item)\b)\s*\S", re.IGNORECASE)
-_ENDS_LIKE_PROSE = re.compile(r"[.,;:!?…]['\"”’)\]]*$")
-_HAS_VALUE = re.compile(r"\d.*\d|[€$£%]")
 
 
 class TooManyChunksError(Exception):
     """The document is longer than is allowed."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page's number, counted from 1, and its cleaned text."""
-
-    number: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ def chunk_pages(
     chunks: list[Chunk] = []
     section = ""
     for page in pages:
-        lines = _split_lines(page.text, count_tokens, target)
+        lines = _split_lines(page, count_tokens, target)
         for group in _pack_lines(lines, target):
             # The first heading of a chunk is its section; without one, the last heading seen before it.
             own = next((line.text for line in group if line.heading), "")
@@ -100,42 +92,34 @@ def make_header(title: str, section: str, count_tokens: CountTokens) -> str:
     return " ".join(words)
 
 
-def _measure(texts: Sequence[str], count_tokens: CountTokens) -> list[int]:
-    """What each text costs: its tokens, or more where these stand for too many characters."""
-    counts = count_tokens(texts)
-    return [max(count, len(text) // CHARS_PER_TOKEN) for text, count in zip(texts, counts, strict=True)]
+def _measure(text: str, spans: Sequence[Span], count_tokens: CountTokens, limit: int) -> list[int]:
+    """What each part of a text costs: its tokens, or more where these stand for too many characters.
 
-
-def _split_lines(text: str, count_tokens: CountTokens, limit: int) -> list[_Line]:
-    """The page's non-empty lines; one longer than the limit is cut between words, or inside a monstrous one."""
-    spans = [(match.start(), match.end()) for match in re.finditer(r"[^\n]+", text)]
-    counts = _measure([text[start:end] for start, end in spans], count_tokens)
-    lines: list[_Line] = []
-    for index, ((start, end), tokens) in enumerate(zip(spans, counts, strict=True)):
-        following = text[spans[index + 1][0] : spans[index + 1][1]] if index + 1 < len(spans) else ""
-        heading = _looks_like_heading(text[start:end], following)
-        if tokens <= limit:
-            lines.append(_Line(start, end, text[start:end], tokens, heading))
-            continue
-        for piece_start, piece_end, count in _cut_line(text, (start, end), count_tokens, limit):
-            lines.append(_Line(piece_start, piece_end, text[piece_start:piece_end], count, heading=False))
-    return lines
-
-
-def _looks_like_heading(line: str, following: str) -> bool:
-    """Short, starts like a title, does not end like a sentence and has something below it.
-
-    A line with several digits or a currency is a table row. Wrong guesses cost little: a heading only decides where a
-    chunk starts and what its header line says.
+    A part that is over the limit by its length alone is not given to the tokenizer, and the others in batches: it takes
+    some 240 times the memory of what it is given, and one page of a hostile file may hold megabytes.
     """
-    if not following or len(line) > 90 or _ENDS_LIKE_PROSE.search(line):
-        return False
-    if _NUMBERED_HEADING.match(line) and len(line.split()) <= 12 and line[-1:].isalpha():
-        return True
-    words = line.split()
-    if not 1 <= len(words) <= 8 or not line[0].isupper() or _HAS_VALUE.search(line):
-        return False
-    return len(following) > 1.5 * len(line)
+    costs = [(end - start) // CHARS_PER_TOKEN for start, end in spans]
+    short = [index for index, cost in enumerate(costs) if cost <= limit]
+    for first in range(0, len(short), MEASURED_AT_ONCE):
+        batch = short[first : first + MEASURED_AT_ONCE]
+        counts = count_tokens([text[slice(*spans[index])] for index in batch])
+        for index, count in zip(batch, counts, strict=True):
+            costs[index] = max(costs[index], count)
+    return costs
+
+
+def _split_lines(page: Page, count_tokens: CountTokens, limit: int) -> list[_Line]:
+    """The page's non-empty lines; one longer than the limit is cut between words, or inside a monstrous one."""
+    text, headings = page.text, set(page.headings)
+    spans = [(match.start(), match.end()) for match in re.finditer(r"[^\n]+", text)]
+    lines: list[_Line] = []
+    for span, tokens in zip(spans, _measure(text, spans, count_tokens, limit), strict=True):
+        if tokens <= limit:
+            lines.append(_Line(*span, text[slice(*span)], tokens, span in headings))
+            continue
+        for start, end, count in _cut_line(text, span, count_tokens, limit):
+            lines.append(_Line(start, end, text[start:end], count, heading=False))
+    return lines
 
 
 def _cut_line(
@@ -143,7 +127,7 @@ def _cut_line(
 ) -> Iterator[tuple[int, int, int]]:
     """Pieces (start, end, tokens) of a long line, each within the limit."""
     atoms = list(_split_atoms(text, span))
-    counts = _measure([text[start:end] for start, end in atoms], count_tokens)
+    counts = _measure(text, atoms, count_tokens, limit)
     start, total = span[0], 0
     end = start
     for (atom_start, atom_end), count in zip(atoms, counts, strict=True):

@@ -1,4 +1,4 @@
-"""Makes one document searchable: parse, chunk, embed, write, publish.
+"""Makes one document searchable: read, chunk, embed, write, publish.
 
 Safe to run any number of times and by two workers at once: point ids depend only on the content, every write to the
 record checks the lease's epoch, and a version is published in one step after all of its points are stored.
@@ -6,17 +6,18 @@ record checks the lease's epoch, and a version is published in one step after al
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
 
-from services.ingest.domain.chunking import MAX_CHUNKS, Chunk, Page, TooManyChunksError, chunk_pages, make_header
-from services.ingest.domain.text import clean_text
+from services.ingest.domain.chunking import MAX_CHUNKS, Chunk, TooManyChunksError, chunk_pages, make_header
+from services.ingest.domain.pages import Page
+from services.ingest.domain.stored_parse import PARSER_VERSION
 from services.ingest.domain.title import choose_title
-from services.ingest.ports import Embedder, PdfOutline, PdfParser, UnreadablePdfError
+from services.ingest.ports import Embedder, PdfParser, UnreadablePdfError
 from services.ingest.use_cases.exclusive_gate import ExclusiveGate
-from shared.blobs.port import BlobStore, make_blob_key
+from services.ingest.use_cases.read_document import ReadDocument, read_document, remove_unshared_parses
+from shared.blobs.port import BlobStore
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.port import SparseEncoder
@@ -28,11 +29,10 @@ from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
 log = structlog.get_logger(__name__)
 
 PIPELINE = "3"
-"""Raised whenever parsing, chunking or embedding changes, so that old points are not taken for new ones."""
+"""Raised whenever chunking or embedding changes, so that old points are not taken for new ones. How a PDF is read has a
+version of its own: PARSER_VERSION."""
 EMBED_CHUNKS = 64
 """Chunks per step of progress, and points per write."""
-PROGRESS_PAGES = 25
-"""Pages per step of progress."""
 
 _NO_TEXT = "The PDF has no text, only pictures of it. Run text recognition (OCR) on it and upload the result."
 
@@ -63,8 +63,10 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
     Raises LeaseLostError when another worker took over or the document was deleted, and DependencyUnavailable when
     Redis, Qdrant or the blob store does not answer; then the document stays unfinished, to be tried again.
     """
+    await deps.index.check()  # where it is away nothing is parsed and embedded in vain
+    record = await deps.registry.get(lease.job.tenant, lease.job.document_id)
     try:
-        warnings = await _make_searchable(lease, deps)
+        warnings = await _make_searchable(lease, record, deps)
     except UnreadablePdfError as error:
         await fail_document(lease, error.failure, deps)
         return
@@ -73,7 +75,7 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
         await fail_document(lease, DocumentFailure(code=error.error_code, detail=_INDEX_REJECTED), deps)
         return
     except LeaseLostError:
-        await _clean_up_if_deleted(lease, deps)
+        await _clean_up_if_deleted(lease.job, record.sha256, deps)
         raise
     log.info("document_ready", document_id=lease.job.document_id, warnings=len(warnings))
 
@@ -96,11 +98,10 @@ async def _remove_points(job: DocumentJob, deps: IngestDependencies, *, except_v
         log.warning("points_left", document_id=job.document_id, code=error.error_code)
 
 
-async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[DocumentWarning]:
+async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDependencies) -> Sequence[DocumentWarning]:
     job = lease.job
-    await deps.index.check()  # where it is away nothing is parsed and embedded in vain
-    record = await deps.registry.get(job.tenant, job.document_id)
-    title, pages = await _read_pages(lease, record, deps)
+    document = await read_document(lease, record, registry=deps.registry, blobs=deps.blobs, parser=deps.parser)
+    title, pages = _choose_title(document, record.filename), document.pages
     warnings = _find_warnings(pages)
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))
     count, limit = deps.embedder.count_tokens, deps.embedder.max_tokens
@@ -109,7 +110,7 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
     except TooManyChunksError:
         failure = DocumentFailure(code="too_long", detail=_TOO_LONG.format(limit=deps.max_chunks))
         raise UnreadablePdfError(failure) from None
-    version = f"{record.sha256[:16]}-{PIPELINE}"
+    version = f"{record.sha256[:16]}-{PARSER_VERSION}-{PIPELINE}"
     await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
     for first in range(0, len(chunks), EMBED_CHUNKS):
         batch = chunks[first : first + EMBED_CHUNKS]
@@ -122,28 +123,12 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
     return warnings
 
 
-async def _read_pages(lease: Lease, record: DocumentRecord, deps: IngestDependencies) -> tuple[str, list[Page]]:
-    """The document's title and cleaned pages. Raises UnreadablePdfError when no page has text."""
-    metadata: str | None = None
-    headline = ""
-    pages: list[Page] = []
-    await deps.registry.update(lease, Progress(DocumentStatus.PARSING))
-    key = make_blob_key(lease.job.tenant, record.sha256, record.document_id)
-    async with deps.blobs.open_as_file(key) as path, aclosing(deps.parser.parse(path)) as messages:
-        async for message in messages:
-            if isinstance(message, PdfOutline):
-                metadata = message.title
-                await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=message.page_count))
-                continue
-            pages.append(Page(message.number, clean_text(message.text)))
-            headline = headline or message.headline
-            if message.number % PROGRESS_PAGES == 0:
-                await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=message.number))
-    first_text = next((page.text for page in pages if page.text), None)
+def _choose_title(document: ReadDocument, filename: str) -> str:
+    """What a person would call the document. Raises UnreadablePdfError when no page has text."""
+    first_text = next((page.text for page in document.pages if page.text), None)
     if first_text is None:
         raise UnreadablePdfError(DocumentFailure(code="no_text", detail=_NO_TEXT))
-    await deps.registry.update(lease, Progress(DocumentStatus.PARSING, pages_done=len(pages)))
-    return choose_title(metadata, headline, first_text.partition("\n")[0], record.filename), pages
+    return choose_title(document.facts.title, document.facts.headline, first_text.partition("\n")[0], filename)
 
 
 def _find_warnings(pages: Sequence[Page]) -> list[DocumentWarning]:
@@ -185,7 +170,11 @@ async def _embed_chunks(
     ]
 
 
-async def _clean_up_if_deleted(lease: Lease, deps: IngestDependencies) -> None:
-    """Has a document that was deleted meanwhile purged once more: points were perhaps written after the first time."""
-    if not await deps.registry.exists(lease.job):
-        await deps.registry.request_purge(lease.job)
+async def _clean_up_if_deleted(job: DocumentJob, sha256: str, deps: IngestDependencies) -> None:
+    """Have a document that was deleted meanwhile purged once more: it was perhaps written for after the first time.
+
+    What was read of it is removed here: the purge may have forgotten which bytes it had.
+    """
+    if not await deps.registry.exists(job):
+        await deps.registry.request_purge(job)
+        await remove_unshared_parses(job, sha256, registry=deps.registry, blobs=deps.blobs)

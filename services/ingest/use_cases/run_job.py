@@ -9,6 +9,7 @@ from enum import Enum
 import structlog
 
 from services.ingest.use_cases.ingest_document import IngestDependencies, fail_document, ingest_document
+from services.ingest.use_cases.read_document import remove_unshared_parses
 from shared.blobs.port import make_blob_key
 from shared.contracts.documents import DocumentFailure
 from shared.contracts.jobs import DocumentJob
@@ -135,7 +136,9 @@ async def _release(lease: Lease, deps: IngestDependencies) -> None:
 
 
 async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
-    """Remove what a deleted document left: points, bytes, record; in this order, so that a crash loses no trace.
+    """Remove what a deleted document left: points, bytes and what was read of them, record.
+
+    In this order, so that a crash loses no trace.
 
     HELD as long as a worker has the document: it may be writing points in this moment, and without the record nobody
     would look for them any more.
@@ -146,6 +149,7 @@ async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
         sha256 = await deps.registry.find_blob_of(job)
         if sha256 is not None:
             await deps.blobs.delete(make_blob_key(job.tenant, sha256, job.document_id))
+            await remove_unshared_parses(job, sha256, registry=deps.registry, blobs=deps.blobs)
         if leased:
             return Outcome.HELD
         await deps.registry.forget(job)

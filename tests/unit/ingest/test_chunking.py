@@ -12,11 +12,12 @@ from services.ingest.domain.chunking import (
     HEADER_TOKENS,
     SPECIAL_TOKENS,
     TARGET_TOKENS,
-    Page,
     TooManyChunksError,
     chunk_pages,
     make_header,
 )
+from services.ingest.domain.headings import find_headings
+from services.ingest.domain.pages import Page
 from services.ingest.domain.text import clean_text
 
 
@@ -38,7 +39,7 @@ PROSE = st.lists(
 @given(st.lists(TEXTS | PROSE, max_size=4))
 def test_every_chunk_is_a_verbatim_span_that_fits(texts: list[str]) -> None:
     """`text` is exactly `page[start:end]`, on its own page, and with header and marks within the window."""
-    pages = [Page(number, text) for number, text in enumerate(texts, start=1)]
+    pages = [Page(number, text, find_headings(text)) for number, text in enumerate(texts, start=1)]
 
     chunks = chunk_pages(pages, count_words_and_letters, WINDOW)
 
@@ -52,7 +53,7 @@ def test_every_chunk_is_a_verbatim_span_that_fits(texts: list[str]) -> None:
 @given(st.lists(TEXTS | PROSE, max_size=4))
 def test_no_character_is_left_out(texts: list[str]) -> None:
     """Every printed character of every page is in some chunk."""
-    pages = [Page(number, text) for number, text in enumerate(texts, start=1)]
+    pages = [Page(number, text, find_headings(text)) for number, text in enumerate(texts, start=1)]
 
     chunks = chunk_pages(pages, count_words_and_letters, WINDOW)
 
@@ -68,9 +69,9 @@ def test_no_character_is_left_out(texts: list[str]) -> None:
 def test_a_heading_starts_a_chunk_and_names_what_follows() -> None:
     """A section that follows a long one begins a chunk of its own, under its own heading."""
     prose = "\n".join(f"This sentence number {n} is about the weather in spring." for n in range(12))
-    page = Page(1, f"Weather report\n{prose}\nRefund policy\nGoods may be returned within thirty days of delivery.")
+    text = f"Weather report\n{prose}\nRefund policy\nGoods may be returned within thirty days of delivery."
 
-    chunks = chunk_pages([page], count_words_and_letters, WINDOW)
+    chunks = chunk_pages([Page(1, text, find_headings(text))], count_words_and_letters, WINDOW)
 
     refund = next(chunk for chunk in chunks if "thirty days" in chunk.text)
     assert refund.text.startswith("Refund policy")
@@ -138,3 +139,19 @@ def test_too_many_chunks_are_told_before_the_rest_is_cut() -> None:
     with pytest.raises(TooManyChunksError):
         chunk_pages(pages, count_and_note, WINDOW, max_chunks=10)
     assert len(measured) == 11
+
+
+def test_a_page_of_megabytes_is_measured_in_small_parts() -> None:
+    """The tokenizer takes hundreds of times the memory of what it is given; the result is that of small pages."""
+    largest = 0
+
+    def count_and_note(texts: Sequence[str]) -> list[int]:
+        nonlocal largest
+        largest = max(largest, sum(map(len, texts)))
+        return count_words_and_letters(texts)
+
+    endless_line, many_lines = "word " * 200_000, "a line of words\n" * 60_000
+    chunks = chunk_pages([Page(1, endless_line), Page(2, many_lines)], count_and_note, WINDOW)
+
+    assert largest < 50_000
+    assert sum(chunk.text.count("word") for chunk in chunks if chunk.page == 1) >= 200_000

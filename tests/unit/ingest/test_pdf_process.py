@@ -12,16 +12,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from benchmarks.hostile_pdfs import read_all
 from services.ingest.adapters import pdf_process
+from services.ingest.adapters.pdf_failures import OUT_OF_MEMORY
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
-from services.ingest.domain.text import clean_text
-from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
+from services.ingest.domain.pages import boxes_of_span
+from services.ingest.domain.stored_parse import StoredParse
+from services.ingest.ports import ParseProgress, UnreadablePdfError
 from shared.contracts.documents import DocumentFailure
 from shared.errors import DependencyUnavailable
 from shared.settings import MEGABYTE
@@ -31,11 +33,18 @@ from tests.pdfs import make_pdf, make_pdf_without_pages
 LIMITS = ParseLimits(memory_mb=2048, cpu_s=30, wall_s=60, max_pages=1000)
 
 
-async def parse(content: bytes, folder: Path, limits: ParseLimits = LIMITS) -> list[PdfOutline | ParsedPage]:
-    """All messages about a file with this content."""
+async def tell(content: bytes, folder: Path, limits: ParseLimits = LIMITS) -> list[ParseProgress | bytes]:
+    """All that is said about a file with this content."""
     path = folder / "test.pdf"
     await asyncio.to_thread(path.write_bytes, content)
     return [message async for message in ProcessPdfParser(limits).parse(path)]
+
+
+async def parse(content: bytes, folder: Path, limits: ParseLimits = LIMITS) -> StoredParse:
+    """What was read of a file with this content."""
+    stored = (await tell(content, folder, limits))[-1]
+    assert isinstance(stored, bytes)
+    return StoredParse.open(stored)
 
 
 async def fail(content: bytes, folder: Path, limits: ParseLimits = LIMITS) -> DocumentFailure:
@@ -46,13 +55,26 @@ async def fail(content: bytes, folder: Path, limits: ParseLimits = LIMITS) -> Do
     return caught.value.failure
 
 
-async def test_outline_first_then_every_page_in_order(tmp_path: Path) -> None:
-    """Title and number of pages come before the pages; an empty page is a page without text."""
-    messages = await parse(make_pdf(["first page", "", "third page"], title="A title"), tmp_path)
+async def test_progress_page_by_page_then_all_that_was_read(tmp_path: Path) -> None:
+    """Title and pages, each with its text and with the boxes of its words; an empty page is a page without text."""
+    *progress, stored = await tell(make_pdf(["first page", "", "third page"], title="A title"), tmp_path)
 
-    assert messages[0] == PdfOutline(title="A title", page_count=3)
-    pages = [(page.number, clean_text(page.text)) for page in messages[1:] if isinstance(page, ParsedPage)]
-    assert pages == [(1, "first page"), (2, ""), (3, "third page")]
+    assert progress == [ParseProgress(pages_total=3, pages_done=done) for done in range(4)]
+    assert isinstance(stored, bytes)
+    read = StoredParse.open(stored)
+    assert read.facts.title == "A title"
+    assert [(page.number, page.text) for page in read.read_pages()] == [(1, "first page"), (2, ""), (3, "third page")]
+    layout = read.read_layout(3)
+    assert len(layout.words) == 2
+    assert len(boxes_of_span(layout, 0, len("third page"))) == 1
+
+
+async def test_the_language_is_that_of_the_text(tmp_path: Path) -> None:
+    """As far as it can be told."""
+    prose = "Die Anlage ist für den Betrieb in der Halle gebaut und wird von einer Person mit dem Pult gesteuert.\n" * 3
+
+    assert (await parse(make_pdf([prose]), tmp_path)).facts.language == "de"
+    assert (await parse(make_pdf(["Crane 40 t"]), tmp_path)).facts.language is None
 
 
 def make_printed(lines: Sequence[tuple[int, str]]) -> bytes:
@@ -74,17 +96,14 @@ async def test_the_largest_print_of_the_first_page_with_text_is_its_headline(tmp
         [(9, "Running head"), (22, "Crane: Service"), (22, "Handbook"), *body, (30, "42"), (16, "Safety")]
     )
 
-    pages = [message for message in await parse(pdf, tmp_path) if isinstance(message, ParsedPage)]
-
-    assert [page.headline.splitlines() for page in pages] == [[], ["Crane: Service", "Handbook"]]
+    assert (await parse(pdf, tmp_path)).facts.headline.splitlines() == ["Crane: Service", "Handbook"]
 
 
 async def test_a_page_in_one_size_has_no_headline(tmp_path: Path) -> None:
     """Its first line is not larger than the others."""
-    pages = await parse(make_pdf(["Crane\nThe crane lifts forty tonnes.\nIt does so at ten metres."]), tmp_path)
+    read = await parse(make_pdf(["Crane\nThe crane lifts forty tonnes.\nIt does so at ten metres."]), tmp_path)
 
-    assert isinstance(pages[1], ParsedPage)
-    assert pages[1].headline == ""
+    assert read.facts.headline == ""
 
 
 async def test_a_password_is_said(tmp_path: Path) -> None:
@@ -131,19 +150,21 @@ def long_pdf() -> bytes:
 async def test_a_file_that_takes_too_long_ends_alone(long_pdf: bytes, tmp_path: Path, limits: ParseLimits) -> None:
     """Past a limit the child is ended, the failure says so, and this process goes on."""
     assert (await fail(long_pdf, tmp_path, limits)).code == "too_costly"
-    assert len(await parse(make_pdf(["still here"]), tmp_path)) == 2
+    assert (await parse(make_pdf(["still here"]), tmp_path)).page_count == 1
 
 
 MEASURED_PARSE = """
 import asyncio, json, resource, sys
 from pathlib import Path
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
+from services.ingest.domain.stored_parse import StoredParse
 from services.ingest.ports import UnreadablePdfError
 
 async def parse():
     try:
         limits = ParseLimits(**json.loads(sys.argv[2]))
-        return str([message async for message in ProcessPdfParser(limits).parse(Path(sys.argv[1]))][1:])
+        *_, stored = [message async for message in ProcessPdfParser(limits).parse(Path(sys.argv[1]))]
+        return [page.text for page in StoredParse.open(stored).read_pages()]
     except UnreadablePdfError as error:
         return error.failure.code
 
@@ -167,7 +188,7 @@ async def test_a_decompression_bomb_ends_alone(tmp_path: Path) -> None:
     printed, _ = await process.communicate()
 
     outcome, peak = json.loads(printed.splitlines()[-1])
-    assert outcome in ("too_costly", "damaged", str([ParsedPage(number=1, text="")]))
+    assert outcome in ("too_costly", "damaged", [""])
     assert 0 < peak < 450 * MEGABYTE
 
 
@@ -183,11 +204,39 @@ def make_bomb(size: int) -> bytes:
     return head + stream + b"\nendstream endobj\ntrailer<</Root 1 0 R/Size 5>>\n%%EOF\n"
 
 
-async def test_a_reader_that_gave_up_for_want_of_memory_is_not_called_a_damaged_file() -> None:
-    """PDFium aborts when it gets no more; so does C++ whose allocation fails."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import os; os.abort()", stdout=PIPE)
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        pytest.param("os.abort()", "too_costly", id="PDFium and C++ abort when they get no more memory"),
+        pytest.param(f"os._exit({OUT_OF_MEMORY})", "too_costly", id="Python gets no more memory"),
+        pytest.param("os.kill(os.getpid(), signal.SIGXCPU)", "too_costly", id="no more CPU time"),
+        pytest.param("os.kill(os.getpid(), signal.SIGSEGV)", "damaged", id="a crash"),
+        pytest.param("raise ZeroDivisionError", "damaged", id="a bug of ours"),
+    ],
+)
+async def test_how_a_reader_ended_says_what_the_file_did(end: str, code: str) -> None:
+    """What it costs is one thing, what it makes the reader do another: their owners have to do other things."""
+    command = (sys.executable, "-c", f"import os, signal; {end}")
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL)
 
-    assert (await pdf_process._explain_death(process, last_page=3)).failure.code == "too_costly"
+    assert (await pdf_process._explain_death(process, last_page=3)).failure.code == code
+
+
+async def test_a_child_that_gets_no_memory_says_so(tmp_path: Path) -> None:
+    """Here it has less than its own libraries need; Python's MemoryError is no crash."""
+    limits = ParseLimits(memory_mb=1, cpu_s=30, wall_s=60, max_pages=10)
+
+    assert (await fail(make_pdf(["some text"]), tmp_path, limits)).code == "too_costly"
+
+
+async def test_a_page_of_megabytes_is_too_costly(tmp_path: Path) -> None:
+    """Some text on a page is no page any more; which page it is, is said."""
+    line = "words and more words " * 100
+    content = make_pdf(["first page", "\n".join([line] * 2000)])
+
+    failure = await fail(content, tmp_path)
+
+    assert (failure.code, failure.page) == ("too_costly", 2)
 
 
 PARSE = """

@@ -1,6 +1,7 @@
 """What a worker makes of a job: by lease, by fault and by whose fault. No server and no model is needed."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,21 +11,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.ingest.ports import ParsedPage, PdfOutline, UnreadablePdfError
+from services.ingest.domain.pages import Layout
+from services.ingest.domain.stored_parse import PARSER_VERSION, DocumentFacts, ParseWriter
+from services.ingest.ports import ParseProgress, UnreadablePdfError
 from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
-from shared.blobs.port import make_blob_key
+from shared.blobs.port import make_blob_key, make_parse_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
 from shared.registry.port import Lease, NewDocument, Progress
-from shared.vector_index.port import IndexPoint, IndexQuery, LegHits, SparseVector
+from shared.tasks import end_tasks
+from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits, SparseVector
 from tests.fakes.memory_blobs import MemoryBlobStore
 from tests.fakes.memory_registry import MemoryRegistry
 
 JOB = DocumentJob(tenant="t", document_id="doc_1")
-NEW = NewDocument("t", "doc_1", "a.pdf", "ab" * 32, 5)
+CONTENT = b"%PDF-"
+NEW = NewDocument("t", "doc_1", "a.pdf", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
 KEY = make_blob_key("t", NEW.sha256, NEW.document_id)
+PARSE_KEY = make_parse_key("t", NEW.sha256, PARSER_VERSION)
+TEXTS = ("Cranes lift loads.", "Hooks hold them.")
 AWAY = DependencyUnavailable("It does not answer now.")
 MAX_ATTEMPTS = 3
 
@@ -41,13 +48,21 @@ class Parser:
     def __init__(self) -> None:
         self.before: Hook = do_nothing
         self.parsed = 0
+        self.stored = make_parse(TEXTS)
 
-    async def parse(self, path: Path) -> AsyncGenerator[PdfOutline | ParsedPage, None]:
+    async def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
         self.parsed += 1
         await self.before()
-        yield PdfOutline(title=None, page_count=2)
-        for number, text in ((1, "Cranes lift loads."), (2, "Hooks hold them.")):
-            yield ParsedPage(number, text)
+        for done in range(3):
+            yield ParseProgress(pages_total=2, pages_done=done)
+        yield self.stored
+
+
+def make_parse(texts: Sequence[str]) -> bytes:
+    """What is stored of a PDF with these pages."""
+    writer = ParseWriter()
+    pages = [writer.add_page(text, [], Layout(612, 792)) for text in texts]
+    return b"".join([writer.begin(), *pages, writer.end(DocumentFacts())])
 
 
 class Embedder:
@@ -77,6 +92,7 @@ class Index:
 
     def __init__(self) -> None:
         self.points: dict[str, tuple[str, str]] = {}
+        self.payloads: list[ChunkPayload] = []
         self.before: Hook = do_nothing
         self.away = False
 
@@ -89,6 +105,7 @@ class Index:
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
         await self.before()
+        self.payloads += [point.payload for point in points]
         self.points.update({point.point_id: (point.payload.document_id, point.payload.version) for point in points})
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
@@ -154,10 +171,10 @@ class System:
         )
         self.kept = 0
 
-    async def run(self, *, lease_s: float = 30.0) -> Outcome:
+    async def run(self, *, job: DocumentJob = JOB, lease_s: float = 30.0) -> Outcome:
         """Be a worker that has the job."""
         return await run_ingest_job(
-            JOB, self.deps, lease_s=lease_s, max_attempts=MAX_ATTEMPTS, keep_in_progress=self._keep
+            job, self.deps, lease_s=lease_s, max_attempts=MAX_ATTEMPTS, keep_in_progress=self._keep
         )
 
     async def _keep(self) -> None:
@@ -187,7 +204,7 @@ class System:
 async def system() -> AsyncIterator[System]:
     """With one document, as the gateway leaves it."""
     system = System()
-    system.blobs.blobs[KEY] = b"%PDF-"
+    system.blobs.blobs[KEY] = CONTENT
     await system.registry.create(NEW)
     yield system
     assert not await system.registry.is_leased(JOB) or "release" in system.registry.away
@@ -313,6 +330,155 @@ async def test_a_lost_blob_is_a_failure_with_a_reason(system: System) -> None:
 
     assert await system.run() is Outcome.DONE
     assert await system.get_failure() == "blob_missing"
+
+
+async def test_a_blob_that_was_damaged_is_not_blamed_on_the_pdf(system: System) -> None:
+    """The store's copy is not what was uploaded: nobody reads it, and an upload of the same file mends it."""
+    system.blobs.blobs[KEY] = b"%PDF!"
+
+    assert await system.run() is Outcome.DONE
+
+    assert await system.get_failure() == "blob_damaged"
+    assert system.parser.parsed == 0
+    system.blobs.blobs[KEY] = CONTENT
+    await system.registry.requeue(JOB)
+    assert await system.run() is Outcome.DONE
+    assert (await system.get_record()).status is DocumentStatus.READY
+
+
+async def die_before_publishing(system: System, job: DocumentJob = JOB) -> None:
+    """A worker that is killed once it has read the PDF, while it writes points."""
+    reached = asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    system.index.before = hang
+    work = asyncio.create_task(system.run())
+    await reached.wait()
+    system.registry.away.add("release")  # a killed worker gives nothing back
+    await end_tasks(work)
+    system.registry.away.clear()
+    system.index.before = do_nothing
+    await system.registry.expire_lease(job)
+
+
+async def test_a_worker_that_takes_over_does_not_parse_again(system: System) -> None:
+    """The one before was killed after it had read the PDF: what it read is there, and all of it."""
+    await die_before_publishing(system)
+    assert system.parser.parsed == 1
+
+    assert await system.run() is Outcome.DONE
+
+    record = await system.get_record()
+    assert (record.status, record.pages_total, record.pages_done) == (DocumentStatus.READY, 2, 2)
+    assert system.parser.parsed == 1
+    assert [payload.text for payload in system.index.payloads] == [*TEXTS]
+
+
+async def add_copy(system: System, tenant: str, name: str) -> DocumentJob:
+    """Another document of the same bytes."""
+    copy = NewDocument(tenant, f"doc_{tenant}_{name}", f"{name}.pdf", NEW.sha256, NEW.size_bytes)
+    system.blobs.blobs[make_blob_key(tenant, copy.sha256, copy.document_id)] = CONTENT
+    await system.registry.create(copy)
+    return DocumentJob(tenant=tenant, document_id=copy.document_id)
+
+
+@pytest.mark.parametrize(("tenant", "parses"), [("t", 1), ("other", 2)])
+async def test_the_same_bytes_are_read_once_for_a_tenant(system: System, tenant: str, parses: int) -> None:
+    """Each has a title of its own name. What another tenant's documents say is nobody else's, not even to save time."""
+    copy = await add_copy(system, tenant, "b")
+    await system.run()
+
+    assert await system.run(job=copy) is Outcome.DONE
+
+    assert system.parser.parsed == parses
+    record = await system.registry.get(copy.tenant, copy.document_id)
+    assert (record.status, record.title) == (DocumentStatus.READY, "b")
+
+
+@pytest.mark.parametrize("stored", [b"", b"PWPARSE\x01", make_parse(TEXTS)[:-9], make_parse(TEXTS)[:-1] + b"\xff"])
+async def test_a_stored_parse_that_is_damaged_is_made_anew(system: System, stored: bytes) -> None:
+    """The PDF is still there: it is read once more, and what was damaged is replaced."""
+    system.blobs.blobs[PARSE_KEY] = stored
+
+    assert await system.run() is Outcome.DONE
+
+    assert (await system.get_record()).status is DocumentStatus.READY
+    assert system.parser.parsed == 1
+    assert system.blobs.blobs[PARSE_KEY] == make_parse(TEXTS)
+
+
+async def test_a_reader_that_returns_nonsense_fails_its_document(system: System) -> None:
+    """A hostile PDF may have got hold of it; what it says is not stored."""
+    system.parser.stored = b"nonsense"
+
+    assert await system.run() is Outcome.DONE
+
+    assert await system.get_failure() == "damaged"
+    assert PARSE_KEY not in system.blobs.blobs
+
+
+async def test_what_was_read_is_removed_with_the_last_document_of_these_bytes(system: System) -> None:
+    """Not before: the other documents go on without their PDFs being read again. Purges may be repeated."""
+    copy, foreign = await add_copy(system, "t", "b"), await add_copy(system, "other", "c")
+    for job in (JOB, copy, foreign):
+        await system.run(job=job)
+    older = PARSE_KEY.replace(f"/{PARSER_VERSION}", "/0")
+    system.blobs.blobs[older] = b"of an older parser"
+
+    await system.registry.delete("t", "doc_1")
+    assert await run_purge_job(JOB, system.deps) is Outcome.DONE
+    assert await run_purge_job(JOB, system.deps) is Outcome.DONE
+    assert PARSE_KEY in system.blobs.blobs
+
+    await system.registry.delete("t", copy.document_id)
+    assert await run_purge_job(copy, system.deps) is Outcome.DONE
+    assert [key for key in system.blobs.blobs if key.startswith("t/")] == []
+    assert len(system.blobs.blobs) == 2  # of the other tenant: its PDF, and what was read of it
+
+
+async def test_a_purge_that_is_killed_at_any_step_leaves_nothing_in_the_end(system: System) -> None:
+    """Also when it has let go of the bytes, but not removed what was read of them."""
+    await system.run()
+    await system.registry.delete("t", "doc_1")
+    await system.registry.let_go_of_content(JOB, NEW.sha256)  # and was killed
+
+    assert await run_purge_job(JOB, system.deps) is Outcome.DONE
+    assert system.blobs.blobs == {}
+
+
+async def test_who_stores_what_it_read_of_a_purged_document_removes_it_again(system: System) -> None:
+    """It had hung while the document was deleted and purged, and looked at its lease a moment too early."""
+    put = system.blobs.put
+
+    async def put_late(key: str, content: bytes) -> None:
+        await system.registry.delete("t", "doc_1")
+        await system.registry.expire_lease(JOB)
+        assert await run_purge_job(JOB, system.deps) is Outcome.DONE
+        await put(key, content)
+
+    system.blobs.put = put_late  # type: ignore[method-assign]
+
+    assert await system.run() is Outcome.DONE
+
+    assert system.blobs.blobs == {}
+
+
+async def test_who_lost_its_lease_while_it_read_stores_nothing(system: System) -> None:
+    """Its successor does, or nobody."""
+    successors: list[Lease] = []
+
+    async def hang() -> None:
+        successors.append(await system.take_over())
+
+    system.parser.before = hang
+
+    assert await system.run() is Outcome.DONE
+
+    assert PARSE_KEY not in system.blobs.blobs
+    await system.registry.release(successors[0])
 
 
 async def test_a_document_of_too_many_chunks_is_failed_with_what_to_do(system: System) -> None:

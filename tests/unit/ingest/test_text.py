@@ -1,9 +1,12 @@
 """Text from PDFs is cleaned of what a reader cannot see."""
 
+import unicodedata
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.text import clean_text
+from services.ingest.domain.text import WORD, clean_text, find_raw_words
 
 
 def test_line_ends_and_spaces_are_normalised() -> None:
@@ -50,3 +53,38 @@ def test_cleaning_is_stable_and_encodable(text: str) -> None:
 
     assert clean_text(cleaned) == cleaned
     assert cleaned.encode("utf-8").decode("utf-8") == cleaned
+
+
+@given(st.text(alphabet=st.characters(), max_size=500) | ODD_TEXTS)
+def test_every_word_is_found_in_what_it_comes_from(raw: str) -> None:
+    """In the order of the text, none twice, and each is what its part of the raw text has that can be seen."""
+    text = clean_text(raw)
+
+    places = find_raw_words(raw, text)
+
+    words = [match[0] for match in WORD.finditer(text)]
+    assert sorted({number for number, _ in places}) == list(range(len(words)))
+    assert places == sorted(places)
+    assert all(end <= start for (_, (_, end)), (_, (start, _)) in pairwise(places))
+    for number, word in enumerate(words):
+        origin = "".join(raw[slice(*span)] for other, span in places if other == number)
+        assert list_letters(clean_text(origin)) == list_letters(word)
+
+
+def list_letters(text: str) -> list[str]:
+    """What does not depend on what stands around a word: no hyphens and no joiners."""
+    return sorted(set(unicodedata.normalize("NFD", text)).difference("-\n\u200c\u200d\ufe0e\ufe0f"))
+
+
+def test_a_parted_word_comes_from_two_places() -> None:
+    """Its end is looked for on the next line."""
+    raw = "call infor\ufffe\r\nmation now"
+
+    places = find_raw_words(raw, clean_text(raw))
+
+    assert [(number, raw[slice(*span)]) for number, span in places] == [
+        (0, "call"),
+        (1, "infor\ufffe"),
+        (1, "\r\nmation"),
+        (2, "now"),
+    ]

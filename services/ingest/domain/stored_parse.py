@@ -1,0 +1,273 @@
+"""The stored parse: what was read of a PDF, as bytes, so that nobody has to read the PDF again.
+
+    MAGIC, then for each page a block with its text and one with its layout, then the index, then the index's length
+    (unsigned, 4 bytes). Each block, and the index, is a zlib stream of its own: whoever wants the boxes of one page
+    reads that page alone, and whoever wants the texts no boxes.
+
+    text     JSON {"text", "headings": [[start, end], …]}
+    layout   width and height of the page in points (doubles) and the number of boxes (unsigned, 4 bytes), then five
+             columns of unsigned 16 bits: how many words further than the last box's, from its right edge to the left
+             one, from its top to this one's (both modulo 65536), width, height; in units of `_find_unit`
+    index    JSON {"title", "headline", "language", "blocks": [[bytes of text, bytes of layout], …]}
+
+All numbers are little-endian. What is read back is checked against bounds: a damaged or hostile one is a
+DamagedParseError.
+"""
+
+import json
+import re
+import struct
+import sys
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+from services.ingest.domain.pages import Box, Layout, Page, Span, WordBox
+from services.ingest.domain.text import WORD
+
+PARSER_VERSION = "1"
+"""Raised whenever the same PDF is to be read in another way than before, or this format changes: what is stored under
+another version is not read, and chunks that count on it are made anew."""
+
+MAX_PAGE_CHARS = 4_000_000
+"""Of text on a page. The largest of 781 in real filings has 12,000; a hostile file may bring gigabytes."""
+MAX_TEXT_CHARS = 64_000_000
+"""Of all pages together: more than the most passages that are allowed can hold."""
+MAX_SIDE = 1_000_000.0
+"""Points that a page may be wide or high; viewers end at 14,400."""
+
+_MAGIC = b"PWPARSE\x01"
+_COUNT = struct.Struct("<I")
+_LAYOUT_HEAD = struct.Struct("<ddI")
+_COLUMNS = 5
+_BYTES_PER_CHAR = 8
+"""Most that JSON takes for a character and its share of the headings."""
+_MAX_INDEX_BYTES = 2 * 1024 * 1024
+"""Of more pages than there are in any file."""
+_LEVEL = 6
+_FINEST = 0.1
+"""Points. Boxes are rounded to it, outwards."""
+_STEPS = 0xFFFF
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+class DamagedParseError(Exception):
+    """These bytes are not a stored parse as it was written."""
+
+
+@dataclass(frozen=True)
+class DocumentFacts:
+    """What is known of a PDF as a whole.
+
+    Attributes:
+        title: what its metadata say.
+        headline: the largest print of the first page with text, empty where nothing stands out.
+        language: two letters (ISO 639-1); None where it cannot be told.
+    """
+
+    title: str | None = None
+    headline: str = ""
+    language: str | None = None
+
+
+class ParseWriter:
+    """Makes a stored parse piece by piece: `begin`, `add_page` for each in order, `end`, one behind the other."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[int, int]] = []
+
+    def begin(self) -> bytes:
+        """Return the first bytes."""
+        return _MAGIC
+
+    def add_page(self, text: str, headings: Sequence[Span], layout: Layout) -> bytes:
+        """Return the bytes of the next page."""
+        text_block = _pack(_dump({"text": text, "headings": headings}))
+        layout_block = _pack(_dump_layout(layout, text))
+        self._blocks.append((len(text_block), len(layout_block)))
+        return text_block + layout_block
+
+    def end(self, facts: DocumentFacts) -> bytes:
+        """Return the last bytes."""
+        index = _pack(_dump({**vars(facts), "blocks": self._blocks}))
+        return index + _COUNT.pack(len(index))
+
+
+class StoredParse:
+    """Reads a stored parse. All of it raises DamagedParseError where the bytes are not as they were written."""
+
+    def __init__(self, content: bytes, facts: DocumentFacts, blocks: Sequence[tuple[Span, Span]]) -> None:
+        self._content = content
+        self._blocks = blocks
+        self.facts = facts
+
+    @classmethod
+    def open(cls, content: bytes) -> Self:
+        """Read the index."""
+        with_index = len(content) - _COUNT.size
+        if with_index < len(_MAGIC) or not content.startswith(_MAGIC):
+            raise DamagedParseError("it does not begin as one")
+        first = with_index - _COUNT.unpack_from(content, with_index)[0]
+        if first < len(_MAGIC):
+            raise DamagedParseError("its index is longer than all of it")
+        index = _load(_unpack(content[first:with_index], _MAX_INDEX_BYTES))
+        facts = DocumentFacts(
+            title=None if index.get("title") is None else _check_text(index["title"]),
+            headline=_check_text(index.get("headline")),
+            language=None if index.get("language") is None else _check_text(index["language"]),
+        )
+        lengths = [_check_pair(pair, with_index) for pair in _check_list(index.get("blocks"))]
+        ends = [len(_MAGIC)]
+        for length in (length for pair in lengths for length in pair):
+            ends.append(ends[-1] + length)
+        if ends[-1] != first:
+            raise DamagedParseError("its pages do not fill it")
+        blocks = list(pairwise(ends))
+        return cls(content, facts, list(zip(blocks[::2], blocks[1::2], strict=True)))
+
+    @property
+    def page_count(self) -> int:
+        """How many pages there are."""
+        return len(self._blocks)
+
+    def read_pages(self) -> Iterator[Page]:
+        """Read every page's text, in order."""
+        chars = 0
+        for number in range(1, self.page_count + 1):
+            page = self.read_page(number)
+            chars += len(page.text)
+            if chars > MAX_TEXT_CHARS:
+                raise DamagedParseError("it has more text than is ever written")
+            yield page
+
+    def read_page(self, number: int) -> Page:
+        """Read one page's text; pages are counted from 1."""
+        span = self._blocks[number - 1][0]
+        body = _load(_unpack(self._content[slice(*span)], MAX_PAGE_CHARS * _BYTES_PER_CHAR))
+        text = _check_text(body.get("text"))
+        if len(text) > MAX_PAGE_CHARS:
+            raise DamagedParseError("a page has more text than is ever written")
+        headings = [_check_pair(pair, len(text)) for pair in _check_list(body.get("headings"))]
+        return Page(number, text, headings)
+
+    def read_layout(self, number: int) -> Layout:
+        """Read the boxes of one page's words; pages are counted from 1."""
+        text = self.read_page(number).text
+        span = self._blocks[number - 1][1]
+        most = _LAYOUT_HEAD.size + 2 * _COLUMNS * 2 * (len(text) + 1)
+        return _load_layout(_unpack(self._content[slice(*span)], most), text)
+
+
+def _dump_layout(layout: Layout, text: str) -> bytes:
+    """The layout as bytes; its boxes are rounded outwards."""
+    steps = 1 / _find_unit(layout.width, layout.height)
+    starts = [match.start() for match in WORD.finditer(text)]
+    columns = tuple(array("H") for _ in range(_COLUMNS))
+    add_step, add_left, add_top, add_width, add_height = (column.append for column in columns)
+    number = before = right = top = 0
+    for start, _, box in layout.words:
+        while starts[number] != start:
+            number += 1
+        left, next_top = int(box.left * steps), int(box.top * steps)
+        add_step(number - before)
+        add_left((left - right) & _STEPS)
+        add_top((next_top - top) & _STEPS)
+        before, right, top = number, int(box.right * steps) + 1, next_top
+        add_width(right - left)
+        add_height(int(box.bottom * steps) + 1 - top)
+    head = _LAYOUT_HEAD.pack(layout.width, layout.height, len(layout.words))
+    return head + b"".join(_to_little_endian(column).tobytes() for column in columns)
+
+
+def _load_layout(body: bytes, text: str) -> Layout:
+    if len(body) < _LAYOUT_HEAD.size:
+        raise DamagedParseError("a layout is too short")
+    width, height, count = _LAYOUT_HEAD.unpack_from(body)
+    if not (0 <= width <= MAX_SIDE and 0 <= height <= MAX_SIDE):
+        raise DamagedParseError("a page has no such size")
+    if len(body) != _LAYOUT_HEAD.size + 2 * _COLUMNS * count:
+        raise DamagedParseError("a layout has another length than it says")
+    values = array("H")
+    values.frombytes(body[_LAYOUT_HEAD.size :])
+    values = _to_little_endian(values)
+    columns = [values[column * count : (column + 1) * count] for column in range(_COLUMNS)]
+    spans: list[Span] = [match.span() for match in WORD.finditer(text)]
+    unit = _find_unit(width, height)
+    words: list[WordBox] = []
+    number = right = top = 0
+    for step, from_right, from_top, wide, high in zip(*columns, strict=True):
+        number += step
+        left, top = (right + from_right) & _STEPS, (top + from_top) & _STEPS
+        right = left + wide
+        if number >= len(spans) or right * unit > width + 1.5 * unit or (top + high) * unit > height + 1.5 * unit:
+            raise DamagedParseError("a box is not on its page")
+        box = Box(left * unit, top * unit, min(right * unit, width), min((top + high) * unit, height))
+        start, end = spans[number]
+        words.append(WordBox(start, end, box))
+    return Layout(width, height, words)
+
+
+def _find_unit(width: float, height: float) -> float:
+    """Points per step of a box: the finest, or so many that the page's longer side has 65,534 steps."""
+    return max(_FINEST, width / (_STEPS - 1), height / (_STEPS - 1))
+
+
+def _to_little_endian(values: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DamagedParseError("a block is no JSON") from error
+    if not isinstance(value, dict):
+        raise DamagedParseError("a block is no object")
+    return value
+
+
+def _pack(body: bytes) -> bytes:
+    return zlib.compress(body, _LEVEL)
+
+
+def _unpack(block: bytes, max_bytes: int) -> bytes:
+    """The content of a zlib stream that fills the block and unpacks to no more than so many bytes."""
+    unpacker = zlib.decompressobj()
+    try:
+        body = unpacker.decompress(block, max_bytes)
+    except zlib.error as error:
+        raise DamagedParseError("a block cannot be unpacked") from error
+    if not unpacker.eof or unpacker.unused_data:
+        raise DamagedParseError("a block is not as long as it says")
+    return body
+
+
+def _check_list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise DamagedParseError("there is no list")
+    return value
+
+
+def _check_pair(value: Any, most: int) -> Span:
+    if not isinstance(value, list) or len(value) != 2 or not all(type(number) is int for number in value):
+        raise DamagedParseError("there is no pair of numbers")
+    if not all(0 <= number <= most for number in value):
+        raise DamagedParseError("a number is out of bounds")
+    return value[0], value[1]
+
+
+def _check_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise DamagedParseError("there is no text")
+    if not value.isascii() and _HALF_PAIR.search(value):
+        raise DamagedParseError("a text cannot be encoded")
+    return value

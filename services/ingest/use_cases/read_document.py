@@ -1,0 +1,124 @@
+"""Gets the text of a document: from the stored parse of its bytes, or from the PDF, once.
+
+The stored parse belongs to the bytes and the tenant, not to the document: the same PDF under another name shares it,
+and a worker that takes over from one that died goes on from it.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from services.ingest.domain.pages import Page
+from services.ingest.domain.stored_parse import PARSER_VERSION, DamagedParseError, DocumentFacts, StoredParse
+from services.ingest.ports import ParseProgress, PdfParser, UnreadablePdfError
+from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_parses_folder
+from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
+from shared.contracts.jobs import DocumentJob
+from shared.errors import NotFound, TooLarge
+from shared.registry.port import DocumentRegistry, Lease, Progress
+
+log = structlog.get_logger(__name__)
+
+PROGRESS_PAGES = 25
+"""Pages per step of progress."""
+MAX_PARSE_BYTES = 256 * 1024 * 1024
+"""More is not read back. Parses of real filings have 5 kB a page."""
+
+_BLOB_DAMAGED = (
+    "The copy of this PDF in our store has been damaged; your own file is not at fault. Upload it again to replace it."
+)
+_UNUSABLE = "The PDF makes the reader crash. Open it in a viewer, save a new copy and upload that."
+
+
+@dataclass(frozen=True)
+class ReadDocument:
+    """What was read of a PDF: facts about it, and every page."""
+
+    facts: DocumentFacts
+    pages: Sequence[Page]
+
+
+async def read_document(
+    lease: Lease, record: DocumentRecord, *, registry: DocumentRegistry, blobs: BlobStore, parser: PdfParser
+) -> ReadDocument:
+    """Return the text of a leased document. The PDF is only opened where no stored parse of its bytes is there.
+
+    Raises UnreadablePdfError, LeaseLostError, and DependencyUnavailable or NotFound of the stores.
+    """
+    key = make_parse_key(lease.job.tenant, record.sha256, PARSER_VERSION)
+    document = await _find_stored(key, blobs)
+    if document is not None:
+        log.info("stored_parse_used", document_id=record.document_id, pages=len(document.pages))
+    else:
+        content = await _parse(lease, record, registry=registry, blobs=blobs, parser=parser)
+        try:
+            document = await asyncio.to_thread(_read, content)
+        except DamagedParseError as error:
+            log.error("parse_unusable", document_id=record.document_id, reason=str(error))  # noqa: TRY400
+            raise UnreadablePdfError(DocumentFailure(code="damaged", detail=_UNUSABLE)) from error
+        # The lease is looked at just before: who lost it stores nothing for a document that may be purged already.
+        await registry.update(lease, Progress(DocumentStatus.PARSING))
+        await blobs.put(key, content)
+        log.info("document_parsed", document_id=record.document_id, pages=len(document.pages))
+    pages = len(document.pages)
+    await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=pages, pages_done=pages))
+    return document
+
+
+async def remove_unshared_parses(
+    job: DocumentJob, sha256: str, *, registry: DocumentRegistry, blobs: BlobStore
+) -> None:
+    """Remove what was read of a deleted document's bytes, unless another document of the tenant has the same ones.
+
+    Should one be uploaded in this moment, its worker parses it once more; nothing else is lost.
+    """
+    if await registry.let_go_of_content(job, sha256):
+        await blobs.delete_all(make_parses_folder(job.tenant, sha256))
+
+
+async def _find_stored(key: str, blobs: BlobStore) -> ReadDocument | None:
+    try:
+        content = await blobs.get(key, MAX_PARSE_BYTES)
+        return await asyncio.to_thread(_read, content)
+    except NotFound:
+        return None
+    except (TooLarge, DamagedParseError) as error:
+        log.warning("stored_parse_damaged", key=key, reason=str(error))
+        return None
+
+
+def _read(content: bytes) -> ReadDocument:
+    parse = StoredParse.open(content)
+    return ReadDocument(parse.facts, list(parse.read_pages()))
+
+
+async def _parse(
+    lease: Lease, record: DocumentRecord, *, registry: DocumentRegistry, blobs: BlobStore, parser: PdfParser
+) -> bytes:
+    """The stored parse of a document's PDF."""
+    await registry.update(lease, Progress(DocumentStatus.PARSING))
+    content = b""
+    async with blobs.open_as_file(make_blob_key(lease.job.tenant, record.sha256, record.document_id)) as path:
+        if await asyncio.to_thread(_hash_file, path) != record.sha256:
+            log.error("blob_damaged", document_id=record.document_id)
+            raise UnreadablePdfError(DocumentFailure(code="blob_damaged", detail=_BLOB_DAMAGED))
+        async with aclosing(parser.parse(path)) as messages:
+            async for message in messages:
+                if not isinstance(message, ParseProgress):
+                    content = message
+                elif message.pages_done % PROGRESS_PAGES == 0:
+                    progress = Progress(
+                        DocumentStatus.PARSING, pages_total=message.pages_total, pages_done=message.pages_done
+                    )
+                    await registry.update(lease, progress)
+    return content
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

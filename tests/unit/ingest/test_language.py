@@ -1,0 +1,53 @@
+"""The language of a text is told where it can be, and not guessed where it cannot."""
+
+import pytest
+
+from services.ingest.domain.language import find_language
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (
+            "en",
+            "The company recognises revenue when control of the goods is passed to the customer, which is at the time"
+            " of delivery, and not before that.",
+        ),
+        (
+            "de",
+            "Die Gesellschaft erfasst den Umsatz, wenn die Verfügung über die Waren auf den Kunden übergeht; das ist im"
+            " Zeitpunkt der Lieferung und nicht eher der Fall.",
+        ),
+        (
+            "fr",
+            "La société constate le produit des ventes au moment où le contrôle des biens est transféré au client, ce"
+            " qui est le cas à la livraison et pas avant.",
+        ),
+        (
+            "es",
+            "La empresa reconoce los ingresos cuando el control de los bienes se transfiere al cliente, lo que ocurre"
+            " en el momento de la entrega y no antes, como se dice en la nota 3.",
+        ),
+        (
+            "nl",
+            "De onderneming verantwoordt de omzet op het moment dat de zeggenschap over de goederen aan de klant is"
+            " overgedragen, en dat is bij de levering en niet eerder.",
+        ),
+        (
+            "ru",
+            "Компания признаёт выручку в тот момент, когда контроль над товарами переходит к покупателю, то есть при"
+            " доставке, а не до неё, как это указано в примечании и на странице 3, и не из того, что было на складе.",
+        ),
+        ("ja", "当社は、商品の支配が顧客に移転した時点で収益を認識しています。"),
+        ("zh", "本公司在商品控制权转移给客户时确认收入。"),
+        ("ko", "회사는 재화의 통제가 고객에게 이전되는 시점에 수익을 인식한다."),
+        ("el", "Η εταιρεία αναγνωρίζει τα έσοδα κατά τη στιγμή της παράδοσης."),
+        (None, "4,200 17.5 % 31/12/2023 EUR 1,020 EUR 3,040 Q4 Q3 Q2 Q1 2023 2022 2021"),
+        (None, "the of and"),
+        (None, ""),
+        (None, " ".join(["Sensor", "Ventil", "Pumpe", "Motor", "Kabel"] * 20)),
+    ],
+)
+def test_a_language_is_told_by_its_small_words_or_its_script(language: str | None, text: str) -> None:
+    """Figures, names and a few words are no language."""
+    assert find_language(text) == language
