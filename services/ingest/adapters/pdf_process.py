@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from services.ingest.adapters.pdf_failures import CRASHED, OUT_OF_MEMORY, TOO_COSTLY
+from services.ingest.domain.stored_parse import MAX_PARSE_BYTES
 from services.ingest.ports import ParseProgress, UnreadablePdfError
 from shared.contracts.documents import DocumentFailure
 from shared.errors import DependencyUnavailable
@@ -22,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 MAX_LINE_BYTES = 64 * 1024
 """What the child says before the bytes of a page."""
-MAX_STORED_BYTES = 256 * 1024 * 1024
-"""A stored parse. Those of real filings have 5 kB a page."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ async def _read_messages(
     started = False
     page_count = last_page = 0
     parts: list[bytes] = []
-    room = MAX_STORED_BYTES
+    room = MAX_PARSE_BYTES
     while True:
         try:
             # Around the read alone: a timeout across a yield would strike whoever iterates.

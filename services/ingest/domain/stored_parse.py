@@ -34,8 +34,10 @@ another version is not read, and chunks that count on it are made anew."""
 
 MAX_PAGE_CHARS = 4_000_000
 """Of text on a page. The largest of 781 in real filings has 12,000; a hostile file may bring gigabytes."""
-MAX_TEXT_CHARS = 64_000_000
-"""Of all pages together: more than the most passages that are allowed can hold."""
+MAX_TEXT_CHARS = 40_000_000
+"""Of all pages together: more than the most passages that are allowed by default can hold."""
+MAX_PARSE_BYTES = 64 * 1024 * 1024
+"""A stored parse: some 18,000 pages of real filings. A worker has it in memory twice while it reads a PDF."""
 MAX_SIDE = 1_000_000.0
 """Points that a page may be wide or high; viewers end at 14,400."""
 

@@ -14,7 +14,13 @@ from pathlib import Path
 import structlog
 
 from services.ingest.domain.pages import Page
-from services.ingest.domain.stored_parse import PARSER_VERSION, DamagedParseError, DocumentFacts, StoredParse
+from services.ingest.domain.stored_parse import (
+    MAX_PARSE_BYTES,
+    PARSER_VERSION,
+    DamagedParseError,
+    DocumentFacts,
+    StoredParse,
+)
 from services.ingest.ports import ParseProgress, PdfParser, UnreadablePdfError
 from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_parses_folder
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
@@ -26,8 +32,6 @@ log = structlog.get_logger(__name__)
 
 PROGRESS_PAGES = 25
 """Pages per step of progress."""
-MAX_PARSE_BYTES = 256 * 1024 * 1024
-"""More is not read back. Parses of real filings have 5 kB a page."""
 
 _BLOB_DAMAGED = (
     "The copy of this PDF in our store has been damaged; your own file is not at fault. Upload it again to replace it."
