@@ -254,4 +254,4 @@ async def read(gateway: GatewayProcess, streams: int) -> Reading:
     """Read so many answers of the steady provider to their ends."""
     path, body = ask(0, "openai")
     content = httpx.Request("POST", gateway.url, json=body).content
-    return await read_streams(gateway.url + path, content, streams, TOKENS, ramp_s=1 / RATE)
+    return await read_streams(gateway.url + path, content, streams, TOKENS, ramp_s=1 / RATE, most_s=WAIT_S)
