@@ -66,7 +66,7 @@ def _resolve(question: str, topic: _Topic) -> str:
         return _go_on(topic.question, question, topic)
     if lead == "about" and is_name and topic.subject and ", " not in topic.subject:  # "What about Beta?"
         name = re.escape(topic.subject)
-        return _go_on(re.sub(rf" ?\b(?:(?:of|for|by|at) )?{name}(?:['’]s)?", "", topic.question), question, topic)
+        return _go_on(re.sub(rf" ?\b(?:(?:of|for|by|at) )?{name}\b(?:['’]s)?", "", topic.question), question, topic)
     if (lead == "and" and is_name) or (not has_verb and _begins_fragment(words, question)):  # "For Germany?"
         return _go_on(topic.question, question, topic)
     if lead == "about" or (lead == "and" and not (has_verb and names)):  # "And the costs?"

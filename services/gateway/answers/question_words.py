@@ -71,7 +71,7 @@ def find_names(question: str) -> list[str]:
         is_code = not word.isdigit() and any(char.isdigit() for char in word)
         if word.lower() in CLOSED or not (is_code or (word[0].isupper() and i)):
             continue
-        if found.start() == end + 1 and text[end] == " ":
+        if names and found.start() == end + 1 and text[end] == " ":
             names[-1] += f" {word}"
         else:
             names.append(word)

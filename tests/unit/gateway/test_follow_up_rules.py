@@ -61,6 +61,14 @@ FOLLOW_UPS = [
     ([ACME, "What about Beta?"], "Who runs it?", "Who runs it (Beta, 2019)?"),
     ([ACME, PUMP], "How heavy is it?", "How heavy is it (pump)?"),
     (["and in 2020?"], "What about Beta Corp?", "What about Beta Corp (2020)?"),
+    # what there is little to carry from
+    (["Who are you?"], "What about Beta?", "What about Beta?"),
+    (
+        ["What is the rate of interest in interests?"],
+        "What about Beta?",
+        "What is the rate of interest in interests, what about Beta?",
+    ),
+    (["E17 heats "], "and in 2020?", "E17 heats, and in 2020?"),
 ]
 
 
@@ -129,7 +137,7 @@ def test_nothing_is_carried_from_nothing(question: str) -> None:
 
 WORDS = """and but so what about how who which the of in for it its they this that does is did signed revenue costs
 2019 2020 Acme Beta Q3 2021 March E17 to , ? ! . ( ) é 年 ' -"""
-PIECES = (*WORDS.split(), "\n", "\t")
+PIECES = (*WORDS.split(), "\n", "\t", "")
 TEXTS = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join),
     st.sampled_from([question for _, question, _ in FOLLOW_UPS] + STANDING),
