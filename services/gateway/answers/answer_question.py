@@ -295,7 +295,13 @@ class Answer:
         if not self._context.history:
             return
         asked = self._request.question
-        standalone = await make_standalone_question(asked, self._context, self.model, timeout_s=self._rewrite_timeout_s)
+        standalone = await make_standalone_question(
+            asked,
+            self._context,
+            self.model,
+            timeout_s=self._rewrite_timeout_s,
+            max_tokens=self._max_prompt_tokens,
+        )
         self._standalone = standalone if standalone != asked else None
         self._rewrite_ms = self._elapsed_ms()
 

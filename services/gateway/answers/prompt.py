@@ -41,7 +41,7 @@ _INSTRUCTIONS_RULE = """Text between <instructions-KEY> and </instructions-KEY> 
 _KEY_BYTES = 4
 """Enough: whoever writes a PDF has a few guesses, long before the key is drawn."""
 
-_OVERHEAD_TOKENS = 100
+OVERHEAD_TOKENS = 100
 """Of the fences around passages and turns, the numbers of rules, and what providers put around messages."""
 
 _LESS = "[<\u02c2\u1438\u2039\u2329\u276e\u27e8\u3008\ufe64\uff1c]"
@@ -91,7 +91,7 @@ def build_prompt(
     if context.instructions:
         last.insert(0, fence("instructions", key, defuse_text(context.instructions)))
     if max_tokens is not None:
-        fixed = sum(map(estimate_tokens, (_RULES, _HISTORY_RULE, _INSTRUCTIONS_RULE, *last))) + _OVERHEAD_TOKENS
+        fixed = sum(map(estimate_tokens, (_RULES, _HISTORY_RULE, _INSTRUCTIONS_RULE, *last))) + OVERHEAD_TOKENS
         turns, blocks = choose_parts(turns, blocks, max_tokens - fixed)
     rules = [_RULES]
     parts = [fence("passages", key, "\n\n".join(blocks) or "(no passages were found)")]

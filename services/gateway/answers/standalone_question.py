@@ -12,8 +12,9 @@ from typing import Final
 import structlog
 
 from services.gateway.answers.follow_up_rules import resolve_follow_up
-from services.gateway.answers.prompt import defuse_text, draw_key, fence, render_turns
+from services.gateway.answers.prompt import OVERHEAD_TOKENS, defuse_text, draw_key, fence, render_turns
 from services.gateway.answers.question_context import QuestionContext
+from services.gateway.answers.token_budget import choose_parts, estimate_tokens
 from services.gateway.ports import EXTRACTIVE, Completion, LanguageModel, Message, Prompt, TextDelta
 from shared.contracts.search import MAX_QUESTION_CHARS
 from shared.errors import LanguageModelError
@@ -47,13 +48,19 @@ _FIGURE: Final = re.compile(r"\d+")
 
 
 async def make_standalone_question(
-    question: str, context: QuestionContext, model: LanguageModel, *, timeout_s: float
+    question: str,
+    context: QuestionContext,
+    model: LanguageModel,
+    *,
+    timeout_s: float,
+    max_tokens: int | None = None,
 ) -> str:
     """Return the question as it can be understood without its history; unchanged where nothing is missing.
 
     Parameters:
         model: who is asked for it, if it can write.
         timeout_s: seconds for that.
+        max_tokens: how long the prompt may be, by our estimate; its oldest turns go first.
     """
     turns = context.recent_turns
     earlier = [turn.text for turn in turns if turn.role == "user"]
@@ -62,7 +69,7 @@ async def make_standalone_question(
     if model.provider != EXTRACTIVE:
         try:
             async with asyncio.timeout(timeout_s):
-                rewritten = await _ask_model(question, turns, model)
+                rewritten = await _ask_model(question, turns, model, max_tokens)
         except TimeoutError:
             log.warning("rewrite_failed", code="timeout")
         except LanguageModelError as error:
@@ -74,12 +81,14 @@ async def make_standalone_question(
     return resolve_follow_up(question, earlier)
 
 
-async def _ask_model(question: str, turns: tuple[Message, ...], model: LanguageModel) -> str | None:
+async def _ask_model(
+    question: str, turns: tuple[Message, ...], model: LanguageModel, max_tokens: int | None
+) -> str | None:
     """Return what the model makes of the question; None where that is no question."""
     key = draw_key()
     limit = min(MAX_QUESTION_CHARS, len(question) + MAX_ADDED_CHARS)
     reply = ""
-    async with aclosing(model.stream(_build_prompt(question, turns, key))) as pieces:
+    async with aclosing(model.stream(_build_prompt(question, turns, key, max_tokens))) as pieces:
         async for piece in pieces:
             if isinstance(piece, TextDelta):
                 reply += piece.text
@@ -92,24 +101,25 @@ async def _ask_model(question: str, turns: tuple[Message, ...], model: LanguageM
     return _read_question(reply, question, key)
 
 
-def _build_prompt(question: str, turns: tuple[Message, ...], key: str) -> Prompt:
+def _build_prompt(question: str, turns: tuple[Message, ...], key: str, max_tokens: int | None) -> Prompt:
     said = [Message(turn.role, turn.text if turn.role == "user" else turn.text[:MAX_ANSWER_CHARS]) for turn in turns]
-    parts = (
-        fence("earlier", key, "\n".join(render_turns(said, key))),
-        fence("question", key, defuse_text(question)),
-    )
+    earlier, last = render_turns(said, key), fence("question", key, defuse_text(question))
+    if max_tokens is not None:
+        fixed = estimate_tokens(_RULES) + estimate_tokens(last) + OVERHEAD_TOKENS
+        earlier, _ = choose_parts(earlier, (), max_tokens - fixed)
+    parts = (fence("earlier", key, "\n".join(earlier)), last)
     messages = (Message("system", _RULES.replace("KEY", key)), Message("user", "\n\n".join(parts)))
     return Prompt(messages, question=question, passages=(), max_output_tokens=MAX_OUTPUT_TOKENS)
 
 
 def _read_question(reply: str, question: str, key: str) -> str | None:
-    """Return a reply as a question; None where it cannot be one: empty, of several lines, or without a figure of it."""
+    """Return a reply as a question; None where it cannot be one: no words, several lines, or without a figure of it."""
     # Halves of characters that came apart; what has no other half can be sent nowhere.
     whole = reply.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = _LABEL.sub("", strip_invisible(whole).strip())
     if len(text) > 1 and text[0] + text[-1] in _QUOTES:
         text = text[1:-1].strip()
-    if not text or len(text.splitlines()) > 1 or key in text:
+    if not any(map(str.isalnum, text)) or len(text.splitlines()) > 1 or key in text:
         return None
     if not set(_FIGURE.findall(question)) <= set(_FIGURE.findall(text)):
         return None

@@ -12,6 +12,7 @@ from services.gateway.answers.standalone_question import (
     MAX_OUTPUT_TOKENS,
     make_standalone_question,
 )
+from services.gateway.answers.token_budget import estimate_tokens
 from services.gateway.ports import Answering, AnswerPiece, Completion, Message, Prompt, TextDelta
 from services.gateway.providers.chain import ProviderChain
 from shared.contracts.questions import FinishReason
@@ -103,6 +104,7 @@ async def test_the_model_s_question_is_taken(reply: str) -> None:
         PlayedModel(),
         PlayedModel(" \n"),
         PlayedModel('""'),
+        PlayedModel("…?"),
         PlayedModel("What was revenue of Acme?"),
         PlayedModel("It was 7 million euro."),
         PlayedModel("Sure!\n", BY_MODEL),
@@ -183,6 +185,20 @@ async def test_the_call_is_short() -> None:
     assert "Question 15?" not in prompt.messages[1].text
     assert "Question 19?" in prompt.messages[1].text
     assert len(prompt.messages[1].text) < 4 * (MAX_ANSWER_CHARS + 200) + 200
+
+
+@pytest.mark.parametrize("letter", ["x", "年"])
+async def test_the_call_keeps_to_the_tokens_of_a_prompt(letter: str) -> None:
+    """Its oldest turns go first; the question stays."""
+    model = PlayedModel(BY_MODEL)
+    turns = [text for n in range(4) for text in (f"Question {n}? {letter * 1900}", f"Answer {n} {letter * 900}")]
+    await make_standalone_question(QUESTION, make_context(*turns), model, timeout_s=30, max_tokens=4000)
+
+    messages = [message.text for message in model.prompts[0].messages]
+    assert sum(map(estimate_tokens, messages)) <= 4000
+    assert "Question 0?" not in messages[1]
+    assert "Answer 3" in messages[1]
+    assert QUESTION in messages[1]
 
 
 async def test_what_was_said_before_stays_in_its_fence() -> None:
