@@ -18,8 +18,9 @@ from services.gateway.ports import AnswerPiece, Completion, TextDelta
 
 MAX_TAIL_CHARS = 200
 """How much of a sentence may come behind a citation before it is checked without the rest."""
+MAX_HELD_CHARS = 4 * MAX_CLAIM_CHARS
+"""How much waits at most behind a sentence's first citation; some models repeat one without end."""
 
-_LEAD = re.compile(r"[ \t]*\(?\Z")
 _JOINT = re.compile(r"[ \t]?[,;、，；&]?[ \t]?|[-–—]")
 """What stands between two markers and goes with either; words do not."""
 
@@ -73,22 +74,24 @@ class _Sentence:
         if self._held:
             self._held += text
             return ""
-        lead = _LEAD.search(whole, len(self._sent), self._markers[0].start)
-        cut = lead.start() if lead else self._markers[0].start
-        passed, self._sent, self._held = whole[len(self._sent) : cut], whole[:cut], whole[cut:]
+        passed = whole[len(self._sent) : self._markers[0].start].removesuffix("(").rstrip(" \t")
+        cut = len(self._sent) + len(passed)
+        self._sent, self._held = whole[:cut], whole[cut:]
         return passed
 
     async def finish(self) -> str:
         return await self._settle(self._sent + self._held) if self._markers else ""
 
     def _is_over(self, whole: str) -> bool:
-        last = self._markers[-1]
+        first, last = self._markers[0], self._markers[-1]
+        if len(whole) - first.start > MAX_HELD_CHARS:
+            return True
         tail = whole[last.end :]
         if CHAIN_JOINT.fullmatch(tail):
             return False
         if len(tail) > MAX_TAIL_CHARS or find_sentence_end(whole, last.end) is not None:
             return True
-        return has_ended(whole, self._markers[0].start)
+        return has_ended(whole, first.start)
 
     async def _settle(self, whole: str) -> str:
         """Return what was held without what is not supported."""

@@ -1,6 +1,7 @@
 """A citation is called unsupported only where something of its sentence is in none of the passages that it cites."""
 
 import re
+import time
 from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 from decimal import Decimal
@@ -15,7 +16,7 @@ from services.gateway.answers import evidence
 from services.gateway.answers.citations import CitationFilter, group_places
 from services.gateway.answers.claims import PlacedMarker
 from services.gateway.answers.evidence import MAX_CITATIONS, MAX_LOOKUPS, EvidenceCheck, summarise
-from services.gateway.answers.unsupported_citations import remove_unsupported
+from services.gateway.answers.unsupported_citations import MAX_HELD_CHARS, remove_unsupported
 from services.gateway.evidence.claim_items import MAX_ITEMS, Item, look_up
 from services.gateway.evidence.found import Lookup
 from services.gateway.evidence.passage_index import PassageIndex
@@ -319,6 +320,37 @@ def find_markers(answer: str, passage_count: int) -> list[PlacedMarker]:
     passed = citations.feed(answer) + citations.finish()
     # What was removed the first time may have joined what looks like a marker now: then nothing is where it was.
     return group_places(citations.places) if passed == answer else []
+
+
+@pytest.mark.parametrize("endless", ["[1]", " [1] and", "E18 [1] x "])
+async def test_what_waits_is_bounded(endless: str) -> None:
+    """Also where a model cites without end: an answer's length is counted when it is let through."""
+    waiting = most = 0
+
+    async def write() -> AsyncGenerator[TextDelta, None]:
+        nonlocal waiting, most
+        for _ in range(3 * MAX_HELD_CHARS // len(endless)):
+            waiting += len(endless)
+            most = max(most, waiting)
+            yield TextDelta(endless)
+
+    check = EvidenceCheck("What does it say?", [make_passage(PASSAGES[0], "Document")])
+    async for _ in remove_unsupported(write(), check, 1):
+        waiting = 0
+
+    assert most <= MAX_HELD_CHARS + 3 * len(endless)
+
+
+async def test_blanks_before_a_citation_take_linear_time() -> None:
+    """A piece of a hundred thousand would otherwise take minutes, in which the server does nothing else."""
+
+    async def measure(count: int) -> float:
+        started = time.perf_counter()
+        await remove([" " * count + "It is E17 [1]. Yes."], *PASSAGES)
+        return time.perf_counter() - started
+
+    await measure(10)
+    assert await measure(32_000) < 8 * 4 * max(await measure(4_000), 2e-3)
 
 
 def describe_what_may_be_left(answer: str, markers: Sequence[PlacedMarker]) -> str:
