@@ -26,7 +26,15 @@ import structlog
 
 from services.gateway.answers.question_context import QuestionContext
 from services.gateway.ports import AnswerCache, KeptAnswer, LanguageModel, PassageSearch
-from shared.contracts.questions import NOT_FOUND_ANSWER, FinishReason, QueryRequest, QueryTimings, Source, Usage
+from shared.contracts.questions import (
+    NOT_FOUND_ANSWER,
+    Citation,
+    FinishReason,
+    QueryRequest,
+    QueryTimings,
+    Source,
+    Usage,
+)
 from shared.contracts.runs import Delta, Finished, PassagesFound
 from shared.contracts.search import SearchResponse
 from shared.trace_context import read_trace_id
@@ -164,7 +172,9 @@ class ReplayedAnswer:
         timings = QueryTimings(first_token=self._first_token_ms, total=self._elapsed_ms())
         sources, citations = kept.sources, kept.citations
         if self._sent_chars < len(kept.text):
-            citations = [citation for citation in citations if citation.end <= self._sent_chars]
+            # As of any answer that was stopped: what a claim looked like to its end is not told of a part of it.
+            sent = [citation for citation in citations if citation.end <= self._sent_chars]
+            citations = [Citation(n=citation.n, start=citation.start, end=citation.end) for citation in sent]
             sources = _list_sources(sources, {citation.n for citation in citations})
         finish = finish_reason or "stop"
         log.info("question_answered", provider=kept.provider, total_ms=timings.total, finish_reason=finish, cached=True)
@@ -183,8 +193,8 @@ class ReplayedAnswer:
 
 
 def _list_sources(sources: Sequence[Source], cited: frozenset[int] | set[int]) -> list[Source]:
-    """Return the sources as they are told while only some of them are cited."""
+    """Return the sources as they are told while only some of them are cited, and nothing was checked."""
     return [
-        source if source.n in cited else source.model_copy(update={"cited": False, "supported": None})
+        source.model_copy(update={"cited": source.n in cited, "supported": "unknown" if source.n in cited else None})
         for source in sources
     ]

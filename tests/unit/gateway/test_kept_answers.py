@@ -256,8 +256,8 @@ async def say_nothing() -> None:
 
 
 async def test_a_replay_that_is_stopped_tells_what_was_sent(deps: AnswerDependencies, model: EchoModel) -> None:
-    """No citation behind the end of the text, and no source that only such ones cite."""
-    model.pieces = ("Net sales were 383.3 billion euro [1]. ", "word " * 100, "More follows [2].")
+    """No citation behind its end, no source that only such ones cite; as of any such answer, nothing was checked."""
+    model.pieces = ("Net sales were 383.3 billion euro [1]. ", "word " * 100, "Costs were 5 [1]. More follows [2].")
     await ask(deps)
     answer = await begin_answer("t", QUESTION, deps)
     assert isinstance(answer, ReplayedAnswer)
@@ -271,8 +271,12 @@ async def test_a_replay_that_is_stopped_tells_what_was_sent(deps: AnswerDependen
 
     assert 0 < len(sent) < 300
     assert (end.finish_reason, end.cached) == ("stopped", True)
-    assert [citation.n for citation in end.citations] == [1]
-    assert [source.n for source in end.sources if source.cited] == [1]
+    assert [(citation.n, citation.supported, citation.claim) for citation in end.citations] == [(1, "unknown", None)]
+    assert [(source.cited, source.supported) for source in end.sources] == [
+        (True, "unknown"),
+        (False, None),
+        (False, None),
+    ]
 
 
 async def test_nobody_waits_longer_for_a_long_answer(deps: AnswerDependencies, model: EchoModel) -> None:
