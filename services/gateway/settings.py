@@ -168,7 +168,8 @@ class GatewaySettings(SharedSettings):
         ge=60,
         description=(
             "PAGEWIRE_CONVERSATION_TTL_S: seconds after its last use for which a conversation is kept; a week, so that"
-            " people can go on after a weekend, and what they asked is not kept for good"
+            " people can go on after a weekend, and what they asked is not kept for good; not shorter than"
+            " PAGEWIRE_RUN_DEADLINE_S"
         ),
     )
     conversation_max_turns: int = Field(
@@ -294,6 +295,16 @@ class GatewaySettings(SharedSettings):
             raise ValueError(
                 "PAGEWIRE_RUN_DEADLINE_S may end an answer before PAGEWIRE_LLM_CHAIN_WAIT_S is over; make it longer"
                 " than that and PAGEWIRE_RETRIEVAL_TIMEOUT_S together."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def check_conversations(self) -> Self:
+        """A conversation that is gone before its answer is written would lose that without a word."""
+        if self.conversation_ttl_s < self.run_deadline_s:
+            raise ValueError(
+                "PAGEWIRE_CONVERSATION_TTL_S is over before an answer may be, which would then not be kept; make it at"
+                " least as long as PAGEWIRE_RUN_DEADLINE_S."
             )
         return self
 

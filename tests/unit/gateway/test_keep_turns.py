@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from pydantic import ValidationError
 
 from services.gateway.conversations.keep_turns import open_turn
 from services.gateway.ports import ConversationLimits, Message
+from services.gateway.settings import GatewaySettings
 from shared.contracts.conversations import ConversationTurn
 from shared.errors import DependencyUnavailable, NotFound
 from tests.fakes.memory_conversations import MemoryConversations
@@ -86,3 +88,10 @@ async def test_a_turn_that_cannot_be_kept_is_logged(
     assert len(logged) == 1
     assert "Ada" not in caplog.text
     assert "Who" not in caplog.text
+
+
+def test_a_conversation_lives_as_long_as_its_answer_may_take() -> None:
+    """Else it would be gone when its turn is kept, and that be lost."""
+    with pytest.raises(ValidationError, match="PAGEWIRE_CONVERSATION_TTL_S is over before"):
+        GatewaySettings(conversation_ttl_s=60, run_deadline_s=61)
+    assert GatewaySettings(conversation_ttl_s=60, run_deadline_s=60, llm_chain=None).conversation_ttl_s == 60
