@@ -67,15 +67,15 @@ return 1
 )
 
 # KEYS: index   ARGV: oldest_ms, offset, limit, prefix of conversations' keys
-# Returns how many there are, and of each its id, title, first, last, updated_at.
+# Returns how many there are, and of each its id, title, first, last, updated_at. Writes nothing: it is for a Redis that
+# cannot, too.
 LIST = """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
 local found = {}
-for _, id in ipairs(redis.call('ZREVRANGE', KEYS[1], ARGV[2], ARGV[2] + ARGV[3] - 1)) do
+for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', KEYS[1], '+inf', ARGV[1], 'LIMIT', ARGV[2], ARGV[3])) do
   local row = redis.call('HMGET', ARGV[4] .. id, 'title', 'first', 'last', 'updated_at')
   if row[1] then found[#found + 1] = {id, row[1], row[2], row[3], row[4]} end
 end
-return {redis.call('ZCARD', KEYS[1]), found}
+return {redis.call('ZCOUNT', KEYS[1], ARGV[1], '+inf'), found}
 """
 
 # KEYS: conversation, index   ARGV: id, token, deleted_ms. Returns 0 when there is none.

@@ -224,7 +224,10 @@ class OpenedConversation:
 
 
 class ConversationStore(Protocol):
-    """Keeps conversations, the same at all replicas. Raises DependencyUnavailable when the store does not answer."""
+    """Keeps conversations, the same at all replicas.
+
+    Raises DependencyUnavailable when the store does not answer, and DiskFull when it cannot write.
+    """
 
     async def open(self, tenant: str, conversation_id: str) -> OpenedConversation:
         """Return what is kept of a conversation, and count that as a use; begin one that is unknown."""

@@ -21,7 +21,8 @@ from services.gateway import conversation_scripts as scripts
 from services.gateway.ports import ConversationLimits, OpenedConversation
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.conversations import Conversation, ConversationSummary, ConversationTurn
-from shared.errors import DependencyUnavailable, NotFound
+from shared.errors import NotFound
+from shared.redis_client import explain_redis_error
 
 MAX_TITLE_CHARS: Final = 200
 DELETED_MS: Final = 60_000
@@ -121,7 +122,7 @@ class RedisConversations:
             return await self._calls.run(command)
         except (RedisError, OSError) as error:  # a missed deadline is an OSError
             message = "Conversations cannot be read or written now; try again in a few seconds."
-            raise DependencyUnavailable(message, retry_after=5) from error
+            raise explain_redis_error(error, message) from error
 
 
 def make_missing(conversation_id: str) -> NotFound:

@@ -57,6 +57,8 @@ async def test_a_redis_that_cannot_write_is_a_full_disk(
         httpx.AsyncClient(base_url=server.url, timeout=30) as client,
     ):
         document_id = await publish_document(RedisDocumentRegistry(redis))
+        begun = await client.post("/query", json={"question": "What were the net sales?", "conversation_id": "c"})
+        assert begun.status_code == 200
         await asyncio.to_thread((tmp_path / "redis" / "dump.rdb").mkdir)  # no snapshot can take its place
         await redis.config_set("save", "3600 1")
         await redis.bgsave()
@@ -64,11 +66,19 @@ async def test_a_redis_that_cannot_write_is_a_full_disk(
             await asyncio.sleep(0.01)
 
         pdf = {"file": ("a.pdf", make_pdf(["text"]))}
-        refused = [await client.post("/documents", files=pdf), await client.delete(f"/documents/{document_id}")]
+        refused = [
+            await client.post("/documents", files=pdf),
+            await client.delete(f"/documents/{document_id}"),
+            await client.post("/query", json={"question": "And costs?", "conversation_id": "c"}),
+            await client.delete("/conversations/c"),
+        ]
         for response in refused:
             assert (response.status_code, response.json()["error"]["code"]) == (507, "disk_full")
             assert "MISCONF" not in response.text
         assert (await client.get(f"/documents/{document_id}")).status_code == 200
+        listed = (await client.get("/conversations")).json()["conversations"]
+        assert [conversation["conversation_id"] for conversation in listed] == ["c"]
+        assert (await client.get("/conversations/c")).status_code == 200
         for on_disconnect in ("cancel", "continue"):
             body = {"question": "What were the net sales?", "on_disconnect": on_disconnect}
             assert (await client.post("/query", json=body)).status_code == 200

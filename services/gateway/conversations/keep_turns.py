@@ -7,7 +7,7 @@ import structlog
 
 from services.gateway.ports import ConversationStore, Message
 from shared.contracts.conversations import ConversationTurn
-from shared.errors import DependencyUnavailable
+from shared.errors import ServiceError
 from shared.surrogates import join_halves
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class OpenTurn:
         try:
             async with asyncio.timeout(KEEP_S):
                 kept = await self._store.add_turn(self._tenant, self.conversation_id, self._incarnation, turn)
-        except (DependencyUnavailable, TimeoutError) as error:
+        except (ServiceError, TimeoutError) as error:
             log.warning("turn_not_kept", cause=type(error.__cause__ or error).__name__)
         else:
             if not kept:
@@ -73,6 +73,7 @@ async def open_turn(
 
     Raises:
         DependencyUnavailable: the store does not answer. Without its history a follow-up would be answered wrongly.
+        DiskFull: it cannot write.
     """
     opened = await store.open(tenant, conversation_id)
     history: list[Message] = []
