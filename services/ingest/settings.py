@@ -13,7 +13,10 @@ class IngestSettings(IndexSettings):
     ingest_concurrency: int = Field(
         default=2,
         gt=0,
-        description="PAGEWIRE_INGEST_CONCURRENCY: documents at once per worker; one parses while another embeds",
+        description=(
+            "PAGEWIRE_INGEST_CONCURRENCY: large documents at once per worker, and as many small ones; one parses while"
+            " another embeds"
+        ),
     )
     lease_s: float = Field(
         default=30,

@@ -31,11 +31,12 @@ from shared.queue.arq_queue import (
     EXPIRES_EXTRA_MS,
     PURGE_QUEUE_NAME,
     QUEUE_NAME,
+    SMALL_QUEUE_NAME,
     ArqJobQueue,
     deserialize_job,
     serialize_job,
 )
-from shared.queue.port import INGEST, PURGE
+from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.settings import load_settings
@@ -48,7 +49,7 @@ JOB_TIMEOUT_S = 24 * 3600
 """arq's own limit per job. Ours are on the parse and on each call; a long document may take its time."""
 HELD_S = 5.0
 """Pause before a job is tried again because another worker has the document."""
-FAULT_PAUSE = EqualJitterBackoff(base=5, cap=300)
+FAULT_PAUSE = EqualJitterBackoff(base=5, cap=LONGEST_PAUSE_S)
 """Pauses in seconds after faults of what we depend on: 5, 10, 20 … up to 300, of each a random half less."""
 PURGE_CONCURRENCY = 8
 """A purge mostly waits for the index and the blob store."""
@@ -67,12 +68,13 @@ class IngestWorker:
     queue: ArqJobQueue
 
     async def run(self) -> None:
-        """Work on jobs until cancelled: ingests and purges each in a lane of their own, so that neither waits."""
+        """Work on jobs until cancelled: large ingests, small ones and purges, each in a lane of their own."""
         parts = [
             asyncio.create_task(part)
             for part in (
                 self._reconcile_forever(),
-                self._run_lane(self._make_ingest_lane),
+                self._run_lane(self._make_large_lane),
+                self._run_lane(self._make_small_lane),
                 self._run_lane(self._make_purge_lane),
             )
         ]
@@ -97,7 +99,11 @@ class IngestWorker:
             finally:
                 await run_to_end(_stop_arq(worker, polling))
 
-    def _make_ingest_lane(self) -> Worker:
+    def _make_small_lane(self) -> Worker:
+        concurrency = self.settings.ingest_concurrency
+        return self._make_arq_worker(INGEST, self._run_ingest, queue_name=SMALL_QUEUE_NAME, max_jobs=concurrency)
+
+    def _make_large_lane(self) -> Worker:
         return self._make_arq_worker(
             INGEST,
             self._run_ingest,
@@ -147,10 +153,13 @@ class IngestWorker:
         try_again_unless_done(outcome, context["job_try"])
 
     async def _reconcile_forever(self) -> None:
-        lease_ms = int(self.settings.lease_s * 1000)
+        """Take part in looking for what the queue lost: one of all workers does it at a time."""
+        lease_ms, interval_ms = int(self.settings.lease_s * 1000), int(self.settings.reconcile_interval_s * 1000)
+        registry = self.dependencies.registry
         while True:
             try:
-                await reconcile(self.dependencies.registry, self.queue, lease_ms)
+                if await registry.take_turn("reconcile", interval_ms):
+                    await reconcile(registry, self.queue, lease_ms)
             except ServiceError as error:
                 log.warning("reconcile_skipped", code=error.error_code)
             except Exception as error:

@@ -4,23 +4,31 @@ arq is in maintenance, so this module and `services/ingest/worker.py` are the on
 """
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from arq.connections import ArqRedis
 from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix
+from arq.jobs import serialize_job as serialize_arq_job
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
-from shared.queue.port import INGEST, PURGE
+from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
+from shared.queue.scripts import CLOCK, PLACE
 from shared.redis_client import explain_redis_error
 
 QUEUE_NAME = f"pagewire:{default_queue_name}"
 PURGE_QUEUE_NAME = f"{QUEUE_NAME}:purges"
 """Purges take milliseconds and wait for no ingest."""
-_QUEUE_NAMES = {INGEST: QUEUE_NAME, PURGE: PURGE_QUEUE_NAME}
+SMALL_QUEUE_NAME = f"{QUEUE_NAME}:small"
+"""Small documents take seconds and wait for no large one."""
+SMALL_BYTES = 256 * 1024
+"""A document of this size is still small: some 30 pages of text, or one with fonts and pictures."""
+_LANES = {INGEST: (QUEUE_NAME, SMALL_QUEUE_NAME), PURGE: (PURGE_QUEUE_NAME,)}
+_LONGEST_PAUSE_MS = LONGEST_PAUSE_S * 1000
 EXPIRES_EXTRA_MS = 7 * 24 * 3600 * 1000
 """Jobs wait for a week before arq forgets them (its default is a day); then the reconciler queues them anew."""
 CALLS_AT_ONCE = 32
@@ -69,23 +77,41 @@ class ArqJobQueue:
         await self._calls.close()
         await self.arq.aclose()
 
-    async def enqueue(self, function: str, job: DocumentJob) -> bool:
-        """Queue a job; return False when the same job waits or runs already."""
-        adding = self.arq.enqueue_job(
-            function, job.model_dump(), _job_id=make_job_id(function, job), _queue_name=_QUEUE_NAMES[function]
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
+        """Queue a job; return False when the same job waits, pauses or runs already."""
+        job_id = make_job_id(function, job)
+        lane, other_lane = _choose_lanes(function, size_bytes)
+        body = serialize_arq_job(
+            function, (job.model_dump(),), {}, None, time.time_ns() // 1_000_000, serializer=serialize_job
         )
-        return await self._call(adding) is not None
+        keys = [lane, f"{lane}:places", other_lane, job_key_prefix + job_id, in_progress_key_prefix + job_id]
+        cost = 1 + size_bytes // 1024
+        arguments: list[Any] = [job_id, body, EXPIRES_EXTRA_MS, job.tenant, cost, _LONGEST_PAUSE_MS]
+        return bool(await self._call(self.arq.eval(PLACE, len(keys), *keys, *arguments)))
 
-    async def find_queued(self, function: str, jobs: Sequence[DocumentJob]) -> tuple[Sequence[bool], Sequence[bool]]:
-        """Return which jobs are in the queue, and which are in progress as arq believes; two commands for them all."""
+    async def find_unqueued(self, function: str, jobs: Sequence[DocumentJob], lease_ms: int) -> Sequence[DocumentJob]:
+        """Return those of these jobs that nobody would ever run, or not in their turn; a few commands for them all."""
         if not jobs:
-            return [], []
+            return []
         ids = [make_job_id(function, job) for job in jobs]
-        queued = await self._call(self.arq.mget([job_key_prefix + job_id for job_id in ids]))
-        running = await self._call(self.arq.mget([in_progress_key_prefix + job_id for job_id in ids]))
-        return [body is not None for body in queued], [value is not None for value in running]
+        pipe = self.arq.pipeline(transaction=False)  # `execute` gives its connection back
+        pipe.time()
+        pipe.mget([job_key_prefix + job_id for job_id in ids])
+        pipe.mget([in_progress_key_prefix + job_id for job_id in ids])
+        for lane in _LANES[function]:
+            pipe.execute_command("ZMSCORE", lane, *ids)  # redis-py's own has no type
+        clock, bodies, running, *scores = await self._call(pipe.execute())
+        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        unqueued = []
+        for job, body, runs, *places in zip(jobs, bodies, running, *scores, strict=True):
+            if runs is not None:
+                await self._shorten_orphan(function, job, lease_ms)
+            score = min((float(place) for place in places if place is not None), default=None)
+            if body is None or score is None or _is_astray(score, now, runs=runs is not None):
+                unqueued.append(job)
+        return unqueued
 
-    async def shorten_orphan(self, function: str, job: DocumentJob, lease_ms: int) -> None:
+    async def _shorten_orphan(self, function: str, job: DocumentJob, lease_ms: int) -> None:
         """Limit how long arq believes that a job without a lease is in progress.
 
         arq sets the in-progress key of a job for its whole timeout and never renews it. Our lease is renewed, so a job
@@ -110,3 +136,17 @@ class ArqJobQueue:
             return await self._calls.run(command)
         except (RedisError, OSError) as error:  # a missed deadline is an OSError
             raise explain_redis_error(error, "The queue does not answer now; try again.") from error
+
+
+def _choose_lanes(function: str, size_bytes: int) -> tuple[str, str]:
+    """Return the job's lane, and the one in which it may stand from a version of ours that had no lanes."""
+    if function == PURGE:
+        return PURGE_QUEUE_NAME, PURGE_QUEUE_NAME
+    return (SMALL_QUEUE_NAME, QUEUE_NAME) if size_bytes <= SMALL_BYTES else (QUEUE_NAME, SMALL_QUEUE_NAME)
+
+
+def _is_astray(score: float, now_ms: int, *, runs: bool) -> bool:
+    """Return whether a score is neither a place nor that of a job that pauses or runs."""
+    if score < CLOCK:
+        return False
+    return score > now_ms + _LONGEST_PAUSE_MS or (score <= now_ms and not runs)

@@ -13,17 +13,29 @@ INGEST = "ingest_document"
 PURGE = "purge_document"
 
 
+LONGEST_PAUSE_S = 300
+"""After a fault a job is tried again after this time at the latest."""
+
+
 class JobQueue(Protocol):
-    """Queues jobs, at most one per function and document. Raises DependencyUnavailable when it does not answer."""
+    """Queues jobs, at most one per function and document. Raises DependencyUnavailable when it does not answer.
 
-    async def enqueue(self, function: str, job: DocumentJob) -> bool:
-        """Queue a job; return False when the same job waits or runs already."""
+    Small documents and large ones wait in lanes of their own, and in each lane the tenants take turns by the amount of
+    work.
+    """
+
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
+        """Queue a job; return False when the same job waits, pauses or runs already.
+
+        What is left of an earlier one that never would be run is not in its way.
+        """
         ...
 
-    async def find_queued(self, function: str, jobs: Sequence[DocumentJob]) -> tuple[Sequence[bool], Sequence[bool]]:
-        """Return which jobs are in the queue, and which of them are in progress as the queue believes."""
-        ...
+    async def find_unqueued(self, function: str, jobs: Sequence[DocumentJob], lease_ms: int) -> Sequence[DocumentJob]:
+        """Return those of these jobs that nobody would ever run, or not in their turn; none may have a lease.
 
-    async def shorten_orphan(self, function: str, job: DocumentJob, lease_ms: int) -> None:
-        """Let the queue believe for `lease_ms` at most that a job is in progress: its worker may have died."""
+        Nobody runs a job of which the queue has forgotten the entry or the body, or whose entry is further in the
+        future than any pause: it is by a wrong clock. Jobs that the queue believes to be in progress belong to workers
+        that have died or have just begun, so it believes that for `lease_ms` more at most.
+        """
         ...

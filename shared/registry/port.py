@@ -4,7 +4,7 @@ A worker that processes a document has its lease. Each claim, release and requeu
 what is written with an older one changes nothing (fencing). A final status is final for every worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -149,12 +149,23 @@ class DocumentRegistry(Protocol):
         """Whether the document is there and not deleted."""
         ...
 
-    async def find_unleased(self) -> Sequence[DocumentJob]:
-        """Unfinished documents that no worker has: queued, or orphaned by a worker that died."""
+    async def take_turn(self, work: str, for_ms: int) -> bool:
+        """Return whether the caller is to do a work that one of all workers does in this time."""
         ...
 
-    async def find_purgeable(self) -> Sequence[DocumentJob]:
-        """Deleted documents whose points and bytes are still to be removed."""
+    def find_unleased(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        """Unfinished documents that no worker has: queued, or orphaned by a worker that died; some at a time.
+
+        Those that are so all the while come at least once.
+        """
+        ...
+
+    def find_purgeable(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        """Deleted documents whose points and bytes are still to be removed; some at a time, as above."""
+        ...
+
+    async def find_sizes(self, jobs: Sequence[DocumentJob]) -> Sequence[int]:
+        """The size of each of these documents in bytes; 0 where its record is gone."""
         ...
 
     async def request_purge(self, job: DocumentJob) -> None:

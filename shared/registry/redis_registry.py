@@ -12,11 +12,12 @@ Keys, `T` a tenant and `D` a document id:
     pagewire:T:revision     string  of what searches see; what hangs on it: see revision.py
     pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
     pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
+    pagewire:turn:W         string  there as long as a worker has its turn at work W, which one does for all
 """
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -43,6 +44,8 @@ TOMBSTONE_MS = 10 * 60 * 1000
 
 DEADLINE_S = 5.0
 """For each call, however many wait."""
+SCAN_MEMBERS = 500
+"""How many members of a set are read at a time: neither Redis nor our loop is kept from its other work for long."""
 CALLS_AT_ONCE = 64
 """Connections that the registry takes of its client's pool of 100; a busy gateway needs one or two."""
 
@@ -236,15 +239,34 @@ class RedisDocumentRegistry:
         status = await self._call(self._redis.hget(key, "status"))
         return status is not None and status != "deleted"
 
-    async def find_unleased(self) -> Sequence[DocumentJob]:
-        """Unfinished documents that no worker has: queued, or orphaned by a worker that died."""
-        jobs = [_parse_member(member) for member in await self._call(self._redis.smembers(PENDING))]
-        leases = await self._call(self._redis.mget([_lease_key(job) for job in jobs])) if jobs else []
-        return [job for job, lease in zip(jobs, leases, strict=True) if lease is None]
+    async def take_turn(self, work: str, for_ms: int) -> bool:
+        """Whether the caller is to do a work that one of all workers does in this time."""
+        return bool(await self._call(self._redis.set(f"pagewire:turn:{work}", "1", nx=True, px=for_ms)))
 
-    async def find_purgeable(self) -> Sequence[DocumentJob]:
-        """Deleted documents whose points and bytes are still to be removed."""
-        return [_parse_member(member) for member in await self._call(self._redis.smembers(PURGING))]
+    async def find_unleased(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        """Unfinished documents that no worker has: queued, or orphaned by a worker that died; some at a time."""
+        async for jobs in self._scan(PENDING):
+            leases = await self._call(self._redis.mget([_lease_key(job) for job in jobs]))
+            yield [job for job, lease in zip(jobs, leases, strict=True) if lease is None]
+
+    async def find_purgeable(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        """Deleted documents whose points and bytes are still to be removed; some at a time."""
+        async for jobs in self._scan(PURGING):
+            yield jobs
+
+    async def _scan(self, key: str) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, members = await self._call(self._redis.sscan(key, cursor or 0, count=SCAN_MEMBERS))
+            if members:
+                yield [_parse_member(member) for member in members]
+
+    async def find_sizes(self, jobs: Sequence[DocumentJob]) -> Sequence[int]:
+        """The size of each of these documents in bytes; 0 where its record is gone."""
+        pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
+        for job in jobs:
+            pipe.hget(_document_key(job.tenant, job.document_id), "size_bytes")
+        return [int(size or 0) for size in await self._call(pipe.execute())]
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:
         """Return the ids of a tenant's deleted documents that may still have points."""

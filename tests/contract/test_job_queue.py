@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.contracts.jobs import DocumentJob
-from shared.queue.arq_queue import QUEUE_NAME, ArqJobQueue, make_job_id
+from shared.queue.arq_queue import PURGE_QUEUE_NAME, QUEUE_NAME, SMALL_BYTES, SMALL_QUEUE_NAME, ArqJobQueue, make_job_id
 from shared.queue.port import INGEST, PURGE
 from tests.fakes.memory_queue import MemoryJobQueue
 
 JOB = DocumentJob(tenant="t", document_id="doc_1")
 OTHER = DocumentJob(tenant="u", document_id="doc_1")
+LEASE_MS = 60_000
 DAY_MS = 24 * 3_600_000
+LARGE = 10 * SMALL_BYTES
 
 
 class WatchedArqQueue(ArqJobQueue):
@@ -28,7 +30,8 @@ class WatchedArqQueue(ArqJobQueue):
     async def lose(self, function: str, job: DocumentJob) -> None:
         """Forget a job."""
         job_id = make_job_id(function, job)
-        await self.arq.zrem(QUEUE_NAME, job_id)
+        for lane in (QUEUE_NAME, SMALL_QUEUE_NAME, PURGE_QUEUE_NAME):
+            await self.arq.zrem(lane, job_id)
         await self.arq.delete(f"arq:job:{job_id}", f"arq:in-progress:{job_id}")
 
 
@@ -61,16 +64,16 @@ async def test_a_job_is_queued_once(queue: AnyQueue) -> None:
     assert await queue.enqueue(INGEST, JOB) is False
 
 
-async def test_the_queue_says_which_jobs_it_has(queue: AnyQueue) -> None:
-    """In the order in which they are asked after: queued or not, in progress or not."""
-    assert await queue.find_queued(INGEST, []) == ([], [])
+async def test_the_queue_says_which_jobs_it_lacks(queue: AnyQueue) -> None:
+    """In the order in which they are asked after, in progress or not."""
+    assert await queue.find_unqueued(INGEST, [], LEASE_MS) == []
     await queue.enqueue(INGEST, JOB)
     await queue.enqueue(PURGE, OTHER)
 
-    assert await queue.find_queued(INGEST, [OTHER, JOB]) == ([False, True], [False, False])
+    assert await queue.find_unqueued(INGEST, [OTHER, JOB], LEASE_MS) == [OTHER]
     await queue.start(INGEST, JOB, DAY_MS)
-    assert await queue.find_queued(INGEST, [OTHER, JOB]) == ([False, True], [False, True])
-    assert await queue.find_queued(PURGE, [OTHER, JOB]) == ([True, False], [False, False])
+    assert await queue.find_unqueued(INGEST, [OTHER, JOB], LEASE_MS) == [OTHER]
+    assert await queue.find_unqueued(PURGE, [OTHER, JOB], LEASE_MS) == [JOB]
 
 
 async def test_a_job_that_was_lost_can_be_queued_again(queue: AnyQueue) -> None:
@@ -78,18 +81,86 @@ async def test_a_job_that_was_lost_can_be_queued_again(queue: AnyQueue) -> None:
     await queue.enqueue(INGEST, JOB)
     await queue.lose(INGEST, JOB)
 
-    assert await queue.find_queued(INGEST, [JOB]) == ([False], [False])
+    assert await queue.find_unqueued(INGEST, [JOB], LEASE_MS) == [JOB]
     assert await queue.enqueue(INGEST, JOB) is True
 
 
 async def test_an_orphan_is_in_progress_for_a_lease_at_most(queue: AnyQueue) -> None:
     """One that ends sooner is not prolonged, and one that nobody has is not touched."""
     await queue.enqueue(INGEST, JOB)
-    await queue.shorten_orphan(INGEST, JOB, 60_000)
-    assert await queue.find_queued(INGEST, [JOB]) == ([True], [False])
+    assert await queue.find_unqueued(INGEST, [JOB], LEASE_MS) == []
 
     await queue.start(INGEST, JOB, DAY_MS)
-    await queue.shorten_orphan(INGEST, JOB, 60_000)
-    assert 0 < await queue.get_time_left_ms(INGEST, JOB) <= 60_000
-    await queue.shorten_orphan(INGEST, JOB, DAY_MS)
-    assert 0 < await queue.get_time_left_ms(INGEST, JOB) <= 60_000
+    await queue.find_unqueued(INGEST, [JOB], LEASE_MS)
+    assert 0 < await queue.get_time_left_ms(INGEST, JOB) <= LEASE_MS
+    await queue.find_unqueued(INGEST, [JOB], DAY_MS)
+    assert 0 < await queue.get_time_left_ms(INGEST, JOB) <= LEASE_MS
+
+
+# --- lanes, which only the real queue has ---
+
+
+def make_job(tenant: str, number: int) -> DocumentJob:
+    return DocumentJob(tenant=tenant, document_id=f"doc_{number}")
+
+
+async def list_lane(queue: WatchedArqQueue, lane: str) -> list[str]:
+    """Tenant and number of what waits in a lane, in the order in which it is taken."""
+    members = await queue.arq.zrange(lane, 0, -1)
+    return [member.decode().removeprefix(f"{INGEST}:").replace(":doc_", "") for member in members]
+
+
+async def test_small_documents_wait_in_a_lane_of_their_own(arq_queue: WatchedArqQueue) -> None:
+    """The largest small one and the smallest large one."""
+    await arq_queue.enqueue(INGEST, make_job("t", 1), SMALL_BYTES)
+    await arq_queue.enqueue(INGEST, make_job("t", 2), SMALL_BYTES + 1)
+
+    assert await list_lane(arq_queue, SMALL_QUEUE_NAME) == ["t1"]
+    assert await list_lane(arq_queue, QUEUE_NAME) == ["t2"]
+
+
+async def test_tenants_take_turns(arq_queue: WatchedArqQueue) -> None:
+    """Who comes behind a hundred documents of another is served next but one; their own order stays."""
+    for number in range(1, 6):
+        await arq_queue.enqueue(INGEST, make_job("a", number), LARGE)
+    for number in range(1, 4):
+        await arq_queue.enqueue(INGEST, make_job("b", number), LARGE)
+
+    assert await list_lane(arq_queue, QUEUE_NAME) == ["a1", "a2", "b1", "a3", "b2", "a4", "b3", "a5"]
+
+
+async def test_a_turn_is_as_long_as_the_work(arq_queue: WatchedArqQueue) -> None:
+    """Whose documents are a quarter as large gets four for one of the other."""
+    for number in range(1, 4):
+        await arq_queue.enqueue(INGEST, make_job("a", number), 4 * LARGE)
+    for number in range(1, 9):
+        await arq_queue.enqueue(INGEST, make_job("b", number), LARGE)
+
+    order = await list_lane(arq_queue, QUEUE_NAME)
+
+    assert order[0] == "a1"
+    assert order.index("b3") < order.index("a2") < order.index("b5")
+    assert order.index("b7") < order.index("a3")
+
+
+async def test_nobody_waits_for_ever(arq_queue: WatchedArqQueue) -> None:
+    """A large document is passed by smaller ones, of another tenant that never end; but only by so many."""
+    await arq_queue.enqueue(INGEST, make_job("small", 0), LARGE)
+    await arq_queue.enqueue(INGEST, make_job("huge", 1), 20 * LARGE)
+    passed = 0
+    while (first := (await list_lane(arq_queue, QUEUE_NAME))[0]) != "huge1":
+        await arq_queue.enqueue(INGEST, make_job("small", passed := passed + 1), LARGE)
+        await arq_queue.lose(INGEST, make_job("small", int(first.removeprefix("small"))))
+    assert 10 <= passed <= 25
+
+
+async def test_an_empty_lane_begins_anew(arq_queue: WatchedArqQueue) -> None:
+    """What a tenant was served when nobody else waited does not count against it."""
+    for number in range(1, 4):
+        await arq_queue.enqueue(INGEST, make_job("a", number), LARGE)
+        await arq_queue.lose(INGEST, make_job("a", number))
+    await arq_queue.enqueue(INGEST, make_job("a", 4), LARGE)
+    await arq_queue.enqueue(INGEST, make_job("b", 1), LARGE)
+    await arq_queue.enqueue(INGEST, make_job("b", 2), LARGE)
+
+    assert await list_lane(arq_queue, QUEUE_NAME) == ["a4", "b1", "b2"]

@@ -12,6 +12,7 @@ from shared.errors import NotFound
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
 from shared.registry.port import DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress
+from tests.batches import collect
 from tests.fakes.memory_registry import MemoryRegistry
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 
@@ -89,9 +90,9 @@ async def test_a_failed_document_is_tried_again_when_it_is_uploaded_again(regist
     record = await registry.requeue(lease.job)
 
     assert (record.document_id, record.status, record.failure) == (new.document_id, DocumentStatus.QUEUED, None)
-    assert [job.document_id for job in await registry.find_unleased()] == []  # the old lease still runs
+    assert [job.document_id for job in await collect(registry.find_unleased())] == []  # the old lease still runs
     await registry.expire_lease(lease.job)
-    assert [job.document_id for job in await registry.find_unleased()] == [new.document_id]
+    assert [job.document_id for job in await collect(registry.find_unleased())] == [new.document_id]
     assert (await claim(registry, new)).attempts == 1
 
 
@@ -268,19 +269,19 @@ async def test_a_deleted_document_is_gone_at_once(registry: AnyRegistry) -> None
     assert await registry.list("t", 0, 10) == ([], 0)
     assert await registry.get_active_versions("t", [new.document_id]) == {}
     assert await registry.count("t") == (0, 0)
-    assert await registry.find_purgeable() == [lease.job]
+    assert await collect(registry.find_purgeable()) == [lease.job]
     assert await registry.find_blob_of(lease.job) == "aa"
     again, duplicate = await registry.create(make_new())
     assert not duplicate
     assert again.document_id != new.document_id
 
     await registry.forget(lease.job)
-    assert await registry.find_purgeable() == []
+    assert await collect(registry.find_purgeable()) == []
     assert await registry.find_blob_of(lease.job) is None
 
     late, duplicate = await registry.create(new)  # the upload's command arrives once more: it does not come back
     assert (late.document_id, duplicate) == (again.document_id, True)
-    assert [job.document_id for job in await registry.find_unleased()] == [again.document_id]
+    assert [job.document_id for job in await collect(registry.find_unleased())] == [again.document_id]
 
 
 async def test_a_worker_cannot_publish_a_deleted_document(registry: AnyRegistry) -> None:

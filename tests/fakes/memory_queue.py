@@ -14,7 +14,7 @@ class MemoryJobQueue:
         self._jobs: dict[Key, DocumentJob] = {}
         self._in_progress: dict[Key, int] = {}
 
-    async def enqueue(self, function: str, job: DocumentJob) -> bool:
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
         """Queue a job that is not queued."""
         key = _make_key(function, job)
         if key in self._jobs:
@@ -22,16 +22,11 @@ class MemoryJobQueue:
         self._jobs[key] = job
         return True
 
-    async def find_queued(self, function: str, jobs: Sequence[DocumentJob]) -> tuple[Sequence[bool], Sequence[bool]]:
-        """Return which jobs are in the queue, and which of them are in progress."""
-        keys = [_make_key(function, job) for job in jobs]
-        return [key in self._jobs for key in keys], [key in self._in_progress for key in keys]
-
-    async def shorten_orphan(self, function: str, job: DocumentJob, lease_ms: int) -> None:
-        """Let a job be in progress for `lease_ms` at most."""
-        key = _make_key(function, job)
-        if key in self._in_progress:
+    async def find_unqueued(self, function: str, jobs: Sequence[DocumentJob], lease_ms: int) -> Sequence[DocumentJob]:
+        """Return those that are not queued; let those that are in progress be so for `lease_ms` at most."""
+        for key in self._in_progress.keys() & {_make_key(function, job) for job in jobs}:
             self._in_progress[key] = min(self._in_progress[key], lease_ms)
+        return [job for job in jobs if _make_key(function, job) not in self._jobs]
 
     # --- for tests ---------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ It keeps no streams of events, only their numbers, and a lease runs out when a t
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -193,13 +193,23 @@ class MemoryRegistry:
         """Return whether the document is there and not deleted."""
         return job in self._documents and not self._documents[job].deleted
 
-    async def find_unleased(self) -> Sequence[DocumentJob]:
-        """Return unfinished documents that no worker has."""
-        return [job for job, document in self._documents.items() if document.unfinished and job not in self._leases]
+    async def take_turn(self, work: str, for_ms: int) -> bool:
+        """Return True: no time passes in which it would be somebody's turn."""
+        return True
 
-    async def find_purgeable(self) -> Sequence[DocumentJob]:
-        """Return what waits for its purge."""
-        return [*self._purging]
+    async def find_unleased(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        """Yield unfinished documents that no worker has."""
+        for job, document in [*self._documents.items()]:
+            if document.unfinished and job not in self._leases:
+                yield [job]
+
+    async def find_purgeable(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        """Yield what waits for its purge."""
+        yield [*self._purging]
+
+    async def find_sizes(self, jobs: Sequence[DocumentJob]) -> Sequence[int]:
+        """Return the documents' sizes."""
+        return [self._documents[job].record.size_bytes if job in self._documents else 0 for job in jobs]
 
     async def request_purge(self, job: DocumentJob) -> None:
         """Note that a document is to be purged."""

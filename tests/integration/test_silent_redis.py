@@ -96,7 +96,7 @@ async def test_every_call_has_one_deadline(own_redis: str, registry: RedisDocume
     records = await asyncio.gather(*(registry.get("t", new.document_id) for _ in range(MANY)))
     assert {record.document_id for record in records} == {new.document_id}
     await queue.enqueue(INGEST, job)
-    assert await queue.find_queued(INGEST, [job]) == ([True], [False])
+    assert await queue.find_unqueued(INGEST, [job], 30_000) == []
     assert asyncio.all_tasks() == before
     assert not registry._redis.connection_pool._in_use_connections
     assert not queue.arq.connection_pool._in_use_connections

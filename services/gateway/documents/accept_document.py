@@ -41,7 +41,8 @@ async def accept_document(
     if duplicate:
         await deps.blobs.delete(key)  # no record names these bytes
     if not record.status.final:
-        await _enqueue_or_leave(INGEST, DocumentJob(tenant=tenant, document_id=record.document_id), deps)
+        job = DocumentJob(tenant=tenant, document_id=record.document_id)
+        await _enqueue_or_leave(INGEST, job, deps, record.size_bytes)
     log.info("document_accepted", document_id=record.document_id, size=new.size_bytes, duplicate=duplicate)
     return record, duplicate
 
@@ -70,10 +71,10 @@ def _check_pdf(received: ReceivedFile) -> None:
         raise UnsupportedFile("The file is not a PDF. Export or print it as PDF and upload that.")
 
 
-async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDependencies) -> None:
+async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDependencies, size_bytes: int = 0) -> None:
     """Queues a job; if the queue takes none just now, the reconciler of the workers does it within seconds."""
     try:
-        await deps.queue.enqueue(function, job)
+        await deps.queue.enqueue(function, job, size_bytes)
     except (DependencyUnavailable, DiskFull):
         log.warning("enqueue_left_to_reconciler", document_id=job.document_id, function=function)
 

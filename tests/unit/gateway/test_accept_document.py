@@ -15,6 +15,7 @@ from shared.disk import telling_full_disk
 from shared.errors import DependencyUnavailable, DiskFull, InvalidRequest, NotFound, UnsupportedFile
 from shared.queue.port import INGEST, PURGE
 from shared.registry.port import Lease, NewDocument
+from tests.batches import collect
 from tests.fakes.memory_blobs import MemoryBlobStore
 from tests.fakes.memory_queue import MemoryJobQueue
 from tests.fakes.memory_registry import MemoryRegistry
@@ -70,11 +71,11 @@ class Queue(MemoryJobQueue):
         self._registry = registry
         self.error: Exception | None = None
 
-    async def enqueue(self, function: str, job: DocumentJob) -> bool:
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
         if self.error is not None:
             raise self.error
         assert job.document_id in self._registry.recorded
-        return await super().enqueue(function, job)
+        return await super().enqueue(function, job, size_bytes)
 
 
 class Parts:
@@ -171,7 +172,7 @@ async def test_an_upload_that_cannot_be_queued_is_accepted(
     record, _ = await accept_document("t", received, parts.deps)
 
     assert record.status is DocumentStatus.QUEUED
-    assert await parts.registry.find_unleased() == [make_job(record)]
+    assert await collect(parts.registry.find_unleased()) == [make_job(record)]
 
 
 async def test_a_duplicate_leaves_no_bytes_of_its_own(parts: Parts, received: ReceivedFile) -> None:
@@ -242,5 +243,5 @@ async def test_a_deletion_needs_no_queue(parts: Parts, received: ReceivedFile, a
         await parts.registry.get("t", record.document_id)
     with pytest.raises(NotFound):
         await delete_document("t", record.document_id, parts.deps)
-    assert await parts.registry.find_purgeable() == [make_job(record)]
+    assert await collect(parts.registry.find_purgeable()) == [make_job(record)]
     assert ((PURGE, make_job(record)) in parts.queue.list_jobs()) is not away

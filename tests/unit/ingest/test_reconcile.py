@@ -8,6 +8,7 @@ from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id
 from shared.queue.port import INGEST, PURGE
 from shared.registry.port import Lease, NewDocument
+from tests.batches import collect
 from tests.fakes.memory_queue import MemoryJobQueue
 from tests.fakes.memory_registry import MemoryRegistry
 
@@ -72,25 +73,14 @@ async def test_a_purge_whose_worker_died_is_not_left_for_a_day(registry: MemoryR
     assert 0 < await queue.get_time_left_ms(PURGE, job) <= PURGE_MS
 
 
-async def test_more_documents_than_fit_into_one_command_are_all_queued(
-    registry: MemoryRegistry, queue: MemoryJobQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Batch by batch, none twice."""
-    monkeypatch.setattr("services.ingest.use_cases.reconcile.BATCH_JOBS", 3)
-    jobs = [await record(registry) for _ in range(7)]
-
-    assert await reconcile(registry, queue, LEASE_MS) == 7
-    assert queue.list_jobs() == [(INGEST, job) for job in jobs]
-
-
 async def test_a_queue_that_is_away_is_told(registry: MemoryRegistry) -> None:
     """The worker looks again later; nothing is forgotten."""
 
     class Away(MemoryJobQueue):
-        async def enqueue(self, function: str, job: DocumentJob) -> bool:
+        async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
             raise DependencyUnavailable("The queue does not answer now.")
 
     job = await record(registry)
     with pytest.raises(DependencyUnavailable):
         await reconcile(registry, Away(), LEASE_MS)
-    assert await registry.find_unleased() == [job]
+    assert await collect(registry.find_unleased()) == [job]

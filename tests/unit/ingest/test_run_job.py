@@ -23,6 +23,7 @@ from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
 from shared.registry.port import Lease, NewDocument, Progress
 from shared.tasks import end_tasks
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits, SparseVector
+from tests.batches import collect
 from tests.fakes.memory_blobs import MemoryBlobStore
 from tests.fakes.memory_registry import MemoryRegistry
 
@@ -577,10 +578,10 @@ async def test_a_document_deleted_meanwhile_is_purged_once_more(system: System, 
     assert await system.run() is Outcome.DONE
 
     assert system.index.points != {}
-    assert await system.registry.find_purgeable() == [JOB]
+    assert await collect(system.registry.find_purgeable()) == [JOB]
     assert await run_purge_job(JOB, system.deps) is Outcome.DONE
     assert (system.index.points, system.blobs.blobs) == ({}, {})
-    assert await system.registry.find_purgeable() == []
+    assert await collect(system.registry.find_purgeable()) == []
 
 
 async def test_a_purge_that_is_interrupted_loses_no_trace(system: System) -> None:
@@ -588,7 +589,7 @@ async def test_a_purge_that_is_interrupted_loses_no_trace(system: System) -> Non
     await system.registry.delete("t", "doc_1")
     system.index.away = True
     assert await run_purge_job(JOB, system.deps) is Outcome.RETRY
-    assert await system.registry.find_purgeable() == [JOB]
+    assert await collect(system.registry.find_purgeable()) == [JOB]
     assert KEY in system.blobs.blobs
 
     system.index.away = False
