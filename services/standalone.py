@@ -17,6 +17,7 @@ from shared.disk import check_free_space, telling_full_disk
 from shared.errors import DiskFull
 from shared.folder_lock import FolderNotUsableError, lock_folder
 from shared.private_redis import RedisDidNotStartError, start_private_redis
+from shared.spool_folder import prepare_folder
 from shared.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _run(settings: StandaloneSettings, lock: int) -> str | None:
         url = address
         _announce_listening(url)
 
+    prepare_folder(gateway.spool_folder)  # what a process that was killed has left there may be all that is missing
     check_free_space(gateway.data_dir, gateway.min_free_disk_bytes)
     with (
         bind_socket(gateway.host, gateway.port, unsent_timeout_s=gateway.send_timeout_s) as listener,

@@ -131,8 +131,7 @@ async def open_standalone(
         if redis_server is not None:
             await stack.enter_async_context(_run_or_stop(redis_server.wait_until_dead(), "redis_broke", stop))
         search = PendingSearch(settings.gateway.retrieval_timeout_s)
-        # The data folder is ours alone: whatever lies in the spool was received by a process that is gone.
-        gateway = await stack.enter_async_context(open_gateway(settings.gateway, search, abandoned_s=0))
+        gateway = await stack.enter_async_context(open_gateway(settings.gateway, search))
 
         async def load_and_work() -> None:
             parts = await run_in_daemon_thread(lambda: load(settings), LOADER)

@@ -77,6 +77,11 @@ class SharedSettings(BaseSettings):
         """The space that stays free, in bytes."""
         return self.min_free_disk_mb * MEGABYTE
 
+    @property
+    def spool_folder(self) -> Path:
+        """Where uploads arrive."""
+        return self.data_dir / "spool"
+
     @field_validator("blob_url")
     @classmethod
     def check_blob_url(cls, url: str | None) -> str | None:

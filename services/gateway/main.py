@@ -42,7 +42,7 @@ from services.gateway.api.security_headers import SecurityHeadersMiddleware
 from services.gateway.api.shutdown import ShutdownMiddleware
 from services.gateway.connection_gate import fit_connections
 from services.gateway.documents.accept_document import DocumentDependencies
-from services.gateway.documents.spool import Spool, prepare_spool
+from services.gateway.documents.spool import Spool
 from services.gateway.garbage import spare_collector
 from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
@@ -67,13 +67,12 @@ from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.request_id import RequestIdMiddleware
 from shared.settings import MEGABYTE, load_settings
 from shared.source_hash import hash_sources
+from shared.spool_folder import prepare_folder
 from shared.telemetry import configure_logging
 from shared.version import read_version
 
 log = structlog.get_logger(__name__)
 
-ABANDONED_S = 24 * 3600
-"""Age at which an upload is certainly none any more. Other gateways may use the same folder."""
 LAST_EVENTS_S = 3
 """Part of the grace period that is left for streams to send their last events; they need milliseconds."""
 BEGUN_SPARE_S = 60
@@ -91,14 +90,8 @@ def identify_answers(settings: GatewaySettings) -> str:
 
 
 @asynccontextmanager
-async def open_gateway(
-    settings: GatewaySettings, search: PassageSearch, *, abandoned_s: float = ABANDONED_S
-) -> AsyncIterator[GatewayDependencies]:
-    """All parts of the gateway; closed in reverse order.
-
-    Parameters:
-        abandoned_s: age of uploads that no gateway receives any more; 0 for one that is alone in its data folder.
-    """
+async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> AsyncIterator[GatewayDependencies]:
+    """All parts of the gateway; closed in reverse order."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(search.close)
         redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
@@ -160,7 +153,7 @@ async def open_gateway(
         yield GatewayDependencies(
             settings=settings,
             spool=Spool(
-                await asyncio.to_thread(prepare_spool, settings.data_dir / "spool", abandoned_s),
+                await asyncio.to_thread(prepare_folder, settings.spool_folder),
                 max_uploads=settings.max_uploads_at_once,
                 min_free_bytes=settings.min_free_disk_bytes,
             ),

@@ -2,12 +2,15 @@
 
 import asyncio
 import hashlib
+import itertools
 import os
-import socket
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,14 +19,16 @@ import pytest
 from services.gateway.main import create_app, open_gateway
 from services.gateway.retrieval_client import RetrievalClient
 from services.gateway.settings import GatewaySettings
+from shared.private_redis import find_redis_server
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.canned_search import CannedSearch
 from tests.conftest import skip_or_fail
+from tests.gateway_process import find_free_port
 from tests.http_server import serve_app
 from tests.integration.conftest import publish_document
 from tests.pdfs import make_pdf
-from tests.standalone_process import ROOT
+from tests.standalone_process import ROOT, make_environment
 
 MEGABYTE = 1024 * 1024
 
@@ -88,75 +93,149 @@ async def test_a_redis_that_cannot_write_is_a_full_disk(
         assert (await client.post("/documents", files=pdf)).status_code == 202
 
 
-@asynccontextmanager
-async def run_on_small_disk(
-    folder: Path, megabytes: int, environment: dict[str, str]
-) -> AsyncIterator[tuple[str, Path]]:
-    """A gateway process whose data folder is a disk of this size; its URL, and the folder as seen from here.
-
-    The disk is in memory and in a namespace of the process: it needs no rights and is gone with it.
-    """
+async def make_namespace() -> list[str]:
+    """The command that runs another one where it may mount disks that only it sees; it needs no rights for that."""
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
     try:
         await asyncio.to_thread(subprocess.run, [*unshare, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         skip_or_fail("this system lets no user make namespaces, which a small disk needs")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    mount = f'mount -t tmpfs -o size={megabytes}m tmpfs "$0" && exec "$@"'
-    command = [*unshare, "sh", "-c", mount, str(folder), sys.executable, "-m", "services.gateway.main"]
-    environment = os.environ | environment | {"PAGEWIRE_DATA_DIR": str(folder), "PAGEWIRE_PORT": str(port)}
-    process = await asyncio.create_subprocess_exec(*command, env=environment, cwd=ROOT)
-    try:
-        yield f"http://127.0.0.1:{port}", Path(f"/proc/{process.pid}/root{folder}")
-    finally:
-        process.terminate()
-        await process.wait()
+    return unshare
 
 
-async def wait_until_up(client: httpx.AsyncClient) -> None:
-    """Returns when the gateway answers; pytest's timeout is the limit."""
-    while True:
+@dataclass(frozen=True)
+class SmallDisk:
+    """Gateways whose data folder is a small disk, with the folder as seen from here."""
+
+    urls: list[str]
+    data: Path
+
+
+@asynccontextmanager
+async def run_on_small_disk(
+    folder: Path, megabytes: int, *, min_free_mb: int, gateways: int = 1
+) -> AsyncIterator[SmallDisk]:
+    """Gateway processes and a redis-server that all have their data on a disk of this size.
+
+    The disk is in memory and in a namespace of the processes: it needs no rights and is gone with them.
+    """
+    ports = [find_free_port() for _ in range(gateways)]
+    with tempfile.TemporaryDirectory(prefix="pagewire-") as sockets:  # a short path, not on the disk
+        server = await asyncio.to_thread(find_redis_server)
+        redis = f"{server} --port 0 --unixsocket {sockets}/redis --dir {folder} --save '' --logfile /dev/null"
+        script = (
+            f"mount -t tmpfs -o size={megabytes}m tmpfs {folder} || exit 1;"
+            f" {redis} --appendonly yes --appendfsync always & all=$!;"
+            f" for port in {' '.join(map(str, ports))}; do"
+            f' PAGEWIRE_PORT=$port {sys.executable} -m services.gateway.main & all="$all $!"; done;'
+            " trap 'kill $all' TERM; wait; wait $all"
+        )
+        environment = {
+            "PAGEWIRE_DATA_DIR": str(folder),
+            "PAGEWIRE_REDIS_URL": f"unix://{sockets}/redis",
+            "PAGEWIRE_MIN_FREE_DISK_MB": str(min_free_mb),
+        }
+        process = await asyncio.create_subprocess_exec(
+            *await make_namespace(), "sh", "-c", script, env=os.environ | environment, cwd=ROOT
+        )
         try:
-            await client.get("/health/live")
-        except httpx.TransportError:
-            await asyncio.sleep(0.05)
-        else:
-            return
+            urls = [f"http://127.0.0.1:{port}" for port in ports]
+            await asyncio.gather(*map(wait_until_up, urls))
+            yield SmallDisk(urls, Path(f"/proc/{process.pid}/root{folder}"))
+        finally:
+            process.terminate()
+            await process.wait()
 
 
-@pytest.mark.parametrize("min_free_mb", ["4", "0"])
+async def wait_until_up(url: str) -> None:
+    """Returns when the gateway and its Redis answer; pytest's timeout is the limit."""
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+        while True:
+            try:
+                answer = await client.get("/documents")
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+            else:
+                if answer.is_success:
+                    return
+
+
+async def watch_free_space(folder: Path) -> int:
+    """Returns, when it is cancelled, the least that was free meanwhile, in bytes."""
+    least = 1 << 62
+    try:
+        while True:
+            least = min(least, (await asyncio.to_thread(shutil.disk_usage, folder)).free)
+            await asyncio.sleep(0.005)
+    except asyncio.CancelledError:
+        return least
+
+
+@pytest.mark.parametrize(("gateways", "min_free_mb"), [(1, 4), (1, 0), (2, 4), (2, 0)])
 async def test_of_many_uploads_at_once_those_that_fit_are_whole(
-    redis_url: str, tmp_path: Path, min_free_mb: str
+    tmp_path: Path, gateways: int, min_free_mb: int
 ) -> None:
-    """14 of 8 MB on a disk of 48 MB: each is 202 or 507, and what was accepted has every byte; then one more is 507."""
-    environment = {"PAGEWIRE_REDIS_URL": redis_url, "PAGEWIRE_MIN_FREE_DISK_MB": min_free_mb}
+    """14 of 8 MB on a disk of 48 MB that gateways share with Redis: each is 202 or 507, and the reserve is never used.
+
+    What was accepted has every byte; then one more that is too large is 507.
+    """
     files = {f"{number}.pdf": b"%PDF-" + bytes([number]) * 8 * MEGABYTE for number in range(14)}
     async with (
-        run_on_small_disk(tmp_path, 48, environment) as (url, data),
-        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client,
+        run_on_small_disk(tmp_path, 48, min_free_mb=min_free_mb, gateways=gateways) as disk,
+        httpx.AsyncClient(timeout=60, trust_env=False) as client,
     ):
-        await wait_until_up(client)
 
-        async def upload(name: str, content: bytes) -> tuple[str, httpx.Response]:
-            return name, await client.post("/documents", files={"file": (name, content)})
+        async def upload(name: str, content: bytes, url: str) -> tuple[str, httpx.Response]:
+            return name, await client.post(f"{url}/documents", files={"file": (name, content)})
 
-        answers = dict(await asyncio.gather(*(upload(name, content) for name, content in files.items())))
-        last = (await upload("last.pdf", b"%PDF-" + b"x" * 40 * MEGABYTE))[1]
+        urls = itertools.cycle(disk.urls)
+        least_free = asyncio.create_task(watch_free_space(disk.data))
+        answers = dict(await asyncio.gather(*(upload(*file, next(urls)) for file in files.items())))
+        last = (await upload("last.pdf", b"%PDF-" + b"x" * 40 * MEGABYTE, disk.urls[0]))[1]
         accepted = {name: answer.json()["document_id"] for name, answer in answers.items() if answer.status_code == 202}
+        listed = (await client.get(f"{disk.urls[0]}/documents")).json()["documents"]
         stored = await asyncio.to_thread(
-            lambda: {path.stem: path.read_bytes() for path in (data / "blobs").rglob("*.pdf")}
+            lambda: {path.stem: path.read_bytes() for path in (disk.data / "blobs").rglob("*.pdf")}
         )
-        spooled = await asyncio.to_thread(lambda: list((data / "spool").iterdir()))
+        spooled = await asyncio.to_thread(lambda: list((disk.data / "spool").iterdir()))
+        least_free.cancel()
 
+    assert await least_free >= (min_free_mb or 1) * MEGABYTE
     assert {answer.status_code for answer in answers.values()} == {202, 507}
     assert {answer.json()["error"]["code"] for answer in answers.values() if answer.is_error} == {"disk_full"}
     assert (last.status_code, last.json()["error"]["code"]) == (507, "disk_full")
-    assert len(accepted) == 5
+    assert 2 <= len(accepted) <= 5
+    assert {record["document_id"] for record in listed} == set(accepted.values())
     assert {document_id: digest(content) for document_id, content in stored.items()} == {
         document_id: digest(files[name]) for name, document_id in accepted.items()
     }
     assert spooled == []
+
+
+async def test_standalone_starts_on_a_disk_that_a_killed_upload_has_filled(tmp_path: Path) -> None:
+    """The spool is emptied before the free space is looked at."""
+    left = tmp_path / "spool" / f"{'0' * 32}.{40 * MEGABYTE}.upload"
+    script = (
+        f"mount -t tmpfs -o size=64m tmpfs {tmp_path} && mkdir {left.parent} && head -c 40M /dev/zero >{left}"
+        f" && exec {sys.executable} -m services.standalone"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *await make_namespace(),
+        *("sh", "-c", script),
+        env=make_environment(tmp_path, {"PAGEWIRE_MIN_FREE_DISK_MB": "32"}),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    said = ""
+    while b"answers on" not in (line := await process.stdout.readline()) and line:
+        said += line.decode()
+    if process.returncode is None:
+        process.terminate()
+    await process.communicate()
+
+    assert b"answers on" in line, said
 
 
 def digest(content: bytes) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,48 +10,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.gateway.documents.spool import Spool, prepare_spool
-from services.gateway.main import ABANDONED_S
+from services.gateway.documents.spool import Spool
 from services.gateway.settings import GatewaySettings
 from shared.errors import DiskFull
+from shared.spool_folder import COPIES
 from tests.bare_gateway import open_bare_gateway
 
 GIGABYTE = 1 << 30
 
 
-def make_upload(spool: Path, name: str, age_s: float) -> Path:
-    spool.mkdir(exist_ok=True)
-    path = spool / name
-    path.write_bytes(b"%PDF-")
-    os.utime(path, (time.time() - age_s,) * 2)
-    return path
-
-
-def test_old_uploads_go_and_young_ones_stay(tmp_path: Path) -> None:
-    """Another gateway may be receiving in the same folder; one that is alone there removes everything."""
-    spool = tmp_path / "spool"
-    make_upload(spool, "old", ABANDONED_S + 60)
-    young = make_upload(spool, "young", 60)
-
-    assert prepare_spool(spool, ABANDONED_S) == spool
-    assert list(spool.iterdir()) == [young]
-    prepare_spool(spool, 0)
-    assert list(spool.iterdir()) == []
-
-
-def test_what_another_gateway_removes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two start at once: an entry that was listed is gone when it is looked at."""
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([folder / "gone"]))
-
-    prepare_spool(spool, 0)
-
-
 async def make_spool(folder: Path, fitting: float, *, max_uploads: int = 100) -> Spool:
     """A spool with room for so many uploads of a gigabyte, however much else is written to the disk meanwhile."""
     usage = await asyncio.to_thread(shutil.disk_usage, folder)
-    return Spool(folder, max_uploads=max_uploads, min_free_bytes=usage.free - int(fitting * GIGABYTE))
+    return Spool(folder, max_uploads=max_uploads, min_free_bytes=usage.free - int(fitting * COPIES * GIGABYTE))
 
 
 async def count_reserved(spool: Spool, stack: AsyncExitStack, uploads: int) -> int:
@@ -74,16 +44,44 @@ async def test_space_is_promised_once(tmp_path: Path) -> None:
             assert await count_reserved(spool, stack, 14) == 3
 
 
+async def test_space_is_promised_once_among_all_who_share_the_folder(tmp_path: Path) -> None:
+    """Two gateways on one disk: together they let in what fits, not each of them."""
+    first, second = await make_spool(tmp_path, 3.5), await make_spool(tmp_path, 3.5)
+    async with AsyncExitStack() as stack:
+        assert await count_reserved(first, stack, 2) == 2
+        assert await count_reserved(second, stack, 14) == 1
+        assert await count_reserved(first, stack, 14) == 0
+
+
 async def test_what_an_upload_has_written_is_not_counted_twice(tmp_path: Path) -> None:
     """Bytes that have arrived are gone from the free space already."""
-    spool = await make_spool(tmp_path, 2.5)
+    spool = await make_spool(tmp_path, 2)
     async with AsyncExitStack() as stack:
         path = await stack.enter_async_context(spool.reserve(GIGABYTE))
-        # A sparse file, which takes nothing: as if the space of one more upload were free.
-        await asyncio.to_thread(path.touch)
-        await asyncio.to_thread(os.truncate, path, GIGABYTE)
-        assert await count_reserved(spool, stack, 14) == 2
+        # A sparse file, which takes nothing: as if the space of half an upload more were free.
+        await asyncio.to_thread(os.truncate, path, GIGABYTE + 1)
+        assert await count_reserved(spool, stack, 14) == 1
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
+
+
+async def test_an_upload_that_ends_while_it_gets_its_place_keeps_nothing(tmp_path: Path) -> None:
+    """Its client has left: neither its file nor its space stays behind."""
+    spool = await make_spool(tmp_path, 1.5)
+
+    async def reserve() -> None:
+        async with spool.reserve(GIGABYTE):
+            await asyncio.Event().wait()
+
+    for turns in range(6):  # cancelled at one step after the other
+        waiting = asyncio.create_task(reserve())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []
+    async with AsyncExitStack() as stack:
+        assert await count_reserved(spool, stack, 2) == 1
 
 
 async def test_more_uploads_than_places_are_told_when_to_come_again(tmp_path: Path) -> None:
