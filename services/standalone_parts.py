@@ -12,7 +12,7 @@ from typing import Self
 from services.gateway.ports import PassageSearch
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.use_cases.ingest_document import IngestDependencies
-from services.ingest.worker import IngestWorker
+from services.ingest.worker import IngestWorker, build_upkeep
 from services.retrieval.main import build_reranker, make_search_identity
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
@@ -113,4 +113,7 @@ class StandaloneParts:
                 options=self.settings.retrieval.make_search_options(),
                 identity=await asyncio.to_thread(make_search_identity, ingest.embedding_model),
             )
-            yield LocalSearch(search), IngestWorker(ingest, dependencies, queue).run
+            yield (
+                LocalSearch(search),
+                IngestWorker(ingest, dependencies, queue, build_upkeep(ingest, redis, dependencies)).run,
+            )

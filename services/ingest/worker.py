@@ -19,8 +19,10 @@ from redis.exceptions import RedisError
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
 from services.ingest.settings import IngestSettings
+from services.ingest.use_cases.find_orphans import UpkeepDependencies
 from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.use_cases.reconcile import reconcile
+from services.ingest.use_cases.repair_orphans import collect_blobs
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.contracts.jobs import DocumentJob
@@ -39,6 +41,7 @@ from shared.queue.arq_queue import (
 from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
+from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from shared.settings import load_settings
 from shared.tasks import end_tasks, run_to_end
 from shared.telemetry import configure_logging
@@ -55,17 +58,20 @@ PURGE_CONCURRENCY = 8
 """A purge mostly waits for the index and the blob store."""
 HAND_BACK_S = 5.0
 """How long a job may take to let go when the worker stops; then its lease has to run out."""
+COLLECT_MS = 3_600_000
+"""Time between looks for blobs that no record names: each lists all blobs."""
 READ_LIMIT = 1000
 """arq looks only at this many queued jobs, running ones included: it caps the running jobs of the whole fleet."""
 
 
 @dataclass(frozen=True)
 class IngestWorker:
-    """A worker with all its parts."""
+    """A worker with all its parts; without `upkeep` it leaves the blobs of refused and killed uploads to others."""
 
     settings: IngestSettings
     dependencies: IngestDependencies
     queue: ArqJobQueue
+    upkeep: UpkeepDependencies | None = None
 
     async def run(self) -> None:
         """Work on jobs until cancelled: large ingests, small ones and purges, each in a lane of their own."""
@@ -160,6 +166,8 @@ class IngestWorker:
             try:
                 if await registry.take_turn("reconcile", interval_ms):
                     await reconcile(registry, self.queue, lease_ms)
+                if self.upkeep is not None and await registry.take_turn("collect", COLLECT_MS):
+                    await collect_blobs(self.upkeep)
             except ServiceError as error:
                 log.warning("reconcile_skipped", code=error.error_code)
             except Exception as error:
@@ -203,7 +211,13 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
         max_chunks=settings.max_chunks,
     )
     queue = ArqJobQueue(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    return IngestWorker(settings, dependencies, queue)
+    return IngestWorker(settings, dependencies, queue, build_upkeep(settings, redis, dependencies))
+
+
+def build_upkeep(settings: IngestSettings, redis: Redis, dependencies: IngestDependencies) -> UpkeepDependencies:
+    """Return what a worker's upkeep works with; of points it does none."""
+    registry = RedisRegistryUpkeep(redis, deadline_s=settings.redis_timeout_s)
+    return UpkeepDependencies(registry, dependencies.blobs, None, settings.spool_folder)
 
 
 async def run_worker(settings: IngestSettings) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlparse
@@ -14,12 +14,15 @@ import obstore
 from obstore.exceptions import BaseError as ObstoreError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from shared.blobs.port import StoredBlob
 from shared.disk import is_full_disk, telling_full_disk
 from shared.errors import DependencyUnavailable, NotFound, TooLarge
 from shared.settings import MEGABYTE
 
 PART_BYTES = 5 * MEGABYTE
 """The least that S3 takes as a part of an object."""
+_UNFINISHED = "#"
+"""In the names of blobs that are being written, of obstore's and of ours."""
 COPIES_AT_ONCE = 4
 """Each has a part or two in memory. More at once are no faster, and 200 uploads of 50 MB would hold gigabytes."""
 
@@ -108,7 +111,10 @@ class ObstoreBlobStore:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
 
     async def delete(self, key: str) -> None:
-        """Removes a blob; one that is not there is fine."""
+        """Removes a blob, also an unfinished one; one that is not there is fine."""
+        if self._folder is not None and _UNFINISHED in key:
+            await asyncio.to_thread((self._folder / key).unlink, missing_ok=True)
+            return
         try:
             await obstore.delete_async(self._store, key)
         except FileNotFoundError:
@@ -124,6 +130,43 @@ class ObstoreBlobStore:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
         for blob in found:
             await self.delete(blob["path"])
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a blob."""
+        try:
+            await obstore.head_async(self._store, key)
+        except FileNotFoundError:
+            return False
+        except ObstoreError as error:
+            raise DependencyUnavailable("The document store does not answer now; try again.") from error
+        return True
+
+    async def list_all(self) -> AsyncGenerator[Sequence[StoredBlob], None]:
+        """All blobs of all tenants, some at a time."""
+        if self._folder is not None:
+            for part in await asyncio.to_thread(_list_parts, self._folder):
+                yield await asyncio.to_thread(_list_files, part, self._folder)
+            return
+        try:
+            async for found in obstore.list(self._store):
+                yield [StoredBlob(meta["path"], meta["last_modified"].timestamp()) for meta in found]
+        except ObstoreError as error:
+            raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
+
+def _list_parts(root: Path) -> list[Path]:
+    """The folders of the first level below the tenants': 256 of each tenant at most."""
+    return sorted(part for tenant in root.iterdir() if tenant.is_dir() for part in tenant.iterdir() if part.is_dir())
+
+
+def _list_files(part: Path, root: Path) -> list[StoredBlob]:
+    blobs = []
+    for folder, _, names in os.walk(part):
+        for path in (Path(folder) / name for name in names):
+            with suppress(FileNotFoundError):  # it was deleted in this moment
+                key, modified = path.relative_to(root).as_posix(), path.stat().st_mtime
+                blobs.append(StoredBlob(key, modified, is_unfinished=_UNFINISHED in key))
+    return blobs
 
 
 @contextmanager
@@ -143,7 +186,9 @@ def _make_missing() -> NotFound:
 
 def _link(source: Path, target: Path) -> bool:
     """Give a file a second name, in place of what has it; return False where that cannot be, as between two disks."""
-    partial = target.with_name(f"{target.name}#{uuid4().int}")  # a name that obstore, too, takes for an unfinished blob
+    partial = target.with_name(
+        f"{target.name}{_UNFINISHED}{uuid4().int}"
+    )  # a name that obstore, too, takes for an unfinished blob
     while True:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
 """The port of the blob store: the bytes of documents, and what was read of them."""
 
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +24,18 @@ def make_parses_folder(tenant: str, sha256: str) -> str:
 def make_parse_key(tenant: str, sha256: str, parser_version: str) -> str:
     """Where the stored parse of these bytes lies that a version of the parser made."""
     return f"{make_parses_folder(tenant, sha256)}/{parser_version}"
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """A blob in a list of all: its key, and when its bytes were last written, in seconds since 1970.
+
+    In a folder there may be blobs that were never finished: whoever wrote them was killed.
+    """
+
+    key: str
+    modified: float
+    is_unfinished: bool = False
 
 
 class BlobStore(Protocol):
@@ -58,4 +72,12 @@ class BlobStore(Protocol):
 
     async def delete_all(self, folder: str) -> None:
         """Remove all blobs whose keys begin with a folder and a slash; none is fine."""
+        ...
+
+    async def exists(self, key: str) -> bool:
+        """Return whether there is such a blob."""
+        ...
+
+    def list_all(self) -> AsyncGenerator[Sequence[StoredBlob], None]:
+        """Yield all blobs of all tenants, some at a time; those that are there all the while come once."""
         ...

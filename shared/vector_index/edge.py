@@ -6,16 +6,25 @@ plain scan takes milliseconds.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import qdrant_edge as edge
 
 from shared.disk import check_free_space
 from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
-from shared.vector_index.payload import DOCUMENT, KEYWORD_FIELDS, TENANT, VERSION_KEY, dump_payload, load_payload
+from shared.vector_index.payload import (
+    DOCUMENT,
+    KEYWORD_FIELDS,
+    TENANT,
+    VERSION_FIELDS,
+    VERSION_KEY,
+    dump_payload,
+    load_payload,
+    load_version,
+)
 from shared.vector_index.port import (
     BM25,
     DENSE,
@@ -23,6 +32,7 @@ from shared.vector_index.port import (
     IndexPoint,
     IndexQuery,
     LegHits,
+    StoredVersion,
     order_hits,
     version_key,
 )
@@ -30,6 +40,7 @@ from shared.vector_index.port import (
 T = TypeVar("T")
 
 BATCH_POINTS = 64
+SCROLL_POINTS = 256
 _PERMANENT = frozenset({"Vector dimension error", "Not existing vector name error", "Validation failed"})
 """How the engine's messages begin when it refuses a call as such."""
 _INCOMPATIBLE = "config is incompatible"
@@ -39,11 +50,12 @@ class EdgeIndex:
     """A VectorIndex in a folder. `prepare` raises DependencyUnavailable when another process has the folder.
 
     Parameters:
+        dimension: length of the dense vectors; None: as in the folder, which must be there.
         min_free_bytes: points are written only while that much of the disk is free. The engine maps its files into
             memory; on a full disk the kernel would end the whole process.
     """
 
-    def __init__(self, folder: Path, dimension: int, *, min_free_bytes: int = 0) -> None:
+    def __init__(self, folder: Path, dimension: int | None, *, min_free_bytes: int = 0) -> None:
         self._min_free_bytes = min_free_bytes
         self._folder = folder
         self._dimension = dimension
@@ -99,6 +111,24 @@ class EdgeIndex:
         condition = _make_document_filter(tenant, document_id, except_version)
         await self._update(edge.UpdateOperation.delete_points_by_filter(condition))
 
+    async def delete_version(self, tenant: str, document_id: str, version: str) -> None:
+        """Remove the points of one version of a document."""
+        condition = edge.Filter(must=[_match(TENANT, tenant), _match(VERSION_KEY, version_key(document_id, version))])
+        await self._update(edge.UpdateOperation.delete_points_by_filter(condition))
+
+    async def list_versions(self) -> AsyncGenerator[Collection[StoredVersion], None]:
+        """Yield which versions of which documents have points, a short call at a time."""
+        offset: str | None = None
+        while True:
+            request = edge.ScrollRequest(offset=offset, limit=SCROLL_POINTS, with_payload=VERSION_FIELDS)
+            points, offset = await self._scroll(request)
+            yield {load_version(point.payload or {}) for point in points}
+            if offset is None:
+                return
+
+    async def _scroll(self, request: edge.ScrollRequest) -> tuple[list[edge.Record], Any]:
+        return await self._run(lambda: self._get_shard().scroll(request))
+
     async def check(self) -> None:
         """Raise DependencyUnavailable when the folder is not open."""
         self._get_shard()
@@ -111,6 +141,9 @@ class EdgeIndex:
         await asyncio.to_thread(self._thread.shutdown)
 
     def _open(self) -> None:
+        if self._dimension is None:
+            self._shard = edge.EdgeShard.load(str(self._folder))
+            return
         config = edge.EdgeConfig(
             vectors={DENSE: edge.EdgeVectorParams(size=self._dimension, distance=edge.Distance.Cosine)},
             sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},

@@ -3,12 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from shared.vector_index.port import ChunkPayload, version_key
+from shared.vector_index.port import ChunkPayload, StoredVersion, version_key
 
 TENANT = "tenant"
 DOCUMENT = "document_id"
 VERSION_KEY = "generation"
 """Under this name in every stored point: another one would hide the old points from deletions."""
+VERSION_FIELDS = [TENANT, DOCUMENT, "version"]
+"""What `load_version` needs of a point."""
 KEYWORD_FIELDS = (DOCUMENT, VERSION_KEY)
 """Indexed besides the tenant, because searches and deletions filter on them."""
 
@@ -21,3 +23,8 @@ def dump_payload(tenant: str, payload: ChunkPayload) -> dict[str, Any]:
 def load_payload(stored: dict[str, Any]) -> ChunkPayload:
     """Return the payload that `dump_payload` made this of."""
     return ChunkPayload(**{name: stored[name] for name in ChunkPayload.__dataclass_fields__})
+
+
+def load_version(stored: dict[str, Any]) -> StoredVersion:
+    """Return the version to which a point with this payload belongs."""
+    return StoredVersion(stored[TENANT], stored[DOCUMENT], stored["version"])

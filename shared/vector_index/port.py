@@ -3,7 +3,7 @@
 Every call names a tenant, and each engine applies it inside its query: there is no way to search without one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +79,15 @@ class LegHits:
     bm25: list[Hit]
 
 
+@dataclass(frozen=True)
+class StoredVersion:
+    """A version of a document that has points."""
+
+    tenant: str
+    document_id: str
+    version: str
+
+
 class VectorIndex(Protocol):
     """Stores points and finds them by meaning and by words.
 
@@ -114,6 +123,21 @@ class VectorIndex(Protocol):
 
     async def close(self) -> None:
         """Release the engine."""
+        ...
+
+
+class IndexUpkeep(Protocol):
+    """Looks at the points of all tenants, to find what no record names. Whatever serves people names a tenant.
+
+    Raises as VectorIndex does.
+    """
+
+    def list_versions(self) -> AsyncGenerator[Collection[StoredVersion], None]:
+        """Yield which versions of which documents have points, some at a time, and some repeatedly."""
+        ...
+
+    async def delete_version(self, tenant: str, document_id: str, version: str) -> None:
+        """Remove the points of one version of a document."""
         ...
 
 

@@ -1,7 +1,7 @@
 """VectorIndex on a Qdrant server or cluster, by its async client."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from json import JSONDecodeError
 from typing import TypeVar
 
@@ -12,7 +12,16 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
 from shared.settings import IndexSettings
-from shared.vector_index.payload import DOCUMENT, KEYWORD_FIELDS, TENANT, VERSION_KEY, dump_payload, load_payload
+from shared.vector_index.payload import (
+    DOCUMENT,
+    KEYWORD_FIELDS,
+    TENANT,
+    VERSION_FIELDS,
+    VERSION_KEY,
+    dump_payload,
+    load_payload,
+    load_version,
+)
 from shared.vector_index.port import (
     BM25,
     DENSE,
@@ -20,6 +29,7 @@ from shared.vector_index.port import (
     IndexPoint,
     IndexQuery,
     LegHits,
+    StoredVersion,
     order_hits,
     version_key,
 )
@@ -27,6 +37,7 @@ from shared.vector_index.port import (
 T = TypeVar("T")
 
 BATCH_POINTS = 64
+SCROLL_POINTS = 1000
 _PERMANENT = frozenset({400, 413, 422})
 """Statuses of calls that are wrong as such. 401, 403 and 404 are not among them: a key that was changed or a collection
 that was lost is everybody's trouble and will be mended; no document should fail for it."""
@@ -130,6 +141,29 @@ class ServerIndex:
         condition = _make_document_filter(tenant, document_id, except_version)
         selector = models.FilterSelector(filter=condition)
         await self._call(self._client.delete(self._collection, selector, wait=True))
+
+    async def delete_version(self, tenant: str, document_id: str, version: str) -> None:
+        """Remove the points of one version of a document."""
+        condition = models.Filter(must=[_match(TENANT, tenant), _match(VERSION_KEY, version_key(document_id, version))])
+        selector = models.FilterSelector(filter=condition)
+        await self._call(self._client.delete(self._collection, selector, wait=True))
+
+    async def list_versions(self) -> AsyncGenerator[Collection[StoredVersion], None]:
+        """Yield which versions of which documents have points, a page of the collection at a time."""
+        offset = None
+        while True:
+            points, offset = await self._call(
+                self._client.scroll(
+                    self._collection,
+                    offset=offset,
+                    limit=SCROLL_POINTS,
+                    with_payload=VERSION_FIELDS,
+                    with_vectors=False,
+                )
+            )
+            yield {load_version(point.payload or {}) for point in points}
+            if offset is None:
+                return
 
     async def check(self) -> None:
         """Raise DependencyUnavailable when the server does not answer or has no collection yet."""

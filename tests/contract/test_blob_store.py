@@ -82,6 +82,22 @@ async def read(store: BlobStore, key: str) -> bytes:
         return await asyncio.to_thread(path.read_bytes)
 
 
+async def test_all_blobs_are_listed(store: BlobStore, tmp_path: Path) -> None:
+    """Of all tenants, with their keys; what was deleted is neither listed nor there."""
+    path = tmp_path / "upload"
+    await asyncio.to_thread(path.write_bytes, CONTENT)
+    keys = {make_blob_key(tenant, f"{number}a{number}", "doc") for tenant in "tu" for number in range(3)}
+    for key in keys:
+        await store.put_file(key, path)
+    gone = make_blob_key("t", "1a1", "doc")
+
+    assert {blob.key async for blobs in store.list_all() for blob in blobs} == keys
+    assert await store.exists(gone) is True
+    await store.delete(gone)
+    assert {blob.key async for blobs in store.list_all() for blob in blobs} == keys - {gone}
+    assert await store.exists(gone) is False
+
+
 async def test_what_was_stored_comes_back_byte_by_byte(store: BlobStore, file: Path) -> None:
     """As often as it is asked for."""
     key = make_blob_key("a tenant", "ab" * 32, "doc_1")

@@ -16,7 +16,7 @@ from shared.identifiers import make_point_id
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import BM25 as BM25_VECTOR
-from shared.vector_index.port import DENSE, ChunkPayload, IndexPoint, IndexQuery, LegHits, VectorIndex
+from shared.vector_index.port import DENSE, ChunkPayload, IndexPoint, IndexQuery, LegHits, StoredVersion, VectorIndex
 from shared.vector_index.server import ServerIndex, connect_server_index
 
 DIMENSION = 8
@@ -192,6 +192,24 @@ async def test_deleting_a_document_leaves_the_others(index: VectorIndex) -> None
 
     assert await index.count("t", "gone") == 0
     assert await index.count("t", "kept") == 5
+
+
+async def test_all_versions_that_have_points_are_listed(
+    index: EdgeIndex | ServerIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all tenants, page by page; one of them can be removed, and all others stay."""
+    for engine in ("edge", "server"):
+        monkeypatch.setattr(f"shared.vector_index.{engine}.SCROLL_POINTS", 4)
+    versions = ("v1", "v2")
+    expected = {StoredVersion(tenant, name, version) for tenant in "tu" for name in "ab" for version in versions}
+    for stored in expected:
+        await index.upsert(stored.tenant, make_points(stored.tenant, stored.document_id, stored.version, 3))
+
+    assert {version async for found in index.list_versions() for version in found} == expected
+    await index.delete_version("t", "a", "v1")
+    left = {version async for found in index.list_versions() for version in found}
+    assert left == expected - {StoredVersion("t", "a", "v1")}
+    assert await index.count("t") == 9
 
 
 async def test_deleting_stale_versions_keeps_the_published_one(index: VectorIndex) -> None:

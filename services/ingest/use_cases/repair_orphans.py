@@ -1,0 +1,99 @@
+"""Repairs what `find_orphans` found: removes what nobody needs, and puts back what can be had elsewhere."""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import structlog
+
+from services.ingest.use_cases.find_orphans import (
+    Orphan,
+    UpkeepDependencies,
+    find_orphan_blobs,
+    is_orphan_version,
+)
+from shared.blobs.port import make_blob_key
+from shared.contracts.jobs import DocumentJob
+from shared.errors import NotFound
+from shared.registry.upkeep_port import Stray
+from shared.spool_folder import remove_abandoned
+from shared.vector_index.port import StoredVersion
+
+log = structlog.get_logger(__name__)
+
+HOLD_MS = 60_000
+"""How long workers are kept off a document while points of it are removed; a call to the index takes far less."""
+
+
+async def collect_blobs(deps: UpkeepDependencies) -> int:
+    """Remove the blobs of refused or killed uploads; return how many there were."""
+    count = await _repair_all(find_orphan_blobs(deps), deps)
+    if count:
+        log.info("blobs_collected", count=count)
+    return count
+
+
+async def _repair_all(orphans: AsyncGenerator[Orphan, None], deps: UpkeepDependencies) -> int:
+    return sum([await repair_orphan(orphan, deps) async for orphan in orphans])
+
+
+async def repair_orphan(orphan: Orphan, deps: UpkeepDependencies) -> bool:
+    """Repair an orphan; return whether it is so now, and not because somebody else needed it or was quicker."""
+    match orphan.subject:
+        case str(key):
+            await deps.blobs.delete(key)
+            return True
+        case Path() as path:
+            await asyncio.to_thread(remove_abandoned, path.parent)
+            return True
+        case Stray() as stray:
+            return await deps.registry.remove_stray(stray)
+        case StoredVersion() as version:
+            return await _remove_points(version, deps)
+        case DocumentJob() as job:
+            return await _restore_blob(job, deps)
+
+
+async def _remove_points(version: StoredVersion, deps: UpkeepDependencies) -> bool:
+    """Remove the points of a version while no worker can begin to write them."""
+    job, token = DocumentJob(tenant=version.tenant, document_id=version.document_id), uuid.uuid4().hex
+    state = await deps.registry.hold(job, token, HOLD_MS)
+    if state is None or deps.index is None:
+        return False
+    try:
+        if not is_orphan_version(version, state):
+            return False
+        await deps.index.delete_version(version.tenant, version.document_id, version.version)
+        return True
+    finally:
+        await deps.registry.let_go(job, token)
+
+
+async def _restore_blob(job: DocumentJob, deps: UpkeepDependencies) -> bool:
+    """Give a record its bytes back where another document of its tenant has the same ones."""
+    state = (await deps.registry.find_states([job]))[0]
+    if state is None or state.status == "deleted":
+        return False
+    async for found in deps.registry.list_states():
+        for other, its_state in found:
+            if other.tenant != job.tenant or its_state.sha256 != state.sha256 or other == job:
+                continue
+            try:
+                async with deps.blobs.open_as_file(
+                    make_blob_key(other.tenant, state.sha256, other.document_id)
+                ) as path:
+                    if await asyncio.to_thread(_hash, path) != state.sha256:
+                        continue
+                    key = make_blob_key(job.tenant, state.sha256, job.document_id)
+                    await deps.blobs.put_file(key, path)
+            except NotFound:
+                continue
+            return True
+    return False
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,59 @@
+"""Finds, and on demand repairs, what does not belong together in a data folder: `python -m services.standalone_repair`.
+
+Standalone must not run meanwhile: its stores belong to one process.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from services.ingest.repair import parse_arguments, report
+from services.ingest.settings import IngestSettings
+from services.ingest.use_cases.find_orphans import UpkeepDependencies
+from shared.blobs.obstore_store import ObstoreBlobStore
+from shared.errors import ServiceError
+from shared.folder_lock import FolderNotUsableError, lock_folder
+from shared.private_redis import RedisDidNotStartError, start_private_redis
+from shared.redis_client import connect_redis
+from shared.registry.redis_upkeep import RedisRegistryUpkeep
+from shared.settings import load_settings
+from shared.vector_index.edge import EdgeIndex
+
+
+async def run(settings: IngestSettings, redis_url: str, arguments: argparse.Namespace) -> int:
+    """Look at the stores of the data folder; the index only if there is one."""
+    redis = connect_redis(redis_url, timeout_s=settings.redis_timeout_s)
+    registry = RedisRegistryUpkeep(redis, deadline_s=settings.redis_timeout_s)
+    folder = settings.data_dir / "index"
+    index = EdgeIndex(folder, dimension=None) if await asyncio.to_thread(folder.exists) else None
+    blobs = await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url())
+    try:
+        if index is not None:
+            await index.prepare()
+        deps = UpkeepDependencies(registry, blobs, index, settings.spool_folder, arguments.grace_s)
+        return await report(deps, repair=arguments.repair)
+    finally:
+        if index is not None:
+            await index.close()
+        await registry.close()
+        await redis.aclose()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0 when nothing is left to repair, 1 otherwise, 2 for a fault."""
+    chosen = parse_arguments(arguments)
+    settings = load_settings(IngestSettings)
+    try:
+        with (
+            lock_folder(settings.data_dir) as lock,
+            start_private_redis(settings.data_dir / "redis", lock) as redis,
+        ):
+            return asyncio.run(run(settings, redis.url, chosen))
+    except (FolderNotUsableError, RedisDidNotStartError, ServiceError) as error:
+        print(f"pagewire: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The registry's upkeep on Redis; the keys are those of `redis_registry.py`."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.bounded_calls import BoundedCalls
+from shared.contracts.jobs import DocumentJob
+from shared.errors import DependencyUnavailable
+from shared.registry.redis_registry import DEADLINE_S, PENDING, PURGING
+from shared.registry.upkeep_port import DocumentState, Stray
+
+CALLS_AT_ONCE = 8
+SCAN_KEYS = 500
+
+# KEYS: document, stray's key, purging   ARGV: member of the stray, member of `purging`
+# Returns 1 when it was a stray. In one step, so that nothing is taken from a document that is being made.
+_REMOVE = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if KEYS[1] == KEYS[2] then
+  if status ~= 'deleted' or redis.call('PTTL', KEYS[1]) >= 0 then return 0 end
+  return redis.call('SADD', KEYS[3], ARGV[2])
+end
+if status then return 0 end
+if ARGV[1] == '' then return redis.call('DEL', KEYS[2]) end
+local kind = redis.call('TYPE', KEYS[2]).ok
+if kind == 'zset' then return redis.call('ZREM', KEYS[2], ARGV[1]) end
+if kind == 'set' then return redis.call('SREM', KEYS[2], ARGV[1]) end
+if kind == 'hash' then return redis.call('HDEL', KEYS[2], ARGV[1]) end
+return 0
+"""
+
+# KEYS: document, lease, pending, purging   ARGV: token, milliseconds, member
+_HOLD = """
+if redis.call('SISMEMBER', KEYS[3], ARGV[3]) == 1 or redis.call('SISMEMBER', KEYS[4], ARGV[3]) == 1 then return {} end
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {} end
+local found = redis.call('HMGET', KEYS[1], 'status', 'sha256', 'version')
+return {found[1] or '', found[2] or '', found[3] or ''}
+"""
+
+# KEYS: lease   ARGV: token
+_LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class RedisRegistryUpkeep:
+    """A RegistryUpkeep. Raises DependencyUnavailable when Redis does not answer within `deadline_s` seconds."""
+
+    def __init__(self, redis: Redis, *, deadline_s: float = DEADLINE_S) -> None:
+        self._redis = redis
+        self._calls = BoundedCalls(deadline_s=deadline_s, at_once=CALLS_AT_ONCE)
+
+    async def close(self) -> None:
+        """End the calls that nobody waits for any more; the client stays open."""
+        await self._calls.close()
+
+    async def find_states(self, jobs: Sequence[DocumentJob]) -> Sequence[DocumentState | None]:
+        """Return the states of these documents; None for one without a record."""
+        pipe = self._redis.pipeline(transaction=True)  # of one moment; `execute` gives its connection back
+        for job in jobs:
+            pipe.hmget(_document_key(job), ["status", "sha256", "version"])
+            pipe.exists(_lease_key(job))
+            pipe.sismember(PENDING, _member(job))
+            pipe.sismember(PURGING, _member(job))
+        replies = iter(await self._call(pipe.execute()))
+        return [
+            None if row[0] is None else DocumentState(row[0], row[1] or "", row[2] or "", busy=any(marks))
+            for row, *marks in zip(replies, replies, replies, replies, strict=True)
+        ]
+
+    async def list_states(self) -> AsyncGenerator[Sequence[tuple[DocumentJob, DocumentState]], None]:
+        """Yield all documents of all tenants, some at a time."""
+        async for keys in self._scan("pagewire:*:document:*", "hash"):
+            jobs = [_parse_key(key) for key in keys]
+            found = zip(jobs, await self.find_states(jobs), strict=True)
+            yield [(job, state) for job, state in found if state is not None]
+
+    async def list_strays(self) -> AsyncGenerator[Sequence[Stray], None]:
+        """Yield what is left of documents without a record, some at a time."""
+        async for keys in self._scan("pagewire:*:document:*:events", "stream"):
+            yield await self._keep_strays([Stray(_parse_key(key.removesuffix(":events")), key) for key in keys])
+        async for keys in self._scan("pagewire:*:document:*", "hash"):
+            yield await self._keep_lost_purges([Stray(_parse_key(key), key) for key in keys])
+        for name, kind in (("documents", "zset"), ("ready", "set"), ("identities", "hash")):
+            async for keys in self._scan(f"pagewire:*:{name}", kind):
+                for key in keys:
+                    tenant = key.removeprefix("pagewire:").removesuffix(f":{name}")
+                    async for pairs in self._scan_members(key, kind):
+                        yield await self._keep_strays(
+                            [
+                                Stray(DocumentJob(tenant=tenant, document_id=document_id), key, member)
+                                for member, document_id in pairs
+                            ]
+                        )
+
+    async def remove_stray(self, stray: Stray) -> bool:
+        """Remove a stray, or have its document purged; return whether it still was one."""
+        keys = [_document_key(stray.job), stray.key, PURGING]
+        return bool(await self._call(self._redis.eval(_REMOVE, 3, *keys, stray.member, _member(stray.job))))
+
+    async def hold(self, job: DocumentJob, token: str, for_ms: int) -> DocumentState | None:
+        """Keep workers off a document that none of them has or is to have; return its state."""
+        keys = [_document_key(job), _lease_key(job), PENDING, PURGING]
+        found = await self._call(self._redis.eval(_HOLD, 4, *keys, token, str(for_ms), _member(job)))
+        return DocumentState(found[0], found[1], found[2], busy=False) if found else None
+
+    async def let_go(self, job: DocumentJob, token: str) -> None:
+        """End a hold."""
+        await self._call(self._redis.eval(_LET_GO, 1, _lease_key(job), token))
+
+    async def _keep_strays(self, strays: Sequence[Stray]) -> list[Stray]:
+        """Those whose documents have no record, and which do not go by themselves."""
+        states = await self.find_states([stray.job for stray in strays])
+        without = [stray for stray, state in zip(strays, states, strict=True) if state is None]
+        pipe = self._redis.pipeline(transaction=False)
+        for stray in without:
+            pipe.pttl(stray.key)
+        return [stray for stray, ttl in zip(without, await self._call(pipe.execute()), strict=True) if ttl == -1]
+
+    async def _keep_lost_purges(self, strays: Sequence[Stray]) -> list[Stray]:
+        states = await self.find_states([stray.job for stray in strays])
+        pipe = self._redis.pipeline(transaction=False)
+        for stray in strays:
+            pipe.pttl(stray.key)
+        ttls = await self._call(pipe.execute())
+        found = zip(strays, states, ttls, strict=True)
+        return [s for s, state, ttl in found if state and state.status == "deleted" and not state.busy and ttl == -1]
+
+    async def _scan(self, pattern: str, kind: str) -> AsyncGenerator[list[str], None]:
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, keys = await self._call(
+                self._redis.scan(cursor or 0, match=pattern, count=SCAN_KEYS, _type=kind.upper())
+            )
+            if keys:
+                yield keys
+
+    async def _scan_members(self, key: str, kind: str) -> AsyncGenerator[list[tuple[str, str]], None]:
+        """Yield members with the ids of their documents."""
+        scan = {"zset": self._redis.zscan, "set": self._redis.sscan, "hash": self._redis.hscan}[kind]
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, found = await self._call(scan(key, cursor or 0, count=SCAN_KEYS))
+            if kind == "hash":
+                yield list(found.items())
+            else:
+                yield [(member, member) for member in (pair[0] if kind == "zset" else pair for pair in found)]
+
+    async def _call(self, command: Any) -> Any:
+        try:
+            return await self._calls.run(command)
+        except (RedisError, OSError) as error:  # a missed deadline is an OSError
+            message = "The document registry does not answer now; try again in a few seconds."
+            raise DependencyUnavailable(message, retry_after=5) from error
+
+
+def _document_key(job: DocumentJob) -> str:
+    return f"pagewire:{job.tenant}:document:{job.document_id}"
+
+
+def _lease_key(job: DocumentJob) -> str:
+    return f"pagewire:{job.tenant}:lease:{job.document_id}"
+
+
+def _member(job: DocumentJob) -> str:
+    return f"{job.tenant}/{job.document_id}"
+
+
+def _parse_key(key: str) -> DocumentJob:
+    """The document of the key of a record."""
+    tenant, document_id = key.removeprefix("pagewire:").split(":document:", 1)
+    return DocumentJob(tenant=tenant, document_id=document_id)
