@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
-from shared.errors import DependencyUnavailable
+from shared.redis_client import explain_redis_error
 from shared.registry.redis_registry import DEADLINE_S, PENDING, PURGING
 from shared.registry.upkeep_port import DocumentState, Stray
 
@@ -152,7 +152,7 @@ class RedisRegistryUpkeep:
             return await self._calls.run(command)
         except (RedisError, OSError) as error:  # a missed deadline is an OSError
             message = "The document registry does not answer now; try again in a few seconds."
-            raise DependencyUnavailable(message, retry_after=5) from error
+            raise explain_redis_error(error, message) from error
 
 
 def _document_key(job: DocumentJob) -> str:
