@@ -21,7 +21,7 @@ class _Nothing:
     def stop_following(self) -> None:
         return
 
-    async def shut_down(self) -> None:
+    async def shut_down(self, drain_s: float) -> None:
         return
 
 

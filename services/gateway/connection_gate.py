@@ -1,7 +1,7 @@
 """Keeps the number of connections below what the process can hold, so that nobody can lock the others out.
 
 Whoever opens connections and sends nothing, or half a request, takes places; at the limit the one that has waited
-longest for its request makes room for the newcomer. Only where all places are at work a newcomer is refused.
+longest for its client makes room for the newcomer. Only where all places are at work a newcomer is refused.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def fit_connections() -> int:
 
 
 class ConnectionGate:
-    """Counts the connections of a server, and knows which of them wait for a request, in the order since when.
+    """Counts the connections of a server, and knows which of them wait for their client, in the order since when.
 
     Parameters:
         limit: connections at once.
@@ -82,7 +82,11 @@ class ConnectionGate:
         self._waiting.pop(connection, None)
 
     def wait(self, connection: object, close: Callable[[], None]) -> None:
-        """Note that a connection waits for a request from now on; `close` is how it makes room."""
+        """Note that a connection waits from now on, for a request or for the rest of one that has its answer.
+
+        Parameters:
+            close: how it makes room.
+        """
         if connection in self._open:
             self._waiting[connection] = close
 

@@ -200,7 +200,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self._lingers:
             return
         if self._in_request:
-            self._set_deadline(self._rest_timeout_s, self.transport.abort)
+            self._wait_for_rest()
             return
         self._wait_for_next()
         if early := bytes(self._early):
@@ -208,9 +208,12 @@ class HttpProtocol(HttpToolsProtocol):
             self.data_received(early)
 
     def shutdown(self) -> None:
-        """End behind the answer that is on its way; what is still to come of its request has less time now."""
+        """End behind the answer that is on its way; what is still to come of a request has less time now."""
         self._rest_timeout_s = min(self._rest_timeout_s, LAST_REST_TIMEOUT_S)
-        super().shutdown()
+        if self._is_answering():
+            self.cycle.keep_alive = False
+        else:
+            self._close()
 
     def _close(self) -> None:
         """End the answer's side, and the connection once its client has ended too, or has had its time.
@@ -220,14 +223,20 @@ class HttpProtocol(HttpToolsProtocol):
         """
         if not self._in_request or self.transport.is_closing() or not self.transport.can_write_eof():
             self.transport.close()
-        elif not self._lingers:
+            return
+        if not self._lingers:
             self._lingers = True
             self.transport.write_eof()
             self.flow.resume_reading()
-            self._set_deadline(self._rest_timeout_s, self.transport.abort)
+        self._wait_for_rest()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait_for_rest(self) -> None:
+        """Wait for what is still to come of a request that has its answer: not for ever, nor in the way of others."""
+        self._set_deadline(self._rest_timeout_s, self.transport.abort)
+        self._gate.wait(self, self._make_room)
 
     def _wait_for_next(self) -> None:
         self._clear_deadline()
@@ -239,8 +248,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.cycle.keep_alive = False
 
     def _make_room(self) -> None:
-        """Close for a newcomer, without a word where no request has begun."""
-        if self._head_bytes:
+        """Close for a newcomer, without a word where no request has begun, or the last one has its answer."""
+        if self._head_bytes and not self._in_request:
             message = f"Others needed the place before the request was whole; try again in {RETRY_AFTER_S} seconds."
             self._refuse("503 Service Unavailable", "too_many_connections", message, retry_after_s=RETRY_AFTER_S)
         else:

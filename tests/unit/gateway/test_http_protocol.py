@@ -4,7 +4,7 @@ import asyncio
 import json
 import resource
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 from urllib.parse import urlsplit
@@ -416,3 +416,40 @@ async def test_an_upload_without_a_place_is_told_so() -> None:
         assert (await read_error(reader))[0] == 503
         writer.close()
         working.close()
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+async def test_requests_that_have_their_answer_lock_nobody_out(connection: str) -> None:
+    """However long the rest of them takes: at the limit the oldest of them makes room."""
+    async with open_bare_gateway(http=make_http_protocol(4)) as client:
+        refused = [await refuse_half(client, connection) for _ in range(4)]
+        assert (await client.get("/health")).status_code == 200
+        assert await refused[0][0].read() == b""
+        for _, writer in refused:
+            writer.close()
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+async def test_the_end_of_the_server_takes_no_answer_away(connection: str) -> None:
+    """Not from who is still sending a request that has its answer: it is read to the end, and no reset comes."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(open_bare_gateway())
+        reader, writer = await refuse_half(client, connection, LARGE_BYTES)
+        stopping = asyncio.create_task(stack.aclose())
+        assert await reader.read() == b"", "the server has begun to stop"
+        writer.write(b"x" * LARGE_BYTES)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        await stopping
+
+
+async def refuse_half(
+    client: httpx.AsyncClient, connection: str, size: int = 99
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose request has been answered before it was whole."""
+    reader, writer = await connect(client)
+    head = f"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\nContent-Length: {size}\r\n\r\n"
+    writer.write(head.encode())
+    await reader.readuntil(b'"}}')
+    return reader, writer
