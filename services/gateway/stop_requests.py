@@ -21,7 +21,6 @@ from shared.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
 
-CHANNEL: Final = "pagewire:stop-requests"
 DEADLINE_S: Final = 2.0
 """Until all have answered; they need milliseconds."""
 REPLY_S: Final = 1
@@ -45,6 +44,7 @@ class RedisStopRequests:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._channel = name_channel(redis)
         self._calls = BoundedCalls(deadline_s=DEADLINE_S, at_once=ASKED_AT_ONCE)
         self._listener: asyncio.Task[None] | None = None
         self.on_request: Callable[[StreamId], bool] = _know_none
@@ -69,7 +69,7 @@ class RedisStopRequests:
     async def _ask(self, stream: StreamId) -> bool:
         key = f"pagewire:stop-replies:{uuid4().hex}"
         request = json.dumps([stream.tenant, stream.kind, stream.name, key])
-        for _ in range(await self._redis.publish(CHANNEL, request)):
+        for _ in range(await self._redis.publish(self._channel, request)):
             taking: Any = self._redis.blpop([key], timeout=REPLY_S)
             reply = await taking
             if reply is None:
@@ -82,9 +82,9 @@ class RedisStopRequests:
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(CHANNEL)
+                    await channel.subscribe(self._channel)
                     await self._answer_all(channel)
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, ValueError, TypeError) as error:  # the last two: what another version has sent
                 log.warning("stop_requests_away", error=type(error).__name__)
                 await asyncio.sleep(PAUSE_S)
 
@@ -110,6 +110,11 @@ class RedisStopRequests:
             pipe.rpush(key, int(known))
             pipe.pexpire(key, KEPT_MS)
             await pipe.execute()
+
+
+def name_channel(redis: Redis) -> str:
+    """Return where gateways hear of each other: Redis's databases share their channels, and may be of others each."""
+    return f"pagewire:stop-requests:{redis.connection_pool.connection_kwargs.get('db', 0)}"
 
 
 def _know_none(stream: StreamId) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.gateway import stop_requests
-from services.gateway.stop_requests import CHANNEL, RedisStopRequests
+from services.gateway.stop_requests import RedisStopRequests, name_channel
 from shared.errors import DependencyUnavailable
 from shared.event_log.port import StreamId
 from shared.redis_client import connect_redis
@@ -38,7 +38,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 async def wait_for_listeners(redis: Redis, count: int) -> None:
     async with asyncio.timeout(10):
-        while (await redis.pubsub_numsub(CHANNEL))[0][1] != count:
+        while (await redis.pubsub_numsub(name_channel(redis)))[0][1] != count:
             await asyncio.sleep(0.01)
 
 
@@ -73,7 +73,7 @@ async def test_a_gateway_that_does_not_answer_may_have_it(
     """So the run is not called unknown; where another has it, that is enough."""
     monkeypatch.setattr(stop_requests, "REPLY_S", 0.1)
     async with redis.pubsub() as silent:
-        await silent.subscribe(CHANNEL)
+        await silent.subscribe(name_channel(redis))
         await wait_for_listeners(redis, 4)
         assert await gateways[0].requests.ask(RUN)
         with pytest.raises(DependencyUnavailable) as caught:
@@ -112,3 +112,26 @@ async def test_a_silent_connection_is_tried_and_kept(
     assert lazy.asked == [RUN]
     await lazy.requests.close()
     assert "stop_requests_away" not in caplog.text
+
+
+async def test_what_cannot_be_read_ends_no_listening(
+    redis: Redis, gateways: list[Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the request of a gateway of another version, while one replaces the other."""
+    monkeypatch.setattr(stop_requests, "PAUSE_S", 0.01)
+    for request in ("no JSON", "7", '["t", "run"]'):
+        assert await redis.publish(name_channel(redis), request) == 3
+        await wait_for_listeners(redis, 0)
+        await wait_for_listeners(redis, 3)
+    assert await gateways[0].requests.ask(RUN)
+
+
+async def test_gateways_of_other_databases_are_not_asked(redis: Redis, redis_url: str, gateways: list[Gateway]) -> None:
+    """They have nothing to do with ours, and answer where nobody looks."""
+    async with connect_redis(redis_url.replace("db=0", "db=1"), timeout_s=5) as other:
+        stranger = Gateway(other)
+        stranger.requests.start()
+        await wait_for_listeners(other, 1)
+        assert not await gateways[0].requests.ask(StreamId("t", "run", "run_2"))
+        await stranger.requests.close()
+    assert stranger.asked == []
