@@ -38,8 +38,8 @@ ifdef PYTEST
 	$(bin)/python -m pytest $(PYTEST)
 else
 	@mkdir -p test-output; \
-	$(bin)/python -m pytest $(container_tests) $(slowest) >test-output/containers.log 2>&1 & \
-	containers=$$!; trap 'kill -INT $$containers 2>/dev/null && wait $$containers' EXIT; \
+	set -m; $(bin)/python -m pytest $(container_tests) $(slowest) >test-output/containers.log 2>&1 & \
+	containers=$$!; set +m; trap 'kill -INT $$containers 2>/dev/null && wait $$containers' EXIT; \
 	$(gateway_tests) $(slowest); \
 	$(unit_tests) $(slowest); \
 	$(bin)/python -m pytest --ignore tests/unit --ignore $(container_tests) $(slowest); \
