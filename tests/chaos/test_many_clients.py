@@ -200,9 +200,13 @@ async def test_clients_that_read_nothing_slow_nobody_down(system: System) -> Non
     with ExitStack() as deaf:
         await open_deaf(system, beside_them, deaf)
         began, now = time.monotonic(), before
-        while not DEAF == now["full_connections"] == now["held_writers"]:
-            await asyncio.sleep(0.2)  # to look into a gateway takes it longer than a token
-            now = await system.inspect()
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not DEAF == now["full_connections"] == now["held_writers"]:
+                    await asyncio.sleep(0.2)  # to look into a gateway takes it longer than a token
+                    now = await system.inspect()
+        except TimeoutError:
+            pytest.fail(f"of {DEAF} that read nothing not all are held back: {now}")
         print(f"{DEAF} connections full, and the runs held back, after {time.monotonic() - began:.1f} s more")
         for _ in range(ATTEMPTS):
             late = await asyncio.gather(measure_p99_ms(beside_them), measure_p99_ms(alone))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from services.gateway import answer_cache
 from services.gateway.answer_cache import RedisAnswerCache
 from services.gateway.ports import AnswerCache, CacheLookup, KeptAnswer
 from shared.contracts.documents import DocumentFailure
@@ -26,8 +27,9 @@ class Parts:
 
 
 @pytest.fixture
-async def on_redis(redis_url: str) -> AsyncIterator[Parts]:
-    """Redis is slow, so that the registry runs each of its scripts twice."""
+async def on_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:
+    """Redis is slow, so that the registry runs each of its scripts twice; the cache waits for it all the same."""
+    monkeypatch.setattr(answer_cache, "DEADLINE_S", 10.0)
     async with connect_redis(redis_url, timeout_s=5) as redis:
         cache = RedisAnswerCache(redis, kept_s=60, max_entries=10, max_bytes=100_000)
         yield Parts(RepeatingRegistry(redis), cache)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.gateway import answer_cache
 from services.gateway.answer_cache import RedisAnswerCache
 from services.gateway.ports import CacheLookup
 from shared.redis_client import connect_redis
@@ -104,8 +105,9 @@ async def test_half_a_surrogate_pair_is_not_kept(redis: Any) -> None:
     assert (await parts.cache.find("t", "k")).answer is None
 
 
-async def test_nobody_waits_for_a_redis_that_is_away_or_silent() -> None:
+async def test_nobody_waits_for_a_redis_that_is_away_or_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is found, nothing kept, nothing raised; the deadline ends it long before the client's own timeout."""
+    monkeypatch.setattr(answer_cache, "DEADLINE_S", 0.2)
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
