@@ -8,36 +8,26 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from services.ingest.repair import parse_arguments, report
+from services.ingest.repair import look, parse_arguments
 from services.ingest.settings import IngestSettings
-from services.ingest.use_cases.find_orphans import UpkeepDependencies
-from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.errors import ServiceError
 from shared.folder_lock import FolderNotUsableError, lock_folder
 from shared.private_redis import RedisDidNotStartError, start_private_redis
-from shared.redis_client import connect_redis
-from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from shared.settings import load_settings
 from shared.vector_index.edge import EdgeIndex
 
 
 async def run(settings: IngestSettings, redis_url: str, arguments: argparse.Namespace) -> int:
     """Look at the stores of the data folder; the index only if there is one."""
-    redis = connect_redis(redis_url, timeout_s=settings.redis_timeout_s)
-    registry = RedisRegistryUpkeep(redis, deadline_s=settings.redis_timeout_s)
     folder = settings.data_dir / "index"
     index = EdgeIndex(folder, dimension=None) if await asyncio.to_thread(folder.exists) else None
-    blobs = await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url())
     try:
         if index is not None:
             await index.prepare()
-        deps = UpkeepDependencies(registry, blobs, index, settings.spool_folder, arguments.grace_s)
-        return await report(deps, repair=arguments.repair)
+        return await look(settings, redis_url, index, arguments)
     finally:
         if index is not None:
             await index.close()
-        await registry.close()
-        await redis.aclose()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

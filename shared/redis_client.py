@@ -1,12 +1,15 @@
 """How a Redis connection is made, with timeouts on every command and retries for blips; and what its errors mean."""
 
+from typing import Any
+
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from shared.bounded_calls import BoundedCalls
 from shared.errors import DependencyUnavailable, DiskFull, ServiceError
 
 TRIES = 3
@@ -31,12 +34,21 @@ def connect_redis(url: str, *, timeout_s: float) -> Redis:
     return Redis.from_pool(pool)  # closing the client closes the pool
 
 
-def explain_redis_error(error: Exception, message: str) -> ServiceError:
-    """Return what to raise for a command that failed: Redis does not answer, or cannot write to its disk.
+async def run_command(calls: BoundedCalls, command: Any, message: str) -> Any:
+    """Return the reply to a command. Raise DependencyUnavailable when none comes in time, DiskFull when Redis
+    cannot write.
 
     Parameters:
-        message: for the caller, where it does not answer.
+        command: a coroutine of the client, or of our own that runs several.
+        message: for the caller, where there is no reply.
     """
+    try:
+        return await calls.run(command)
+    except (RedisError, OSError) as error:  # a missed deadline is an OSError
+        raise _explain(error, message) from error
+
+
+def _explain(error: Exception, message: str) -> ServiceError:
     # Within a script or a transaction the word stands somewhere in the text.
     if isinstance(error, ResponseError) and "MISCONF" in str(error):
         return DiskFull(_CANNOT_WRITE)

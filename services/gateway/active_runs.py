@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from services.gateway.ports import ActiveRun
 from shared.bounded_calls import BoundedCalls
-from shared.redis_client import explain_redis_error
+from shared.redis_client import run_command
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +41,9 @@ class RedisActiveRuns:
 
     async def find(self, tenant: str, chat_id: str) -> ActiveRun | None:
         """Return the run of a chat. Raise DependencyUnavailable when Redis does not answer."""
-        reading: Any = self._redis.get(_make_key(tenant, chat_id))
-        try:
-            noted: str | None = await self._calls.run(reading)
-        except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            message = "The chat's answer cannot be looked up now; try again in a few seconds."
-            raise explain_redis_error(error, message) from error
+        reading = self._redis.get(_make_key(tenant, chat_id))
+        message = "The chat's answer cannot be looked up now; try again in a few seconds."
+        noted: str | None = await run_command(self._calls, reading, message)
         return ActiveRun(noted.removesuffix(_READ), noted.endswith(_READ)) if noted is not None else None
 
     async def mark_read(self, tenant: str, chat_id: str, run_id: str) -> None:

@@ -15,14 +15,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from services.gateway import conversation_scripts as scripts
 from services.gateway.ports import ConversationLimits, OpenedConversation
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.conversations import Conversation, ConversationSummary, ConversationTurn
 from shared.errors import NotFound
-from shared.redis_client import explain_redis_error
+from shared.redis_client import run_command
 
 MAX_TITLE_CHARS: Final = 200
 DELETED_MS: Final = 60_000
@@ -118,11 +117,9 @@ class RedisConversations:
         return await self._call(evaluating)
 
     async def _call(self, command: Any) -> Any:
-        try:
-            return await self._calls.run(command)
-        except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            message = "Conversations cannot be read or written now; try again in a few seconds."
-            raise explain_redis_error(error, message) from error
+        return await run_command(
+            self._calls, command, "Conversations cannot be read or written now; try again in a few seconds."
+        )
 
 
 def make_missing(conversation_id: str) -> NotFound:

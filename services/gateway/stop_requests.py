@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.event_log.port import StreamId
-from shared.redis_client import explain_redis_error
+from shared.redis_client import run_command
 from shared.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
@@ -61,10 +61,9 @@ class RedisStopRequests:
 
     async def ask(self, stream: StreamId) -> bool:
         """Return whether a gateway has it, and has begun to end it. Raise ServiceError when not all have answered."""
-        try:
-            return await self._calls.run(self._ask(stream))
-        except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            raise explain_redis_error(error, "Not all gateways answer now; try again in a few seconds.") from error
+        message = "Not all gateways answer now; try again in a few seconds."
+        known: bool = await run_command(self._calls, self._ask(stream), message)
+        return known
 
     async def _ask(self, stream: StreamId) -> bool:
         key = f"pagewire:stop-replies:{uuid4().hex}"

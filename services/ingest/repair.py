@@ -19,6 +19,7 @@ from shared.errors import ServiceError
 from shared.redis_client import connect_redis
 from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from shared.settings import load_settings
+from shared.vector_index.port import IndexUpkeep
 
 UNREPAIRABLE = "bytes are nowhere else: delete the document, or delete it and upload the file again"
 
@@ -68,8 +69,6 @@ async def run(settings: IngestSettings, arguments: argparse.Namespace) -> int:
     """Look at the services' stores."""
     from shared.vector_index.server import ServerIndex
 
-    redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    registry = RedisRegistryUpkeep(redis, deadline_s=settings.redis_timeout_s)
     index = None
     if settings.qdrant_url is not None:
         index = await asyncio.to_thread(
@@ -80,13 +79,24 @@ async def run(settings: IngestSettings, arguments: argparse.Namespace) -> int:
             api_key=settings.qdrant_api_key,
             timeout_s=settings.qdrant_timeout_s,
         )
-    blobs = await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url())
-    deps = UpkeepDependencies(registry, blobs, index, settings.spool_folder, arguments.grace_s)
     try:
-        return await report(deps, repair=arguments.repair)
+        return await look(settings, settings.redis_url, index, arguments)
     finally:
         if index is not None:
             await index.close()
+
+
+async def look(
+    settings: IngestSettings, redis_url: str, index: IndexUpkeep | None, arguments: argparse.Namespace
+) -> int:
+    """Look at these stores, and report."""
+    redis = connect_redis(redis_url, timeout_s=settings.redis_timeout_s)
+    registry = RedisRegistryUpkeep(redis, deadline_s=settings.redis_timeout_s)
+    blobs = await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url())
+    try:
+        deps = UpkeepDependencies(registry, blobs, index, settings.spool_folder, arguments.grace_s)
+        return await report(deps, repair=arguments.repair)
+    finally:
         await registry.close()
         await redis.aclose()
 

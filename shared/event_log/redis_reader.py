@@ -6,14 +6,13 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final, Generic
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.event_log import scripts
 from shared.event_log.port import E, EventBatch, EventCodec, LogClosedError, StreamId, StreamState
 from shared.event_log.stream_keys import END, load_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
-from shared.redis_client import explain_redis_error
+from shared.redis_client import run_command
 
 READ_ENTRIES: Final = 500
 """Entries per command."""
@@ -101,11 +100,7 @@ class RedisEventReader(Generic[E]):
         return True
 
     async def _call(self, command: Any) -> Any:
-        try:
-            return await self._calls.run(command)
-        except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            message = "The events cannot be read now; try again in a few seconds."
-            raise explain_redis_error(error, message) from error
+        return await run_command(self._calls, command, "The events cannot be read now; try again in a few seconds.")
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -12,13 +12,12 @@ from arq.connections import ArqRedis
 from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job as serialize_arq_job
 from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
 from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
 from shared.queue.scripts import CLOCK, PLACE
-from shared.redis_client import explain_redis_error
+from shared.redis_client import run_command
 
 QUEUE_NAME = f"pagewire:{default_queue_name}"
 PURGE_QUEUE_NAME = f"{QUEUE_NAME}:purges"
@@ -132,10 +131,7 @@ class ArqJobQueue:
             await self._call(self.arq.delete(*keys))
 
     async def _call(self, command: Any) -> Any:
-        try:
-            return await self._calls.run(command)
-        except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            raise explain_redis_error(error, "The queue does not answer now; try again.") from error
+        return await run_command(self._calls, command, "The queue does not answer now; try again.")
 
 
 def _choose_lanes(function: str, size_bytes: int) -> tuple[str, str]:

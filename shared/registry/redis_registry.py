@@ -1,19 +1,4 @@
-"""The document registry on Redis.
-
-Keys, `T` a tenant and `D` a document id:
-
-    pagewire:T:document:D   hash    the record
-    pagewire:T:document:D:events  stream  its progress, for those who watch it: see scripts.py
-    pagewire:T:documents    zset    ids by time of creation
-    pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
-    pagewire:T:content:H    set     ids of those whose bytes have the sha-256 H, until they are purged
-    pagewire:T:ready        set     ids that can be searched
-    pagewire:T:lease:D      string  the token of the worker that has it, with a time to live
-    pagewire:T:revision     string  of what searches see; what hangs on it: see revision.py
-    pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
-    pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
-    pagewire:turn:W         string  there as long as a worker has its turn at work W, which one does for all
-"""
+"""The document registry on Redis; its keys are in `keys.py`."""
 
 import json
 import time
@@ -22,26 +7,31 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
-from shared.event_log.port import name_document
-from shared.event_log.stream_keys import make_stream_keys
-from shared.redis_client import explain_redis_error
+from shared.redis_client import run_command
 from shared.registry import scripts
+from shared.registry.keys import (
+    PENDING,
+    PURGING,
+    make_content_key,
+    make_document_key,
+    make_events_key,
+    make_lease_key,
+    make_member,
+    parse_member,
+)
 from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
 from shared.registry.revision import make_revision, make_revision_keys
-
-PENDING = "pagewire:pending"
-PURGING = "pagewire:purging"
 
 TOMBSTONE_MS = 10 * 60 * 1000
 """How long a forgotten document's id is known as deleted: far longer than a command can be on its way."""
 
 
+AWAY = "The document registry does not answer now; try again in a few seconds."
 DEADLINE_S = 5.0
 """For each call, however many wait."""
 SCAN_MEMBERS = 500
@@ -74,12 +64,12 @@ class RedisDocumentRegistry:
             "size_bytes": new.size_bytes,
         }
         keys = [
-            _document_key(new.tenant, new.document_id),
+            make_document_key(new.tenant, new.document_id),
             f"pagewire:{new.tenant}:identities",
             f"pagewire:{new.tenant}:documents",
             PENDING,
             make_events_key(new.tenant, new.document_id),
-            _content_key(new.tenant, new.sha256),
+            make_content_key(new.tenant, new.sha256),
         ]
         member = f"{new.tenant}/{new.document_id}"
         identity = f"{new.sha256}\n{new.filename}"
@@ -89,8 +79,8 @@ class RedisDocumentRegistry:
 
     async def requeue(self, job: DocumentJob) -> DocumentRecord:
         """Has a failed document tried again, with all its attempts; others stay as they are. Raises NotFound."""
-        keys = [_document_key(job.tenant, job.document_id), PENDING, make_events_key(job.tenant, job.document_id)]
-        return _parse_reply(job.document_id, await self._run(scripts.REQUEUE, keys, [_now_ms(), _member(job)]))
+        keys = [make_document_key(job.tenant, job.document_id), PENDING, make_events_key(job.tenant, job.document_id)]
+        return _parse_reply(job.document_id, await self._run(scripts.REQUEUE, keys, [_now_ms(), make_member(job)]))
 
     async def get(self, tenant: str, document_id: str) -> DocumentRecord:
         """The record. Raises NotFound for unknown, deleted and other tenants' documents."""
@@ -103,7 +93,7 @@ class RedisDocumentRegistry:
         where the record is older than streams are.
         """
         _check_id(document_id)
-        fields = await self._call(self._redis.hgetall(_document_key(tenant, document_id)))
+        fields = await self._call(self._redis.hgetall(make_document_key(tenant, document_id)))
         if not fields or fields["status"] == "deleted":
             raise _make_missing(document_id)
         return _parse_record(document_id, fields), int(fields.get("event_number", 0))
@@ -115,7 +105,7 @@ class RedisDocumentRegistry:
         total = await self._call(self._redis.zcard(key))
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for document_id in ids:
-            pipe.hgetall(_document_key(tenant, document_id))
+            pipe.hgetall(make_document_key(tenant, document_id))
         rows = await self._call(pipe.execute())
         found = zip(ids, rows, strict=True)
         return [_parse_record(i, row) for i, row in found if row and row["status"] != "deleted"], total
@@ -132,7 +122,7 @@ class RedisDocumentRegistry:
         """Takes a document out of lists and answers at once; its points and bytes go later, by a purge."""
         _check_id(document_id)
         keys = [
-            _document_key(tenant, document_id),
+            make_document_key(tenant, document_id),
             f"pagewire:{tenant}:identities",
             f"pagewire:{tenant}:documents",
             PENDING,
@@ -159,7 +149,7 @@ class RedisDocumentRegistry:
             return {}
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for document_id in document_ids:
-            pipe.hmget(_document_key(tenant, document_id), ["status", "version"])
+            pipe.hmget(make_document_key(tenant, document_id), ["status", "version"])
         rows = await self._call(pipe.execute())
         pairs = zip(document_ids, rows, strict=True)
         return {document_id: row[1] for document_id, row in pairs if row[0] == "ready" and row[1]}
@@ -168,11 +158,11 @@ class RedisDocumentRegistry:
 
     async def count_attempts(self, job: DocumentJob) -> int:
         """How many workers have died on a document since it last got further, one that has it now included."""
-        return int(await self._call(self._redis.hget(_document_key(job.tenant, job.document_id), "attempts")) or 0)
+        return int(await self._call(self._redis.hget(make_document_key(job.tenant, job.document_id), "attempts")) or 0)
 
     async def is_leased(self, job: DocumentJob) -> bool:
         """Whether a worker has the document."""
-        return bool(await self._call(self._redis.exists(_lease_key(job))))
+        return bool(await self._call(self._redis.exists(make_lease_key(job))))
 
     async def claim(self, job: DocumentJob, token: str, lease_ms: int) -> Lease | Literal["held", "gone"]:
         """Takes the lease of an unfinished document.
@@ -180,26 +170,26 @@ class RedisDocumentRegistry:
         Returns `held` when another worker has it and `gone` when there is nothing left to do. Each claim counts as
         an attempt until `release` gives it back, so a document that kills its workers is found out.
         """
-        keys = [_document_key(job.tenant, job.document_id), _lease_key(job), PENDING]
-        reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, _now_ms(), _member(job)])
+        keys = [make_document_key(job.tenant, job.document_id), make_lease_key(job), PENDING]
+        reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, _now_ms(), make_member(job)])
         if reply[0] == "claimed":
             return Lease(job=job, token=token, epoch=int(reply[1]), attempts=int(reply[2]))
         return "held" if reply[0] == "held" else "gone"
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
         """Prolongs a lease; False when it is lost."""
-        return bool(await self._run(scripts.RENEW, [_lease_key(lease.job)], [lease.token, lease_ms]))
+        return bool(await self._run(scripts.RENEW, [make_lease_key(lease.job)], [lease.token, lease_ms]))
 
     async def release(self, lease: Lease) -> None:
         """Ends a lease and gives its attempt back: only a worker that dies, and so never comes here, keeps it."""
-        keys = [_lease_key(lease.job), _document_key(lease.job.tenant, lease.job.document_id)]
+        keys = [make_lease_key(lease.job), make_document_key(lease.job.tenant, lease.job.document_id)]
         await self._run(scripts.RELEASE, keys, [lease.token, lease.epoch])
 
     async def update(self, lease: Lease, progress: Progress) -> None:
         """Writes progress; what is known and higher stays. Raises LeaseLostError when the lease is no longer ours."""
         values = {name: value for name, value in vars(progress).items() if value is not None}
         tenant, document_id = lease.job.tenant, lease.job.document_id
-        keys = [_document_key(tenant, document_id), make_events_key(tenant, document_id)]
+        keys = [make_document_key(tenant, document_id), make_events_key(tenant, document_id)]
         if not await self._run(scripts.UPDATE, keys, [lease.epoch, _now_ms(), *_flatten(values)]):
             raise LeaseLostError(lease.job.document_id)
 
@@ -215,7 +205,7 @@ class RedisDocumentRegistry:
     async def _finish(self, lease: Lease, status: str, fields: dict[str, Any]) -> None:
         job = lease.job
         keys = [
-            _document_key(job.tenant, job.document_id),
+            make_document_key(job.tenant, job.document_id),
             PENDING,
             f"pagewire:{job.tenant}:ready",
             make_events_key(job.tenant, job.document_id),
@@ -224,7 +214,7 @@ class RedisDocumentRegistry:
         arguments = [
             lease.epoch,
             _now_ms(),
-            _member(job),
+            make_member(job),
             job.document_id,
             make_revision(),
             status,
@@ -235,7 +225,7 @@ class RedisDocumentRegistry:
 
     async def exists(self, job: DocumentJob) -> bool:
         """Whether the document is there and not deleted."""
-        key = _document_key(job.tenant, job.document_id)
+        key = make_document_key(job.tenant, job.document_id)
         status = await self._call(self._redis.hget(key, "status"))
         return status is not None and status != "deleted"
 
@@ -246,7 +236,7 @@ class RedisDocumentRegistry:
     async def find_unleased(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
         """Unfinished documents that no worker has: queued, or orphaned by a worker that died; some at a time."""
         async for jobs in self._scan(PENDING):
-            leases = await self._call(self._redis.mget([_lease_key(job) for job in jobs]))
+            leases = await self._call(self._redis.mget([make_lease_key(job) for job in jobs]))
             yield [job for job, lease in zip(jobs, leases, strict=True) if lease is None]
 
     async def find_purgeable(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
@@ -259,13 +249,13 @@ class RedisDocumentRegistry:
         while cursor != 0:
             cursor, members = await self._call(self._redis.sscan(key, cursor or 0, count=SCAN_MEMBERS))
             if members:
-                yield [_parse_member(member) for member in members]
+                yield [parse_member(member) for member in members]
 
     async def find_sizes(self, jobs: Sequence[DocumentJob]) -> Sequence[int]:
         """The size of each of these documents in bytes; 0 where its record is gone."""
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for job in jobs:
-            pipe.hget(_document_key(job.tenant, job.document_id), "size_bytes")
+            pipe.hget(make_document_key(job.tenant, job.document_id), "size_bytes")
         return [int(size or 0) for size in await self._call(pipe.execute())]
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:
@@ -275,11 +265,11 @@ class RedisDocumentRegistry:
 
     async def request_purge(self, job: DocumentJob) -> None:
         """Notes that a deleted document may have points or bytes; the reconciler queues the purge."""
-        await self._call(self._redis.sadd(PURGING, _member(job)))
+        await self._call(self._redis.sadd(PURGING, make_member(job)))
 
     async def find_blob_of(self, job: DocumentJob) -> str | None:
         """The sha-256 of a document's content, deleted or not; None when the record is gone."""
-        key = _document_key(job.tenant, job.document_id)
+        key = make_document_key(job.tenant, job.document_id)
         sha256: str | None = await self._call(self._redis.hget(key, "sha256"))
         return sha256
 
@@ -289,26 +279,26 @@ class RedisDocumentRegistry:
         It may be called again: the answer says who is left, not who left.
         """
         pipe = self._redis.pipeline(transaction=True)  # `execute` gives its connection back
-        pipe.srem(_content_key(job.tenant, sha256), job.document_id)
-        pipe.scard(_content_key(job.tenant, sha256))
+        pipe.srem(make_content_key(job.tenant, sha256), job.document_id)
+        pipe.scard(make_content_key(job.tenant, sha256))
         _, left = await self._call(pipe.execute())
         return int(left) == 0
 
     async def forget(self, job: DocumentJob) -> None:
         """Removes what is left of a purged document; one that is not deleted stays."""
         keys = [
-            _document_key(job.tenant, job.document_id),
-            _lease_key(job),
+            make_document_key(job.tenant, job.document_id),
+            make_lease_key(job),
             make_events_key(job.tenant, job.document_id),
             PURGING,
         ]
-        await self._run(scripts.FORGET, keys, [_member(job), TOMBSTONE_MS])
+        await self._run(scripts.FORGET, keys, [make_member(job), TOMBSTONE_MS])
 
     async def drop_all_leases(self) -> None:
         """Frees every document. Only for a system that knows that no worker runs: standalone, at its start."""
-        jobs = [_parse_member(member) for member in await self._call(self._redis.smembers(PENDING))]
+        jobs = [parse_member(member) for member in await self._call(self._redis.smembers(PENDING))]
         if jobs:
-            await self._call(self._redis.delete(*[_lease_key(job) for job in jobs]))
+            await self._call(self._redis.delete(*[make_lease_key(job) for job in jobs]))
 
     async def ping(self) -> None:
         """Raises DependencyUnavailable when Redis does not answer, and DiskFull when it cannot write."""
@@ -318,37 +308,7 @@ class RedisDocumentRegistry:
         return await self._call(self._redis.eval(script, len(keys), *keys, *arguments))
 
     async def _call(self, command: Any) -> Any:
-        try:
-            return await self._calls.run(command)
-        except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            message = "The document registry does not answer now; try again in a few seconds."
-            raise explain_redis_error(error, message) from error
-
-
-def _document_key(tenant: str, document_id: str) -> str:
-    return f"pagewire:{tenant}:document:{document_id}"
-
-
-def _content_key(tenant: str, sha256: str) -> str:
-    return f"pagewire:{tenant}:content:{sha256}"
-
-
-def make_events_key(tenant: str, document_id: str) -> str:
-    """Where the stream of a document's events lies."""
-    return make_stream_keys(name_document(tenant, document_id)).events
-
-
-def _lease_key(job: DocumentJob) -> str:
-    return f"pagewire:{job.tenant}:lease:{job.document_id}"
-
-
-def _member(job: DocumentJob) -> str:
-    return f"{job.tenant}/{job.document_id}"
-
-
-def _parse_member(member: str) -> DocumentJob:
-    tenant, document_id = member.rsplit("/", 1)
-    return DocumentJob(tenant=tenant, document_id=document_id)
+        return await run_command(self._calls, command, AWAY)
 
 
 def _now_ms() -> int:

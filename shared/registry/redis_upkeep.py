@@ -1,15 +1,22 @@
-"""The registry's upkeep on Redis; the keys are those of `redis_registry.py`."""
+"""The registry's upkeep on Redis; its keys are in `keys.py`."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
-from shared.redis_client import explain_redis_error
-from shared.registry.redis_registry import DEADLINE_S, PENDING, PURGING
+from shared.redis_client import run_command
+from shared.registry.keys import (
+    PENDING,
+    PURGING,
+    make_document_key,
+    make_lease_key,
+    make_member,
+    parse_document_key,
+)
+from shared.registry.redis_registry import AWAY, DEADLINE_S
 from shared.registry.upkeep_port import DocumentState, Stray
 
 CALLS_AT_ONCE = 8
@@ -59,10 +66,10 @@ class RedisRegistryUpkeep:
         """Return the states of these documents; None for one without a record."""
         pipe = self._redis.pipeline(transaction=True)  # of one moment; `execute` gives its connection back
         for job in jobs:
-            pipe.hmget(_document_key(job), ["status", "sha256", "version"])
-            pipe.exists(_lease_key(job))
-            pipe.sismember(PENDING, _member(job))
-            pipe.sismember(PURGING, _member(job))
+            pipe.hmget(make_document_key(job.tenant, job.document_id), ["status", "sha256", "version"])
+            pipe.exists(make_lease_key(job))
+            pipe.sismember(PENDING, make_member(job))
+            pipe.sismember(PURGING, make_member(job))
         replies = iter(await self._call(pipe.execute()))
         return [
             None if row[0] is None else DocumentState(row[0], row[1] or "", row[2] or "", busy=any(marks))
@@ -72,16 +79,16 @@ class RedisRegistryUpkeep:
     async def list_states(self) -> AsyncGenerator[Sequence[tuple[DocumentJob, DocumentState]], None]:
         """Yield all documents of all tenants, some at a time."""
         async for keys in self._scan("pagewire:*:document:*", "hash"):
-            jobs = [_parse_key(key) for key in keys]
+            jobs = [parse_document_key(key) for key in keys]
             found = zip(jobs, await self.find_states(jobs), strict=True)
             yield [(job, state) for job, state in found if state is not None]
 
     async def list_strays(self) -> AsyncGenerator[Sequence[Stray], None]:
         """Yield what is left of documents without a record, some at a time."""
         async for keys in self._scan("pagewire:*:document:*:events", "stream"):
-            yield await self._keep_strays([Stray(_parse_key(key.removesuffix(":events")), key) for key in keys])
+            yield await self._keep_strays([Stray(parse_document_key(key.removesuffix(":events")), key) for key in keys])
         async for keys in self._scan("pagewire:*:document:*", "hash"):
-            yield await self._keep_lost_purges([Stray(_parse_key(key), key) for key in keys])
+            yield await self._keep_lost_purges([Stray(parse_document_key(key), key) for key in keys])
         for name, kind in (("documents", "zset"), ("ready", "set"), ("identities", "hash")):
             async for keys in self._scan(f"pagewire:*:{name}", kind):
                 for key in keys:
@@ -96,36 +103,37 @@ class RedisRegistryUpkeep:
 
     async def remove_stray(self, stray: Stray) -> bool:
         """Remove a stray, or have its document purged; return whether it still was one."""
-        keys = [_document_key(stray.job), stray.key, PURGING]
-        return bool(await self._call(self._redis.eval(_REMOVE, 3, *keys, stray.member, _member(stray.job))))
+        keys = [make_document_key(stray.job.tenant, stray.job.document_id), stray.key, PURGING]
+        return bool(await self._call(self._redis.eval(_REMOVE, 3, *keys, stray.member, make_member(stray.job))))
 
     async def hold(self, job: DocumentJob, token: str, for_ms: int) -> DocumentState | None:
         """Keep workers off a document that none of them has or is to have; return its state."""
-        keys = [_document_key(job), _lease_key(job), PENDING, PURGING]
-        found = await self._call(self._redis.eval(_HOLD, 4, *keys, token, str(for_ms), _member(job)))
+        keys = [make_document_key(job.tenant, job.document_id), make_lease_key(job), PENDING, PURGING]
+        found = await self._call(self._redis.eval(_HOLD, 4, *keys, token, str(for_ms), make_member(job)))
         return DocumentState(found[0], found[1], found[2], busy=False) if found else None
 
     async def let_go(self, job: DocumentJob, token: str) -> None:
         """End a hold."""
-        await self._call(self._redis.eval(_LET_GO, 1, _lease_key(job), token))
+        await self._call(self._redis.eval(_LET_GO, 1, make_lease_key(job), token))
 
     async def _keep_strays(self, strays: Sequence[Stray]) -> list[Stray]:
         """Those whose documents have no record, and which do not go by themselves."""
         states = await self.find_states([stray.job for stray in strays])
         without = [stray for stray, state in zip(strays, states, strict=True) if state is None]
-        pipe = self._redis.pipeline(transaction=False)
-        for stray in without:
-            pipe.pttl(stray.key)
-        return [stray for stray, ttl in zip(without, await self._call(pipe.execute()), strict=True) if ttl == -1]
+        return await self._keep_lasting(without)
 
     async def _keep_lost_purges(self, strays: Sequence[Stray]) -> list[Stray]:
         states = await self.find_states([stray.job for stray in strays])
+        found = zip(strays, states, strict=True)
+        deleted = [stray for stray, state in found if state and state.status == "deleted" and not state.busy]
+        return await self._keep_lasting(deleted)
+
+    async def _keep_lasting(self, strays: Sequence[Stray]) -> list[Stray]:
+        """Those that do not go by themselves."""
         pipe = self._redis.pipeline(transaction=False)
         for stray in strays:
             pipe.pttl(stray.key)
-        ttls = await self._call(pipe.execute())
-        found = zip(strays, states, ttls, strict=True)
-        return [s for s, state, ttl in found if state and state.status == "deleted" and not state.busy and ttl == -1]
+        return [stray for stray, ttl in zip(strays, await self._call(pipe.execute()), strict=True) if ttl == -1]
 
     async def _scan(self, pattern: str, kind: str) -> AsyncGenerator[list[str], None]:
         cursor: int | None = None
@@ -148,26 +156,4 @@ class RedisRegistryUpkeep:
                 yield [(member, member) for member in (pair[0] if kind == "zset" else pair for pair in found)]
 
     async def _call(self, command: Any) -> Any:
-        try:
-            return await self._calls.run(command)
-        except (RedisError, OSError) as error:  # a missed deadline is an OSError
-            message = "The document registry does not answer now; try again in a few seconds."
-            raise explain_redis_error(error, message) from error
-
-
-def _document_key(job: DocumentJob) -> str:
-    return f"pagewire:{job.tenant}:document:{job.document_id}"
-
-
-def _lease_key(job: DocumentJob) -> str:
-    return f"pagewire:{job.tenant}:lease:{job.document_id}"
-
-
-def _member(job: DocumentJob) -> str:
-    return f"{job.tenant}/{job.document_id}"
-
-
-def _parse_key(key: str) -> DocumentJob:
-    """The document of the key of a record."""
-    tenant, document_id = key.removeprefix("pagewire:").split(":document:", 1)
-    return DocumentJob(tenant=tenant, document_id=document_id)
+        return await run_command(self._calls, command, AWAY)

@@ -11,8 +11,9 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable
 from shared.redis_client import connect_redis
 from shared.registry import scripts
+from shared.registry.keys import make_events_key
 from shared.registry.port import LeaseLostError, NewDocument, Progress
-from shared.registry.redis_registry import TOMBSTONE_MS, RedisDocumentRegistry, make_events_key
+from shared.registry.redis_registry import TOMBSTONE_MS, RedisDocumentRegistry
 from tests.contract.test_registry import FAILURE, claim, make_new, take_over
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 

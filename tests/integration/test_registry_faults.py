@@ -18,8 +18,9 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, NotFound
 from shared.identifiers import make_document_id
 from shared.registry import scripts
+from shared.registry.keys import PENDING, PURGING, make_events_key
 from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
-from shared.registry.redis_registry import PENDING, PURGING, RedisDocumentRegistry, make_events_key
+from shared.registry.redis_registry import RedisDocumentRegistry
 
 T = TypeVar("T")
 

@@ -19,6 +19,7 @@ from services.gateway.ports import EXTRACTIVE, Completion, LanguageModel, Messag
 from shared.contracts.search import MAX_QUESTION_CHARS
 from shared.errors import LanguageModelError
 from shared.invisible_text import strip_invisible
+from shared.surrogates import join_halves
 
 log = structlog.get_logger(__name__)
 
@@ -114,8 +115,7 @@ def _build_prompt(question: str, turns: tuple[Message, ...], key: str, max_token
 
 def _read_question(reply: str, question: str, key: str) -> str | None:
     """Return a reply as a question; None where it cannot be one: no words, several lines, or without a figure of it."""
-    # Halves of characters that came apart; what has no other half can be sent nowhere.
-    whole = reply.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    whole, _ = join_halves(reply)
     text = _LABEL.sub("", strip_invisible(whole).strip())
     if len(text) > 1 and text[0] + text[-1] in _QUOTES:
         text = text[1:-1].strip()

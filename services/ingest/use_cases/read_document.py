@@ -108,7 +108,7 @@ async def _parse(
     await registry.update(lease, Progress(DocumentStatus.PARSING))
     content = b""
     async with blobs.open_as_file(make_blob_key(lease.job.tenant, record.sha256, record.document_id)) as path:
-        if await asyncio.to_thread(_hash_file, path) != record.sha256:
+        if await asyncio.to_thread(hash_file, path) != record.sha256:
             log.error("blob_damaged", document_id=record.document_id)
             raise UnreadablePdfError(DocumentFailure(code="blob_damaged", detail=_BLOB_DAMAGED))
         async with aclosing(parser.parse(path)) as messages:
@@ -123,6 +123,7 @@ async def _parse(
     return content
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the sha-256 of a file in hexadecimal digits. Blocks: call it in a thread."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """Repairs what `find_orphans` found: removes what nobody needs, and puts back what can be had elsewhere."""
 
 import asyncio
-import hashlib
 import uuid
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -14,6 +13,7 @@ from services.ingest.use_cases.find_orphans import (
     find_orphan_blobs,
     is_orphan_version,
 )
+from services.ingest.use_cases.read_document import hash_file
 from shared.blobs.port import make_blob_key
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
@@ -84,7 +84,7 @@ async def _restore_blob(job: DocumentJob, deps: UpkeepDependencies) -> bool:
                 async with deps.blobs.open_as_file(
                     make_blob_key(other.tenant, state.sha256, other.document_id)
                 ) as path:
-                    if await asyncio.to_thread(_hash, path) != state.sha256:
+                    if await asyncio.to_thread(hash_file, path) != state.sha256:
                         continue
                     key = make_blob_key(job.tenant, state.sha256, job.document_id)
                     await deps.blobs.put_file(key, path)
@@ -92,8 +92,3 @@ async def _restore_blob(job: DocumentJob, deps: UpkeepDependencies) -> bool:
                 continue
             return True
     return False
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,62 @@
+"""The keys of the document registry on Redis.
+
+`T` is a tenant and `D` a document id:
+
+    pagewire:T:document:D   hash    the record
+    pagewire:T:document:D:events  stream  its progress, for those who watch it: see scripts.py
+    pagewire:T:documents    zset    ids by time of creation
+    pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
+    pagewire:T:content:H    set     ids of those whose bytes have the sha-256 H, until they are purged
+    pagewire:T:ready        set     ids that can be searched
+    pagewire:T:lease:D      string  the token of the worker that has it, with a time to live
+    pagewire:T:revision     string  of what searches see; what hangs on it: see revision.py
+    pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
+    pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
+    pagewire:turn:W         string  there as long as a worker has its turn at work W, which one does for all
+"""
+
+from typing import Final
+
+from shared.contracts.jobs import DocumentJob
+from shared.event_log.port import name_document
+from shared.event_log.stream_keys import make_stream_keys
+
+PENDING: Final = "pagewire:pending"
+PURGING: Final = "pagewire:purging"
+
+
+def make_document_key(tenant: str, document_id: str) -> str:
+    """Return the key of a record."""
+    return f"pagewire:{tenant}:document:{document_id}"
+
+
+def parse_document_key(key: str) -> DocumentJob:
+    """Return the document of the key of a record."""
+    tenant, document_id = key.removeprefix("pagewire:").split(":document:", 1)
+    return DocumentJob(tenant=tenant, document_id=document_id)
+
+
+def make_events_key(tenant: str, document_id: str) -> str:
+    """Return the key of the stream of a document's events."""
+    return make_stream_keys(name_document(tenant, document_id)).events
+
+
+def make_content_key(tenant: str, sha256: str) -> str:
+    """Return the key of the set of documents with these bytes."""
+    return f"pagewire:{tenant}:content:{sha256}"
+
+
+def make_lease_key(job: DocumentJob) -> str:
+    """Return the key of a document's lease."""
+    return f"pagewire:{job.tenant}:lease:{job.document_id}"
+
+
+def make_member(job: DocumentJob) -> str:
+    """Return what stands for a document in the sets of all tenants."""
+    return f"{job.tenant}/{job.document_id}"
+
+
+def parse_member(member: str) -> DocumentJob:
+    """Return the document that a member of those sets stands for."""
+    tenant, document_id = member.rsplit("/", 1)
+    return DocumentJob(tenant=tenant, document_id=document_id)
