@@ -11,7 +11,7 @@ from typing import Self
 
 from services.gateway.ports import PassageSearch
 from services.ingest.adapters.pdf_process import ProcessPdfParser
-from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.worker import IngestWorker, build_upkeep
 from services.retrieval.main import build_reranker, make_search_identity
 from services.retrieval.use_cases.check_readiness import check_readiness

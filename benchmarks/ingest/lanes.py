@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.relay.report import describe_machine
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.settings import IngestSettings
-from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.worker import IngestWorker
 from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.blobs.port import make_blob_key

@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
 from services.ingest.settings import IngestSettings
+from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.find_orphans import UpkeepDependencies
-from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.repair_orphans import collect_blobs
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job

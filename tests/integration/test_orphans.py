@@ -17,8 +17,8 @@ from services.gateway.documents.spool import Spool
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.repair import report
 from services.ingest.settings import IngestSettings
+from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.find_orphans import Orphan, OrphanKind, UpkeepDependencies, find_orphans
-from services.ingest.use_cases.ingest_document import IngestDependencies
 from services.ingest.use_cases.repair_orphans import collect_blobs, repair_orphan
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from services.ingest.worker import IngestWorker

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.settings import IngestSettings
-from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from services.ingest.worker import IngestWorker, try_again_unless_done
 from shared.blobs.obstore_store import ObstoreBlobStore

@@ -6,33 +6,27 @@ record checks the lease's epoch, and a version is published in one step after al
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import structlog
 
-from services.ingest.domain.chunking import MAX_CHUNKS, Chunk, TooManyChunksError, chunk_pages, make_header
+from services.ingest.domain.chunking import TooManyChunksError, chunk_pages
 from services.ingest.domain.pages import Page
 from services.ingest.domain.stored_parse import PARSER_VERSION
 from services.ingest.domain.title import choose_title
-from services.ingest.ports import Embedder, PdfParser, UnreadablePdfError
-from services.ingest.use_cases.exclusive_gate import ExclusiveGate
+from services.ingest.ports import UnreadablePdfError
+from services.ingest.use_cases.dependencies import IngestDependencies
+from services.ingest.use_cases.embed_document import embed_document
 from services.ingest.use_cases.read_document import ReadDocument, read_document, remove_unshared_parses
-from shared.blobs.port import BlobStore
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
-from shared.embedding.port import SparseEncoder
 from shared.errors import IndexRejected, ServiceError
-from shared.identifiers import make_point_id
-from shared.registry.port import DocumentRegistry, Lease, LeaseLostError, Progress
-from shared.vector_index.port import ChunkPayload, IndexPoint, VectorIndex
+from shared.registry.port import Lease, LeaseLostError, Progress
 
 log = structlog.get_logger(__name__)
 
 PIPELINE = "3"
 """Raised whenever chunking or embedding changes, so that old points are not taken for new ones. How a PDF is read has a
 version of its own: PARSER_VERSION."""
-EMBED_CHUNKS = 64
-"""Chunks per step of progress, and points per write."""
 
 _NO_TEXT = "The PDF has no text, only pictures of it. Run text recognition (OCR) on it and upload the result."
 
@@ -41,20 +35,6 @@ _INDEX_REJECTED = (
     " that is mended, upload the PDF again."
 )
 _TOO_LONG = "The PDF has more text than is allowed: more than {limit} passages of a third of a page. Split it."
-
-
-@dataclass(frozen=True)
-class IngestDependencies:
-    """What the ingest of a document works with."""
-
-    registry: DocumentRegistry
-    blobs: BlobStore
-    parser: PdfParser
-    embedder: Embedder
-    bm25: SparseEncoder
-    index: VectorIndex
-    max_chunks: int = MAX_CHUNKS
-    gate: ExclusiveGate = field(default_factory=ExclusiveGate)
 
 
 async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
@@ -112,12 +92,7 @@ async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDep
         raise UnreadablePdfError(failure) from None
     version = f"{record.sha256[:16]}-{PARSER_VERSION}-{PIPELINE}"
     await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
-    for first in range(0, len(chunks), EMBED_CHUNKS):
-        batch = chunks[first : first + EMBED_CHUNKS]
-        points = await _embed_chunks(batch, lease, title, version, deps)
-        await deps.index.upsert(job.tenant, points)
-        done = first + len(batch)
-        await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_done=done))
+    await embed_document(lease, chunks, title, version, deps)
     await deps.registry.publish(lease, version, warnings)
     await _remove_points(job, deps, except_version=version)
     return warnings
@@ -137,37 +112,6 @@ def _find_warnings(pages: Sequence[Page]) -> list[DocumentWarning]:
         return []
     detail = "These pages have no text and cannot be searched; if they are scans, run OCR and upload the result."
     return [DocumentWarning(code="pages_without_text", detail=detail, pages=empty)]
-
-
-async def _embed_chunks(
-    chunks: Sequence[Chunk], lease: Lease, title: str, version: str, deps: IngestDependencies
-) -> list[IndexPoint]:
-    """Points of the chunks. What is embedded has a header line before it; what is stored and shown has not."""
-    job = lease.job
-    count = deps.embedder.count_tokens
-    texts = await asyncio.to_thread(
-        lambda: [f"{make_header(title, chunk.section, count)}\n{chunk.text}" for chunk in chunks]
-    )
-    dense = await deps.embedder.embed_passages(texts)
-    sparse = await asyncio.to_thread(deps.bm25.encode_passages, texts)
-    return [
-        IndexPoint(
-            point_id=make_point_id(job.tenant, job.document_id, version, chunk.chunk_id),
-            payload=ChunkPayload(
-                document_id=job.document_id,
-                version=version,
-                chunk_id=chunk.chunk_id,
-                title=title,
-                page=chunk.page,
-                start=chunk.start,
-                end=chunk.end,
-                text=chunk.text,
-            ),
-            dense=dense[position].tolist(),
-            sparse=sparse[position],
-        )
-        for position, chunk in enumerate(chunks)
-    ]
 
 
 async def _clean_up_if_deleted(job: DocumentJob, sha256: str, deps: IngestDependencies) -> None:

@@ -8,7 +8,8 @@ from enum import Enum
 
 import structlog
 
-from services.ingest.use_cases.ingest_document import IngestDependencies, fail_document, ingest_document
+from services.ingest.use_cases.dependencies import IngestDependencies
+from services.ingest.use_cases.ingest_document import fail_document, ingest_document
 from services.ingest.use_cases.read_document import remove_unshared_parses
 from shared.blobs.port import make_blob_key
 from shared.contracts.documents import DocumentFailure

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from services.ingest.domain.pages import Layout
 from services.ingest.domain.stored_parse import PARSER_VERSION, DocumentFacts, ParseWriter
 from services.ingest.ports import ParseProgress, UnreadablePdfError
-from services.ingest.use_cases.ingest_document import IngestDependencies
+from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from shared.blobs.port import make_blob_key, make_parse_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
