@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import qdrant_edge as edge
 
+from shared.embedding.segments import part_passage, part_query
 from shared.vector_index.port import SparseVector
 
 AVERAGE_CHUNK_TERMS = 110.0
@@ -15,18 +16,21 @@ AVERAGE_CHUNK_TERMS = 110.0
 
 
 class Bm25Encoder:
-    """Encodes texts for the lexical leg; English stop words and stemming, accents folded. Safe to share by threads."""
+    """Encodes texts for the lexical leg; English stop words and stemming, accents folded. Safe to share by threads.
+
+    Scripts without spaces between words are parted before (`segments.py`).
+    """
 
     def __init__(self) -> None:
         self._model = edge.Bm25(edge.Bm25Config(avg_len=AVERAGE_CHUNK_TERMS, language="english", ascii_folding=True))
 
     def encode_passages(self, texts: Sequence[str]) -> list[SparseVector]:
         """Saturated, length-normalised term frequencies, one vector per text."""
-        return [_convert(self._model.embed_document(text)) for text in texts]
+        return [_convert(self._model.embed_document(part_passage(text))) for text in texts]
 
     def encode_query(self, text: str) -> SparseVector:
         """Each distinct term once, with weight 1."""
-        return _convert(self._model.embed_query(text))
+        return _convert(self._model.embed_query(part_query(text)))
 
 
 def _convert(vector: edge.SparseVector) -> SparseVector:
