@@ -155,7 +155,10 @@ class Source(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens as the provider counted them; null where it did not say. An answer given again has cost none."""
+    """Tokens as the provider counted them; null where it did not say. An answer given again has cost none.
+
+    Those of the short call that makes a follow-up a question of its own count, too.
+    """
 
     provider: str
     model: str

@@ -20,7 +20,7 @@ from tests.integration.openai_gateway import EVIDENCE, check_strictly, open_open
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, SECRET, TOKENS, LlmServer, Scenario, end_with
 
 ANSWER = "".join(TOKENS)
-EXTRA = {"citations", "search_results", "provider", "model", "timings_ms", "cached", "trace_id"}
+EXTRA = {"citations", "search_results", "provider", "model", "timings_ms", "cached", "trace_id", "standalone_question"}
 """Fields of ours that OpenAI's client does not know."""
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How much?"}]
 OpenClient = Callable[..., AbstractAsyncContextManager[openai.AsyncOpenAI]]

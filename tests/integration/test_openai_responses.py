@@ -16,7 +16,9 @@ from tests.integration.openai_gateway import EVIDENCE, check_strictly, open_open
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, TOKENS, LlmServer, Scenario, end_with
 
 ANSWER = "".join(TOKENS)
-OURS = {"citations", "search_results", "provider", "model", "timings_ms", "cached", "trace_id"} | EVIDENCE
+OURS = EVIDENCE | {
+    *("citations", "search_results", "provider", "model", "timings_ms", "cached", "trace_id", "standalone_question")
+}
 OpenClient = Callable[..., AbstractAsyncContextManager[openai.AsyncOpenAI]]
 
 

@@ -17,6 +17,7 @@ from services.gateway.answers.prompt import build_prompt
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
 from services.gateway.answers.standalone_question import make_standalone_question
 from services.gateway.answers.unsupported_citations import remove_unsupported
+from services.gateway.answers.usage import make_usage
 from services.gateway.growing_text import GrowingText
 from services.gateway.ports import Answering, Completion, LanguageModel, PassageSearch, TextDelta
 from shared.contracts.documents import DocumentStatus
@@ -27,7 +28,6 @@ from shared.contracts.questions import (
     QueryRequest,
     QueryTimings,
     Source,
-    Usage,
 )
 from shared.contracts.runs import Delta, Finished, PassagesFound
 from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
@@ -188,6 +188,7 @@ class Answer:
         self._max_prompt_tokens = max_prompt_tokens
         self._standalone: str | None = None
         self._rewrite_ms: float | None = None
+        self._rewriting: Completion | None = None
         self._started = time.perf_counter()
         self._first_token_ms: float | None = None
         self._found: SearchResponse | None = None
@@ -260,13 +261,7 @@ class Answer:
         Parameters:
             finish_reason: why it ends here; None: as the model said.
         """
-        usage = Usage(
-            provider=self._completion.provider,
-            model=self._completion.model,
-            input_tokens=self._completion.input_tokens,
-            output_tokens=self._completion.output_tokens,
-            cost=self._prices.estimate(self._completion),
-        )
+        usage = make_usage(self._completion, self._rewriting, self._prices)
         found = self._found
         timings = QueryTimings(
             rewrite=self._rewrite_ms,
@@ -302,7 +297,8 @@ class Answer:
             timeout_s=self._rewrite_timeout_s,
             max_tokens=self._max_prompt_tokens,
         )
-        self._standalone = standalone if standalone != asked else None
+        self._standalone = standalone.text if standalone.text != asked else None
+        self._rewriting = standalone.spent
         self._rewrite_ms = self._elapsed_ms()
 
     async def _find_passages(self) -> SearchResponse:

@@ -7,6 +7,7 @@ or writes what cannot be such a question, rules do it (`follow_up_rules.py`).
 import asyncio
 import re
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -48,6 +49,20 @@ _QUOTES: Final = ('""', "''", "“”", "«»", "„“", "``")
 _FIGURE: Final = re.compile(r"\d+")
 
 
+@dataclass(frozen=True)
+class StandaloneQuestion:
+    """A question that can be understood without its history.
+
+    Attributes:
+        text: the question as it was asked where nothing is missing.
+        spent: the end of the call that was made for it, whatever came of that; None: there was none, or it was cut off
+            and nobody told its tokens.
+    """
+
+    text: str
+    spent: Completion | None = None
+
+
 async def make_standalone_question(
     question: str,
     context: QuestionContext,
@@ -55,7 +70,7 @@ async def make_standalone_question(
     *,
     timeout_s: float,
     max_tokens: int | None = None,
-) -> str:
+) -> StandaloneQuestion:
     """Return the question as it can be understood without its history; unchanged where nothing is missing.
 
     Parameters:
@@ -66,40 +81,43 @@ async def make_standalone_question(
     turns = context.recent_turns
     earlier = [turn.text for turn in turns if turn.role == "user"]
     if not earlier:
-        return question
+        return StandaloneQuestion(question)
+    spent = None
     if model.provider != EXTRACTIVE:
         try:
             async with asyncio.timeout(timeout_s):
-                rewritten = await _ask_model(question, turns, model, max_tokens)
+                rewritten, spent = await _ask_model(question, turns, model, max_tokens)
         except TimeoutError:
             log.warning("rewrite_failed", code="timeout")
         except LanguageModelError as error:
             log.warning("rewrite_failed", code=error.error_code)
         else:
             if rewritten is not None:
-                return rewritten
+                return StandaloneQuestion(rewritten, spent)
             log.warning("rewrite_failed", code="unusable")
-    return resolve_follow_up(question, earlier)
+    return StandaloneQuestion(resolve_follow_up(question, earlier), spent)
 
 
 async def _ask_model(
     question: str, turns: tuple[Message, ...], model: LanguageModel, max_tokens: int | None
-) -> str | None:
-    """Return what the model makes of the question; None where that is no question."""
+) -> tuple[str | None, Completion | None]:
+    """Return what the model makes of the question, None where that is no question; and the end of its reply."""
     key = draw_key()
     limit = min(MAX_QUESTION_CHARS, len(question) + MAX_ADDED_CHARS)
-    reply = ""
+    reply, spent = "", None
     async with aclosing(model.stream(_build_prompt(question, turns, key, max_tokens))) as pieces:
         async for piece in pieces:
             if isinstance(piece, TextDelta):
                 reply += piece.text
                 if len(reply) > limit:
-                    return None
+                    return None, None
                 continue
-            # The last of a chain may be one that can only quote.
-            if piece.provider == EXTRACTIVE or (isinstance(piece, Completion) and piece.finish_reason != "stop"):
-                return None
-    return _read_question(reply, question, key)
+            if piece.provider == EXTRACTIVE:  # the last of a chain may be one that can only quote
+                return None, None
+            if isinstance(piece, Completion):
+                spent = piece
+    usable = spent is not None and spent.finish_reason == "stop"
+    return (_read_question(reply, question, key) if usable else None), spent
 
 
 def _build_prompt(question: str, turns: tuple[Message, ...], key: str, max_tokens: int | None) -> Prompt:

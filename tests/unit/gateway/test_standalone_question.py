@@ -10,6 +10,7 @@ from services.gateway.answers.standalone_question import (
     MAX_ADDED_CHARS,
     MAX_ANSWER_CHARS,
     MAX_OUTPUT_TOKENS,
+    StandaloneQuestion,
     make_standalone_question,
 )
 from services.gateway.answers.token_budget import estimate_tokens
@@ -78,7 +79,7 @@ CONTEXT = make_context(FIRST, "It was 5 [1].")
 async def rewrite(
     model: PlayedModel | ProviderChain, question: str = QUESTION, context: QuestionContext = CONTEXT
 ) -> str:
-    return await make_standalone_question(question, context, model, timeout_s=30)
+    return (await make_standalone_question(question, context, model, timeout_s=30)).text
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,8 @@ async def test_a_slow_model_is_left() -> None:
     """At its own timeout, and its connection is closed."""
     model = PlayedModel("What was", stalls=True)
 
-    assert await make_standalone_question(QUESTION, CONTEXT, model, timeout_s=0.01) == BY_RULES
+    standalone = await make_standalone_question(QUESTION, CONTEXT, model, timeout_s=0.01)
+    assert standalone == StandaloneQuestion(BY_RULES)
     assert model.closed.is_set()
 
 

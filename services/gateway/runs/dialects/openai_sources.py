@@ -105,7 +105,7 @@ def list_open_webui_sources(sources: Sequence[Source], base_url: str) -> Iterato
 
 def describe_run(finished: Finished) -> dict[str, Any]:
     """Return what our own dialect tells of an answer beside its text and sources."""
-    return finished.model_dump(mode="json", include={"timings_ms", "cached", "trace_id"})
+    return finished.model_dump(mode="json", include={"standalone_question", "timings_ms", "cached", "trace_id"})
 
 
 def make_usage_notes(usage: Usage) -> dict[str, Any]:
