@@ -53,7 +53,7 @@ def _part(text: str, *, singles: bool) -> str:
     return text
 
 
-def _write_groups(size: int, singles: bool, run: re.Match[str]) -> str:  # noqa: FBT001 - by partial
+def _write_groups(size: int, singles: bool, run: re.Match[str]) -> str:
     return f" {' '.join(_list_groups(run[0], size, singles))} "
 
 
