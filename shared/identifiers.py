@@ -1,5 +1,6 @@
 """How ids are made and what they look like."""
 
+import hashlib
 import uuid
 
 POINT_NAMESPACE = uuid.UUID("6f9a4a52-5d0c-4c5e-9a0e-6c1f1b7f4d11")
@@ -14,6 +15,11 @@ def make_document_id() -> str:
 def make_run_id() -> str:
     """A new id of one answer: `run_` and 32 hexadecimal digits."""
     return f"run_{uuid.uuid4().hex}"
+
+
+def make_embedded_id(model: str, text: str) -> str:
+    """The name of an embedded text, a UUID: what a model makes of the same text has the same one, and nothing else."""
+    return str(uuid.UUID(bytes=hashlib.sha256(f"{model}\n{text}".encode()).digest()[:16]))
 
 
 def make_point_id(tenant: str, document_id: str, version: str, chunk_id: int) -> str:

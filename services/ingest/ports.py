@@ -40,9 +40,14 @@ class PdfParser(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors."""
+    """Turns texts into vectors.
+
+    Attributes:
+        model_id: names the model; one that gives other vectors has another name.
+    """
 
     max_tokens: int
+    model_id: str
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the word pieces of each text. Blocks: call it in a thread."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import qdrant_edge as edge
 
@@ -17,6 +17,7 @@ from shared.disk import check_free_space
 from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
 from shared.vector_index.payload import (
     DOCUMENT,
+    EMBEDDED,
     KEYWORD_FIELDS,
     TENANT,
     VERSION_FIELDS,
@@ -101,6 +102,23 @@ class EdgeIndex:
         dense, bm25 = await self._run(lambda: self._get_shard().query_batch(edge.QueryBatchRequest(queries=requests)))
         return LegHits(dense=_read_hits(dense), bm25=_read_hits(bm25))
 
+    async def find_vectors(self, tenant: str, embedded: Collection[str]) -> dict[str, list[float]]:
+        """Return the vectors of those of these names that points have; a short call for each that brings new ones."""
+        found: dict[str, list[float]] = {}
+        while wanted := [name for name in embedded if name not in found]:
+            request = edge.ScrollRequest(
+                limit=len(wanted),
+                filter=edge.Filter(must=[_match(TENANT, tenant), _match_any(EMBEDDED, wanted)]),
+                with_payload=[EMBEDDED],
+                with_vector=[DENSE],
+            )
+            points, _ = await self._scroll(request)
+            if not points:
+                break
+            # Many points may have the same name: what is left out now comes when these are no longer asked for.
+            found |= {(point.payload or {})[EMBEDDED]: _read_dense(point) for point in points}
+        return found
+
     async def count(self, tenant: str, document_id: str | None = None) -> int:
         """Return how many points a tenant or one of its documents has."""
         condition = _make_document_filter(tenant, document_id)
@@ -158,6 +176,7 @@ class EdgeIndex:
         self._shard.update(edge.UpdateOperation.create_field_index(TENANT, tenant_index))
         for field in KEYWORD_FIELDS:
             self._shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword))
+        self._shard.update(edge.UpdateOperation.create_field_index(EMBEDDED, edge.PayloadSchemaType.Uuid))
 
     def _load(self, config: edge.EdgeConfig) -> edge.EdgeShard:
         try:
@@ -220,6 +239,12 @@ def _make_document_filter(tenant: str, document_id: str | None, except_version: 
         if except_version is not None:
             must_not.append(_match(VERSION_KEY, version_key(document_id, except_version)))
     return edge.Filter(must=must, must_not=must_not)
+
+
+def _read_dense(point: edge.Record) -> list[float]:
+    vectors = point.vector
+    assert isinstance(vectors, dict)  # noqa: S101 - all of ours have names
+    return cast("list[float]", vectors[DENSE])
 
 
 def _read_hits(points: Sequence[edge.ScoredPoint]) -> list[Hit]:

@@ -13,6 +13,8 @@ VERSION_FIELDS = [TENANT, DOCUMENT, "version"]
 """What `load_version` needs of a point."""
 KEYWORD_FIELDS = (DOCUMENT, VERSION_KEY)
 """Indexed besides the tenant, because searches and deletions filter on them."""
+EMBEDDED = "embedded"
+"""Indexed as UUIDs: a writer asks by them for vectors that are there already."""
 
 
 def dump_payload(tenant: str, payload: ChunkPayload) -> dict[str, Any]:
@@ -22,7 +24,8 @@ def dump_payload(tenant: str, payload: ChunkPayload) -> dict[str, Any]:
 
 def load_payload(stored: dict[str, Any]) -> ChunkPayload:
     """Return the payload that `dump_payload` made this of."""
-    return ChunkPayload(**{name: stored[name] for name in ChunkPayload.__dataclass_fields__})
+    # Points of older releases lack the later fields, which have defaults.
+    return ChunkPayload(**{name: stored[name] for name in ChunkPayload.__dataclass_fields__ if name in stored})
 
 
 def load_version(stored: dict[str, Any]) -> StoredVersion:

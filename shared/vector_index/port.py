@@ -21,7 +21,11 @@ class SparseVector:
 
 @dataclass(frozen=True)
 class ChunkPayload:
-    """What a point knows besides its vectors. `start` and `end` are characters of the page's text."""
+    """What a point knows besides its vectors. `start` and `end` are characters of the page's text.
+
+    Attributes:
+        embedded: names the text that was embedded and the model, see `make_embedded_id`; None in old points.
+    """
 
     document_id: str
     version: str
@@ -31,6 +35,7 @@ class ChunkPayload:
     start: int
     end: int
     text: str
+    embedded: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,10 @@ class VectorIndex(Protocol):
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
         """Run both legs."""
+        ...
+
+    async def find_vectors(self, tenant: str, embedded: Collection[str]) -> dict[str, list[float]]:
+        """Return the dense vectors of those of these names that points of the tenant have, of whatever document."""
         ...
 
     async def count(self, tenant: str, document_id: str | None = None) -> int:

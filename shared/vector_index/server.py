@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from json import JSONDecodeError
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import httpx
 from qdrant_client import AsyncQdrantClient, models
@@ -14,6 +14,7 @@ from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
 from shared.settings import IndexSettings
 from shared.vector_index.payload import (
     DOCUMENT,
+    EMBEDDED,
     KEYWORD_FIELDS,
     TENANT,
     VERSION_FIELDS,
@@ -73,6 +74,11 @@ class ServerIndex:
             await self._call(
                 self._client.create_payload_index(self._collection, field, field_schema=keyword, wait=True)
             )
+        await self._call(
+            self._client.create_payload_index(
+                self._collection, EMBEDDED, field_schema=models.PayloadSchemaType.UUID, wait=True
+            )
+        )
 
     async def _check_vectors(self) -> None:
         parameters = (await self._call(self._client.get_collection(self._collection))).config.params
@@ -129,6 +135,25 @@ class ServerIndex:
         ]
         dense, bm25 = await self._call(self._client.query_batch_points(self._collection, requests))
         return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
+
+    async def find_vectors(self, tenant: str, embedded: Collection[str]) -> dict[str, list[float]]:
+        """Return the vectors of those of these names that points have; a request for each time that brings new ones."""
+        found: dict[str, list[float]] = {}
+        while wanted := [name for name in embedded if name not in found]:
+            points, _ = await self._call(
+                self._client.scroll(
+                    self._collection,
+                    scroll_filter=models.Filter(must=[_match(TENANT, tenant), _match_any(EMBEDDED, wanted)]),
+                    limit=len(wanted),
+                    with_payload=[EMBEDDED],
+                    with_vectors=[DENSE],
+                )
+            )
+            if not points:
+                break
+            # Many points may have the same name: what is left out now comes when these are no longer asked for.
+            found |= {(point.payload or {})[EMBEDDED]: _read_dense(point) for point in points}
+        return found
 
     async def count(self, tenant: str, document_id: str | None = None) -> int:
         """Return how many points a tenant or one of its documents has."""
@@ -235,6 +260,12 @@ def _make_document_filter(tenant: str, document_id: str | None, except_version: 
         if except_version is not None:
             must_not.append(_match(VERSION_KEY, version_key(document_id, except_version)))
     return models.Filter(must=must, must_not=must_not)
+
+
+def _read_dense(point: models.Record) -> list[float]:
+    vectors = point.vector
+    assert isinstance(vectors, dict)  # noqa: S101 - all of ours have names
+    return cast("list[float]", vectors[DENSE])
 
 
 def _read_hits(points: Sequence[models.ScoredPoint]) -> list[Hit]:

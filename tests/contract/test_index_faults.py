@@ -43,6 +43,7 @@ async def call_everything(index: ServerIndex) -> set[type[BaseException]]:
         index.search("t", IndexQuery(POINT.dense, POINT.sparse, 5)),
         index.delete_document("t", "doc"),
         index.count("t"),
+        index.find_vectors("t", [POINT_ID]),
         return_exceptions=True,
     )
     return {type(result) for result in results if isinstance(result, BaseException)}

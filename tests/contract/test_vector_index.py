@@ -12,7 +12,7 @@ import qdrant_edge
 
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
-from shared.identifiers import make_point_id
+from shared.identifiers import make_embedded_id, make_point_id
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import BM25 as BM25_VECTOR
@@ -169,6 +169,31 @@ async def test_excluded_documents_are_not_found(index: VectorIndex) -> None:
     assert len(hits.dense) == 5
 
 
+def name_vectors(points: Sequence[IndexPoint], names: Sequence[str]) -> list[IndexPoint]:
+    """The points with names of what was embedded, in turn."""
+    return [
+        dataclasses.replace(point, payload=dataclasses.replace(point.payload, embedded=names[n % len(names)]))
+        for n, point in enumerate(points)
+    ]
+
+
+async def test_vectors_are_found_by_what_was_embedded(index: VectorIndex) -> None:
+    """All that are there, however many points have the same name; of no other tenant, and none that is not there."""
+    names = [make_embedded_id("m", str(n)) for n in range(80)]
+    points = name_vectors(make_points("t", "doc", "v1", 300), names[:70])
+    await index.upsert("t", points)
+    await index.upsert("t", make_points("t", "old", "v1", 5))  # of a release that gave no names
+    await index.upsert("other", name_vectors(make_points("other", "doc", "v1", 5), names[70:]))
+
+    found = await index.find_vectors("t", names)
+
+    assert set(found) == set(names[:70])
+    candidates = {name: [p.dense for p in points if p.payload.embedded == name] for name in found}
+    assert all(any(pytest.approx(dense, abs=1e-6) == vector for dense in candidates[n]) for n, vector in found.items())
+    assert await index.find_vectors("t", []) == {}
+    assert set(await index.find_vectors("other", names)) == set(names[70:75])
+
+
 async def test_writing_the_same_points_again_changes_nothing(index: VectorIndex) -> None:
     """A re-run of an ingest overwrites: no duplicates, the same answers."""
     points = make_points("t", "doc", "v1", 130)
@@ -281,7 +306,7 @@ async def test_preparing_twice_keeps_the_points(index: VectorIndex) -> None:
     await index.check()
 
 
-INDEXED = {"tenant", "document_id", "generation"}
+INDEXED = {"tenant", "document_id", "generation", "embedded"}
 
 
 async def test_edge_makes_up_for_a_preparation_that_was_interrupted(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class GatedEmbedder:
     def __init__(self, embedder: DenseEmbedder) -> None:
         self._embedder = embedder
         self.max_tokens = embedder.max_tokens
+        self.model_id = embedder.model_id
         self.reached = asyncio.Event()
         self.gate = asyncio.Event()
         self.gated_word = ""  # which is in every text

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ TEXTS = ("Cranes lift loads.", "Hooks hold them.")
 AWAY = DependencyUnavailable("It does not answer now.")
 MAX_ATTEMPTS = 3
 
+NO_FACTS = DocumentFacts()
+
 Hook = Callable[[], Awaitable[None]]
 
 
@@ -59,11 +61,11 @@ class Parser:
         yield self.stored
 
 
-def make_parse(texts: Sequence[str]) -> bytes:
+def make_parse(texts: Sequence[str], facts: DocumentFacts = NO_FACTS) -> bytes:
     """What is stored of a PDF with these pages."""
     writer = ParseWriter()
     pages = [writer.add_page(text, [], Layout(612, 792)) for text in texts]
-    return b"".join([writer.begin(), *pages, writer.end(DocumentFacts())])
+    return b"".join([writer.begin(), *pages, writer.end(facts)])
 
 
 class Embedder:
@@ -71,10 +73,15 @@ class Embedder:
 
     max_tokens = 256
 
+    def __init__(self) -> None:
+        self.model_id = "m1"
+        self.embedded: list[str] = []
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 
     async def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.embedded += texts
         return np.ones((len(texts), 1), dtype=np.float32)
 
 
@@ -94,6 +101,7 @@ class Index:
     def __init__(self) -> None:
         self.points: dict[str, tuple[str, str]] = {}
         self.payloads: list[ChunkPayload] = []
+        self.vectors: dict[tuple[str, str], list[float]] = {}
         self.before: Hook = do_nothing
         self.away = False
 
@@ -107,10 +115,14 @@ class Index:
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
         await self.before()
         self.payloads += [point.payload for point in points]
+        self.vectors.update({(tenant, point.payload.embedded or ""): point.dense for point in points})
         self.points.update({point.point_id: (point.payload.document_id, point.payload.version) for point in points})
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
         raise NotImplementedError
+
+    async def find_vectors(self, tenant: str, embedded: Collection[str]) -> dict[str, list[float]]:
+        return {name: vector for (owner, name), vector in self.vectors.items() if owner == tenant and name in embedded}
 
     async def count(self, tenant: str, document_id: str | None = None) -> int:
         return len(self.points)
@@ -162,11 +174,12 @@ class System:
         self.blobs = MemoryBlobStore()
         self.parser = Parser()
         self.index = Index()
+        self.embedder = Embedder()
         self.deps = IngestDependencies(
             registry=self.registry,
             blobs=self.blobs,
             parser=self.parser,
-            embedder=Embedder(),
+            embedder=self.embedder,
             bm25=Encoder(),
             index=self.index,
         )
@@ -480,6 +493,24 @@ async def test_who_lost_its_lease_while_it_read_stores_nothing(system: System) -
 
     assert PARSE_KEY not in system.blobs.blobs
     await system.registry.release(successors[0])
+
+
+@pytest.mark.parametrize(("tenant", "again"), [("t", 0), ("other", 2)])
+async def test_what_is_in_the_index_is_not_embedded_again(system: System, tenant: str, again: int) -> None:
+    """Of the same bytes under another name each chunk has its vector already: the title is of the PDF, not of the file.
+
+    Another tenant's is nobody else's. A model of another name makes its own.
+    """
+    system.parser.stored = make_parse(TEXTS, DocumentFacts(title="Cranes and their hooks"))
+    await system.run()
+    assert len(system.embedder.embedded) == 2
+
+    assert await system.run(job=await add_copy(system, tenant, "b")) is Outcome.DONE
+    assert len(system.embedder.embedded) == 2 + again
+
+    system.embedder.model_id = "m2"
+    assert await system.run(job=await add_copy(system, tenant, "c")) is Outcome.DONE
+    assert len(system.embedder.embedded) == 4 + again
 
 
 async def test_a_document_of_too_many_chunks_is_failed_with_what_to_do(system: System) -> None:
