@@ -1,12 +1,17 @@
 """Gives the calls of a store one deadline, and bounds how many of them are under way."""
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from shared.tasks import end_tasks
 
 T = TypeVar("T")
+
+
+class CrowdedError(TimeoutError):
+    """A call missed its deadline while others were answered: we have too many of them, the store is not at fault."""
 
 
 class BoundedCalls:
@@ -25,10 +30,16 @@ class BoundedCalls:
         self._deadline_s = deadline_s
         self._places = asyncio.Semaphore(at_once)
         self._running: set[asyncio.Task[Any]] = set()
+        self._answered_at = -math.inf
+        """When a call last returned something, by the clock of the loop."""
 
     async def run(self, call: Coroutine[Any, Any, T]) -> T:
-        """Return what the call returns. Raise TimeoutError at the deadline; it may still have its effect then."""
+        """Return what the call returns. Raise TimeoutError at the deadline; it may still have its effect then.
+
+        It is a CrowdedError where any call has been answered since this one came.
+        """
         task: asyncio.Task[T] | None = None
+        came_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self._places.acquire()
@@ -36,6 +47,10 @@ class BoundedCalls:
                 self._running.add(task)
                 task.add_done_callback(self._give_place_back)
                 return await asyncio.shield(task)
+        except TimeoutError as error:
+            if self._answered_at >= came_at:
+                raise CrowdedError from error
+            raise
         finally:
             if task is None:
                 call.close()
@@ -47,5 +62,5 @@ class BoundedCalls:
     def _give_place_back(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         self._places.release()
-        if not task.cancelled():
-            task.exception()  # that nobody waits for it any more is no news
+        if not task.cancelled() and task.exception() is None:  # asked for: that nobody waits for one is no news
+            self._answered_at = asyncio.get_running_loop().time()

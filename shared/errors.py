@@ -115,6 +115,16 @@ class DependencyUnavailable(ServiceError):
     code = "dependency_unavailable"
 
 
+BUSY_RETRY_AFTER_S = 5
+"""About what a store's deadline is: by then those who were ahead have been answered, or refused."""
+
+
+def make_busy_error() -> DependencyUnavailable:
+    """Return what those are told for whom a part that works has no time left: it has too much to do, or we have."""
+    message = "The server has more to do at this moment than it can answer in time; try again in a few seconds."
+    return DependencyUnavailable(message, code="server_busy", retry_after=BUSY_RETRY_AFTER_S)
+
+
 class IndexRejected(ServiceError):
     """The vector index refuses the call itself (another dimension, too large): trying again does not help."""
 

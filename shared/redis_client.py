@@ -9,8 +9,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.bounded_calls import BoundedCalls
-from shared.errors import DependencyUnavailable, DiskFull, ServiceError
+from shared.bounded_calls import BoundedCalls, CrowdedError
+from shared.errors import DependencyUnavailable, DiskFull, ServiceError, make_busy_error
 
 TRIES = 3
 _CANNOT_WRITE = "The server can record nothing now: the disk of its Redis is full, or fails. Free some space there."
@@ -35,8 +35,8 @@ def connect_redis(url: str, *, timeout_s: float) -> Redis:
 
 
 async def run_command(calls: BoundedCalls, command: Any, message: str) -> Any:
-    """Return the reply to a command. Raise DependencyUnavailable when none comes in time, DiskFull when Redis
-    cannot write.
+    """Return the reply to a command. Raise DependencyUnavailable when none comes in time (`server_busy` where others
+    come), DiskFull when Redis cannot write.
 
     Parameters:
         command: a coroutine of the client, or of our own that runs several.
@@ -52,4 +52,6 @@ def _explain(error: Exception, message: str) -> ServiceError:
     # Within a script or a transaction the word stands somewhere in the text.
     if isinstance(error, ResponseError) and "MISCONF" in str(error):
         return DiskFull(_CANNOT_WRITE)
+    if isinstance(error, CrowdedError):
+        return make_busy_error()
     return DependencyUnavailable(message, retry_after=5)

@@ -1,5 +1,7 @@
 """PassageSearch by the retrieval service, over HTTP."""
 
+import asyncio
+import math
 from typing import Final
 
 import aiohttp
@@ -7,13 +9,16 @@ from pydantic import ValidationError
 
 from shared.contracts.health import UNAVAILABLE, Readiness
 from shared.contracts.search import SearchFingerprint, SearchRequest, SearchResponse
-from shared.errors import DependencyUnavailable
+from shared.errors import DependencyUnavailable, make_busy_error
 from shared.request_id import make_request_headers
 
 _MESSAGE: Final = "The search does not answer now; try again in a few seconds."
-_MAX_CONNECTIONS: Final = 200
+_SEARCHES_AT_ONCE: Final = 200
+"""On their way to the service; more wait here."""
+_OTHER_CONNECTIONS: Final = 50
+"""For what has to be answered at once, and so must not wait behind searches."""
 _CONNECT_S: Final = 2.0
-"""For a free connection and to make one."""
+"""To make a connection."""
 _KEEPALIVE_S: Final = 4.0
 """The service closes what is idle for five: a question must not meet that."""
 _FINGERPRINT_S: Final = 0.5
@@ -26,29 +31,47 @@ class RetrievalClient:
 
     Make it inside an event loop. Not httpx: through it a search took a quarter of all CPU that a question takes.
 
+    A search that gets no answer in time while others do is refused as `server_busy`: the service is there.
+
     Parameters:
-        timeout_s: seconds for a search.
+        timeout_s: seconds for a search, waiting for its turn included.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._url = url.rstrip("/")
         # It takes no proxy from the environment: one meant for the internet must not swallow calls inside the system.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEPALIVE_S),
-            timeout=aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S),
+            connector=aiohttp.TCPConnector(
+                limit=_SEARCHES_AT_ONCE + _OTHER_CONNECTIONS, keepalive_timeout=_KEEPALIVE_S
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        self._timeout_s = timeout_s
+        self._turns = asyncio.Semaphore(_SEARCHES_AT_ONCE)
+        self._answered_at = -math.inf
+        """When a search was last answered, by the clock of the loop."""
 
     async def search(self, request: SearchRequest) -> SearchResponse:
         """Return the best passages of the tenant's documents; being cancelled ends the search in the service, too."""
         headers = {"Content-Type": "application/json", **make_request_headers()}
         body = request.model_dump_json().encode()
+        clock = asyncio.get_running_loop().time
+        came_at = clock()
         try:
-            async with self._session.post(f"{self._url}/search", data=body, headers=headers) as response:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._turns,
+                self._session.post(f"{self._url}/search", data=body, headers=headers) as response,
+            ):
                 response.raise_for_status()
-                return SearchResponse.model_validate_json(await response.read())
+                found = SearchResponse.model_validate_json(await response.read())
         except _FAULTS as error:
+            if isinstance(error, TimeoutError) and self._answered_at >= came_at:
+                raise make_busy_error() from error
             raise DependencyUnavailable(_MESSAGE, code="search_unavailable", retry_after=5) from error
+        self._answered_at = clock()
+        return found
 
     async def read_fingerprint(self) -> str | None:
         """Return the fingerprint of the searches of now; None when the service does not say it at once."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.bounded_calls import BoundedCalls
+from shared.bounded_calls import BoundedCalls, CrowdedError
 
 
 async def answer(value: int) -> int:
@@ -67,3 +67,24 @@ async def test_a_cancelled_caller_leaves_its_call_alone() -> None:
 
     await calls.close()
     assert cut.is_set()
+
+
+async def test_who_misses_the_deadline_learns_whether_others_were_answered_meanwhile() -> None:
+    """Then there are too many calls; where nobody was, since this one came, the store is silent."""
+    calls = BoundedCalls(deadline_s=0.3, at_once=2)
+    gate = asyncio.Event()
+    held = [asyncio.create_task(calls.run(hold(event))) for event in (gate, asyncio.Event(), asyncio.Event())]
+    gate.set()
+
+    await held[0]
+    for task in held[1:]:  # one had its place from the beginning, the other one took the first one's
+        with pytest.raises(CrowdedError):
+            await task
+    with pytest.raises(TimeoutError) as caught:  # the places are still taken, but nobody is answered any more
+        await calls.run(answer(1))
+    assert type(caught.value) is TimeoutError
+    await calls.close()
+
+
+async def hold(event: asyncio.Event) -> None:
+    await event.wait()
