@@ -14,7 +14,7 @@ import resource
 import signal
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from services.ingest.adapters.page_notes import Note, NoteReader, add_notes
 from services.ingest.adapters.pdf_failures import (
     DAMAGED,
     ENCRYPTED,
@@ -36,6 +37,7 @@ from services.ingest.domain.language import READ_CHARS, find_language
 from services.ingest.domain.pages import Layout
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
 from services.ingest.domain.text import clean_text
+from services.ingest.domain.unread import NO_TEXT
 
 T = TypeVar("T")
 
@@ -89,24 +91,32 @@ def main(path: Path, limits: dict[str, int]) -> None:
         _write_failure("too_many_pages", TOO_MANY_PAGES.format(pages=page_count, limit=limits["max_pages"]))
         return
     writer = ParseWriter()
+    note_reader = NoteReader(document) if document else None
+    without_text: list[int] = []
     _write({"page_count": page_count}, writer.begin())
     headline = sample = ""
     chars = 0
     for index in range(page_count):
         try:
-            text, layout = _read_page(document, index) if document else ("", Layout(0, 0))
+            text, layout, notes = _read_page(document, index, note_reader) if note_reader else ("", Layout(0, 0), [])
             if text and not sample:
                 headline = _read_headline(document, index)
-            text = text or clean_text(_bound(fallback.read_page(index)))
+            printed = text or clean_text(_bound(fallback.read_page(index)))
+            text, layout = add_notes(printed, layout, notes)
             chars += len(_bound(text, MAX_TEXT_CHARS - chars))
         except TooMuchTextError:
             _write_failure("too_costly", TOO_COSTLY, index + 1)
             return
-        if text and len(sample) < READ_CHARS:
-            sample += text[:READ_CHARS] + "\n"
-        _write({"page": index + 1}, writer.add_page(text, find_headings(text), layout))
+        if not printed:
+            without_text.append(index + 1)
+        if printed and len(sample) < READ_CHARS:
+            sample += printed[:READ_CHARS] + "\n"
+        _write({"page": index + 1}, writer.add_page(text, find_headings(printed), layout))
     title = _read_title(document) if document else None
-    _write({"done": True}, writer.end(DocumentFacts(title, headline, find_language(sample))))
+    unread = note_reader.finish() if note_reader else {}
+    if without_text:
+        unread[NO_TEXT] = without_text
+    _write({"done": True}, writer.end(DocumentFacts(title, headline, find_language(sample), unread)))
 
 
 def _bound(text: str, most: int = MAX_PAGE_CHARS) -> str:
@@ -122,8 +132,8 @@ def _read_title(document: Any) -> str | None:
         return None
 
 
-def _read_page(document: Any, index: int) -> tuple[str, Layout]:
-    """The page's cleaned text and where its words stand; empty when PDFium cannot make sense of the page."""
+def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[str, Layout, Sequence[Note]]:
+    """The page's cleaned text, where its words stand, and its notes; empty where PDFium cannot make sense of it."""
     try:
         page = document[index]
         try:
@@ -131,13 +141,14 @@ def _read_page(document: Any, index: int) -> tuple[str, Layout]:
             try:
                 raw = _bound(str(text_page.get_text_range()))
                 text = clean_text(raw)
-                return text, _read_layout(page, text_page, raw, text)
+                layout = _read_layout(page, text_page, raw, text)
+                return text, layout, note_reader.read_page(page, index + 1)
             finally:
                 text_page.close()
         finally:
             page.close()
     except (pypdfium2.PdfiumError, UnicodeDecodeError):
-        return "", Layout(0, 0)
+        return "", Layout(0, 0), []
 
 
 def _read_layout(page: Any, text_page: Any, raw: str, text: str) -> Layout:

@@ -41,7 +41,7 @@ def read_layout(page: Any, text_page: Any, raw: str, text: str) -> Layout:
     width, height = page.get_size()
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         return Layout(0, 0)
-    turn = _make_turn(page)
+    turn, size = make_turn(page), Layout(width, height)
     pieces = find_raw_words(raw, text)
     if text_page.count_chars() != len(raw):
         pieces = _find_chars(text_page, raw, pieces)
@@ -49,12 +49,21 @@ def read_layout(page: Any, text_page: Any, raw: str, text: str) -> Layout:
     read_rectangle = _make_read_rectangle(text_page)
     words = []
     for number, (first, behind) in pieces:
-        left, top, right, bottom = turn(*read_rectangle(first, behind - first))
-        if left < 0 or top < 0 or right > width or bottom > height:
-            left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
-        if left < right and top < bottom:  # neither holds for what is no number
-            words.append(WordBox(*spans[number], Box(left, top, right, bottom)))
+        box = make_box(turn, read_rectangle(first, behind - first), size)
+        if box is not None:
+            words.append(WordBox(*spans[number], box))
     return Layout(width, height, words)
+
+
+def make_box(turn: Turn, rectangle: Rectangle, layout: Layout) -> Box | None:
+    """Return what of a rectangle is on the page as it is shown; None where that is nothing."""
+    left, top, right, bottom = turn(*rectangle)
+    width, height = layout.width, layout.height
+    if left < 0 or top < 0 or right > width or bottom > height:
+        left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
+    if left < right and top < bottom:  # neither holds for what is no number
+        return Box(left, top, right, bottom)
+    return None
 
 
 def _find_chars(text_page: Any, raw: str, pieces: list[tuple[int, Span]]) -> list[tuple[int, Span]]:
@@ -96,8 +105,8 @@ def _make_read_rectangle(text_page: Any) -> Callable[[int, int], Rectangle]:
     return read
 
 
-def _make_turn(page: Any) -> Turn:
-    """How to get from the coordinates of a PDF to those of its page as it is shown: it may be turned, or cut out."""
+def make_turn(page: Any) -> Turn:
+    """Return how to get from a PDF's coordinates to those of its page as it is shown: it may be turned, or cut out."""
     west, south, east, north = page.get_bbox()
     turns: dict[int, Turn] = {
         0: lambda left, bottom, right, top: (left - west, north - top, right - west, north - bottom),

@@ -24,7 +24,10 @@ class Box(NamedTuple):
 
 
 class WordBox(NamedTuple):
-    """Where a word of the page's text stands. One that is parted at a line's end has two, with the same span."""
+    """Where a word of the page's text stands. One that is parted at a line's end has two, with the same span.
+
+    All words of a note or a form field have its box: PDFs do not say more.
+    """
 
     start: int
     end: int
@@ -56,6 +59,8 @@ def boxes_of_span(layout: Layout, start: int, end: int) -> list[Box]:
     """Return the boxes of all words that a part of the page's text touches, those of one line as one box."""
     boxes: list[Box] = []
     for box in _find_boxes(layout.words, start, end):
+        if boxes and _holds(boxes[-1], box):  # the words of a note have one box
+            continue
         if boxes and _continues(boxes[-1], box):
             boxes[-1] = unite((boxes[-1], box))
         else:
@@ -74,6 +79,10 @@ def _find_boxes(words: Sequence[WordBox], start: int, end: int) -> Iterator[Box]
         if words[index].start >= end or start >= end:
             return
         yield words[index].box
+
+
+def _holds(outer: Box, box: Box) -> bool:
+    return outer.left <= box.left and box.right <= outer.right and outer.top <= box.top and box.bottom <= outer.bottom
 
 
 def _continues(line: Box, box: Box) -> bool:

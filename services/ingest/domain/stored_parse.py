@@ -8,7 +8,8 @@
     layout   width and height of the page in points (doubles) and the number of boxes (unsigned, 4 bytes), then five
              columns of unsigned 16 bits: how many words further than the last box's, from its right edge to the left
              one, from its top to this one's (both modulo 65536), width, height; in units of `_find_unit`
-    index    JSON {"title", "headline", "language", "blocks": [[bytes of text, bytes of layout], …]}
+    index    JSON {"title", "headline", "language", "unread": {code: [page, …]},
+             "blocks": [[bytes of text, bytes of layout], …]}
 
 All numbers are little-endian. What is read back is checked against bounds: a damaged or hostile one is a
 DamagedParseError.
@@ -21,14 +22,15 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Self
 
 from services.ingest.domain.pages import Box, Layout, Page, Span, WordBox
 from services.ingest.domain.text import WORD
+from services.ingest.domain.unread import DETAILS, Unread
 
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Raised whenever the same PDF is to be read in another way than before, or this format changes: what is stored under
 another version is not read, and chunks that count on it are made anew."""
 
@@ -68,11 +70,13 @@ class DocumentFacts:
         title: what its metadata say.
         headline: the largest print of the first page with text, empty where nothing stands out.
         language: two letters (ISO 639-1); None where it cannot be told.
+        unread: what of it was not read.
     """
 
     title: str | None = None
     headline: str = ""
     language: str | None = None
+    unread: Unread = field(default_factory=dict)
 
 
 class ParseWriter:
@@ -120,6 +124,7 @@ class StoredParse:
             title=None if index.get("title") is None else _check_text(index["title"]),
             headline=_check_text(index.get("headline")),
             language=None if index.get("language") is None else _check_text(index["language"]),
+            unread=_check_unread(index.get("unread"), len(_check_list(index.get("blocks")))),
         )
         lengths = [_check_pair(pair, with_index) for pair in _check_list(index.get("blocks"))]
         ends = [len(_MAGIC)]
@@ -265,6 +270,15 @@ def _check_pair(value: Any, most: int) -> Span:
     if not all(0 <= number <= most for number in value):
         raise DamagedParseError("a number is out of bounds")
     return value[0], value[1]
+
+
+def _check_unread(value: Any, page_count: int) -> Unread:
+    if not isinstance(value, dict) or not DETAILS.keys() >= value.keys():
+        raise DamagedParseError("there is no list of what was not read")
+    for number in (number for pages in value.values() for number in _check_list(pages)):
+        if type(number) is not int or not 1 <= number <= page_count:
+            raise DamagedParseError("there is no such page")
+    return value
 
 
 def _check_text(value: Any) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import structlog
 
 from services.ingest.domain.chunking import TooManyChunksError, chunk_pages
-from services.ingest.domain.pages import Page
 from services.ingest.domain.stored_parse import PARSER_VERSION
 from services.ingest.domain.title import choose_title
+from services.ingest.domain.unread import make_warnings
 from services.ingest.ports import UnreadablePdfError
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.embed_document import embed_document
@@ -82,7 +82,7 @@ async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDep
     job = lease.job
     document = await read_document(lease, record, registry=deps.registry, blobs=deps.blobs, parser=deps.parser)
     title, pages = _choose_title(document, record.filename), document.pages
-    warnings = _find_warnings(pages)
+    warnings = make_warnings(pages, document.facts.unread)
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))
     count, limit = deps.embedder.count_tokens, deps.embedder.max_tokens
     try:
@@ -104,14 +104,6 @@ def _choose_title(document: ReadDocument, filename: str) -> str:
     if first_text is None:
         raise UnreadablePdfError(DocumentFailure(code="no_text", detail=_NO_TEXT))
     return choose_title(document.facts.title, document.facts.headline, first_text.partition("\n")[0], filename)
-
-
-def _find_warnings(pages: Sequence[Page]) -> list[DocumentWarning]:
-    empty = [page.number for page in pages if not page.text]
-    if not empty:
-        return []
-    detail = "These pages have no text and cannot be searched; if they are scans, run OCR and upload the result."
-    return [DocumentWarning(code="pages_without_text", detail=detail, pages=empty)]
 
 
 async def _clean_up_if_deleted(job: DocumentJob, sha256: str, deps: IngestDependencies) -> None:

@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from services.ingest.domain.stored_parse import (
 from tests.unit.ingest.printed_pages import TEXTS, printed_pages
 
 FACTS = st.builds(DocumentFacts, st.none() | TEXTS, TEXTS, st.sampled_from([None, "en", "de"]))
+UNREAD = {"attachments_not_read": [], "notes_not_read": [1]}
 Printed = Sequence[tuple[str, Layout]]
 
 
@@ -37,6 +39,9 @@ def test_what_is_written_comes_back(pages: Printed, facts: DocumentFacts) -> Non
     parse = StoredParse.open(write(pages, facts))
 
     assert parse.facts == facts
+    if pages:
+        with_unread = StoredParse.open(write(pages, replace(facts, unread=UNREAD)))
+        assert with_unread.facts.unread == UNREAD
     assert list(parse.read_pages()) == [
         Page(number, text, find_headings(text)) for number, (text, _) in enumerate(pages, start=1)
     ]
@@ -83,8 +88,14 @@ def test_other_bytes_are_no_parse(content: bytes) -> None:
 def forge(text: bytes, layout: bytes, **index: object) -> bytes:
     """A stored parse of one page with these blocks, as an attacker may write it."""
     blocks = [zlib.compress(text), zlib.compress(layout)]
-    whole = {"title": None, "headline": "", "language": None, "blocks": [[*map(len, blocks)]], **index}
-    packed = zlib.compress(json.dumps(whole).encode())
+    whole: dict[str, object] = {
+        "title": None,
+        "headline": "",
+        "language": None,
+        "unread": {},
+        "blocks": [[*map(len, blocks)]],
+    }
+    packed = zlib.compress(json.dumps({**whole, **index}).encode())
     return b"PWPARSE\x01" + b"".join(blocks) + packed + struct.pack("<I", len(packed))
 
 
@@ -114,6 +125,8 @@ def test_a_forged_one_is_read_as_far_as_it_is_whole() -> None:
         pytest.param(forge(TEXT, LAYOUT, blocks=[[10, 10**9]]), id="a length beyond the end"),
         pytest.param(forge(TEXT, LAYOUT, blocks={}), id="no blocks"),
         pytest.param(forge(TEXT, LAYOUT, headline=None), id="no headline"),
+        pytest.param(forge(TEXT, LAYOUT, unread={"lies": []}), id="a warning that there is not"),
+        pytest.param(forge(TEXT, LAYOUT, unread={"xfa_form": [2]}), id="a warning of a page that there is not"),
     ],
 )
 def test_a_hostile_one_is_said_to_be_damaged(forged: bytes) -> None:
