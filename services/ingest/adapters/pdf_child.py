@@ -31,6 +31,7 @@ from services.ingest.adapters.pdf_failures import (
     TOO_COSTLY,
     TOO_MANY_PAGES,
 )
+from services.ingest.adapters.right_to_left_lines import order_text
 from services.ingest.adapters.word_boxes import read_layout
 from services.ingest.domain.headings import find_headings
 from services.ingest.domain.language import READ_CHARS, find_language
@@ -139,9 +140,9 @@ def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[str,
         try:
             text_page = page.get_textpage()
             try:
-                raw = _bound(str(text_page.get_text_range()))
+                raw, places = order_text(text_page, _bound(str(text_page.get_text_range())))
                 text = clean_text(raw)
-                layout = _read_layout(page, text_page, raw, text)
+                layout = _read_layout(page, text_page, raw, text, places)
                 return text, layout, note_reader.read_page(page, index + 1)
             finally:
                 text_page.close()
@@ -151,9 +152,9 @@ def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[str,
         return "", Layout(0, 0), []
 
 
-def _read_layout(page: Any, text_page: Any, raw: str, text: str) -> Layout:
+def _read_layout(page: Any, text_page: Any, raw: str, text: str, places: Sequence[int] | None) -> Layout:
     try:
-        return read_layout(page, text_page, raw, text)
+        return read_layout(page, text_page, raw, text, places)
     except pypdfium2.PdfiumError:
         return Layout(0, 0)
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from services.ingest.domain.pages import Span
+from services.ingest.domain.right_to_left import normalize_forms
 from shared.invisible_text import strip_invisible
 
 WORD = re.compile(r"\S+")
@@ -29,7 +30,7 @@ def clean_text(raw: str) -> str:
     page parts words by hyphenation: then words in small letters are joined.
     """
     text = strip_invisible(_rejoin_words(raw))
-    text = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+    text = _SPACES.sub(" ", unicodedata.normalize("NFC", normalize_forms(text)))
     return _BLANK_LINES.sub("\n\n", text.replace(" \n", "\n").replace("\n ", "\n")).strip()
 
 
