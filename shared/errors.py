@@ -7,6 +7,7 @@
     ├── NotFound              404   also for what belongs to another tenant
     ├── UploadStalled         408   its client sends no more
     ├── NotReady              409   it will be, in a moment
+    ├── Conflict              409   not in the state that the thing is in
     ├── TooLarge              413
     ├── UnsupportedFile       415
     └── ServiceError          503   ours or an upstream's fault
@@ -88,6 +89,12 @@ class NotReady(PagewireError):
 
     code = "not_ready"
     retryable = True
+
+
+class Conflict(PagewireError):
+    """What is asked for cannot be done in the state that the thing is in."""
+
+    code = "conflict"
 
 
 class TooLarge(PagewireError):
@@ -180,6 +187,7 @@ STATUS: dict[type[PagewireError], int] = {
     NotFound: 404,
     UploadStalled: 408,
     NotReady: 409,
+    Conflict: 409,
     TooLarge: 413,
     UnsupportedFile: 415,
     ServiceError: 503,

@@ -39,7 +39,7 @@ async def open_bare_gateway(
     @asynccontextmanager
     async def open_nothing() -> AsyncIterator[GatewayDependencies]:
         part = cast("Any", _Nothing())
-        names = "documents answers runs run_log document_log tail active_runs conversations search"
+        names = "documents answers runs run_log document_log tail active_runs conversations search upload_keys"
         parts = dict.fromkeys(names.split(), part)
         uploads = Spool(spool, max_uploads=settings.max_uploads_at_once, min_free_bytes=settings.min_free_disk_bytes)
         yield GatewayDependencies(settings=settings, spool=uploads, **parts)

@@ -23,6 +23,7 @@ from services.gateway.api import (
     chat_completions,
     conversations,
     documents,
+    files,
     health,
     models,
     page,
@@ -53,6 +54,7 @@ from services.gateway.runs.supervisor import RunSupervisor, make_lost_failure
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
 from services.gateway.stop_requests import RedisStopRequests
+from services.gateway.upload_keys import RedisUploadKeys
 from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.bounded_calls import BoundedCalls
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
@@ -124,6 +126,8 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
             deadline_s=settings.redis_timeout_s,
         )
         stack.push_async_callback(conversation_store.close)
+        upload_keys = RedisUploadKeys(redis, deadline_s=settings.redis_timeout_s)
+        stack.push_async_callback(upload_keys.close)
         supervisor = RunSupervisor(
             MemoryEventLog(),
             run_log,
@@ -178,6 +182,7 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
             active_runs=active_runs,
             conversations=conversation_store,
             search=search,
+            upload_keys=upload_keys,
         )
 
 
@@ -240,6 +245,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
     install_error_handlers(app, {OPENAI_PREFIX: shape_openai_error})
     for module in (
         documents,
+        files,
         questions,
         conversations,
         runs,

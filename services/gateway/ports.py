@@ -248,3 +248,32 @@ class ConversationStore(Protocol):
     async def delete(self, tenant: str, conversation_id: str) -> None:
         """Delete a conversation, also one that has no turn yet. Raise NotFound for an unknown one."""
         ...
+
+
+@dataclass(frozen=True)
+class UploadKeyUse:
+    """What a client's key for an upload was used for first.
+
+    Attributes:
+        identity: bytes and name of that upload.
+        document_id: the document that it is to become; the one that it has become where `is_accepted`.
+    """
+
+    identity: str
+    document_id: str
+    is_accepted: bool
+
+
+class UploadKeys(Protocol):
+    """Knows for a day what keys clients have sent uploads under; the same at all replicas.
+
+    Raises DependencyUnavailable when the store does not answer, and DiskFull when it cannot write.
+    """
+
+    async def take(self, tenant: str, key: str, identity: str, document_id: str) -> UploadKeyUse:
+        """Take a key for an upload, or return what it was taken for before."""
+        ...
+
+    async def note_accepted(self, tenant: str, key: str, document_id: str) -> None:
+        """Note which document the upload has become."""
+        ...

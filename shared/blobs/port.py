@@ -70,6 +70,13 @@ class BlobStore(Protocol):
         """Return a blob's bytes. Raises NotFound (`blob_missing`), and TooLarge when it has more than `max_bytes`."""
         ...
 
+    async def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return the bytes from `start` on, at most so many; fewer where the blob ends before.
+
+        Raises NotFound (`blob_missing`).
+        """
+        ...
+
     async def delete_all(self, folder: str) -> None:
         """Remove all blobs whose keys begin with a folder and a slash; none is fine."""
         ...

@@ -5,6 +5,7 @@
     pagewire:T:document:D   hash    the record
     pagewire:T:document:D:events  stream  its progress, for those who watch it: see scripts.py
     pagewire:T:documents    zset    ids by time of creation
+    pagewire:T:documents:S  zset    those with the status S: see status_lists.py
     pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
     pagewire:T:content:H    set     ids of those whose bytes have the sha-256 H, until they are purged
     pagewire:T:ready        set     ids that can be searched

@@ -79,8 +79,10 @@ class DocumentRegistry(Protocol):
         """
         ...
 
-    async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[DocumentRecord], int]:
-        """Records newest first, and how many there are in all."""
+    async def list(
+        self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
+    ) -> tuple[list[DocumentRecord], int]:
+        """Records newest first, all or those with a status, and how many of these there are in all."""
         ...
 
     async def count(self, tenant: str) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from shared.registry.keys import (
 )
 from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
 from shared.registry.revision import make_revision, make_revision_keys
+from shared.registry.status_lists import LIST_OLDER, make_status_key
 
 TOMBSTONE_MS = 10 * 60 * 1000
 """How long a forgotten document's id is known as deleted: far longer than a command can be on its way."""
@@ -98,9 +99,17 @@ class RedisDocumentRegistry:
             raise _make_missing(document_id)
         return _parse_record(document_id, fields), int(fields.get("event_number", 0))
 
-    async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[DocumentRecord], int]:
-        """Records newest first, and how many there are in all."""
+    async def list(
+        self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
+    ) -> tuple[list[DocumentRecord], int]:
+        """Records newest first, all or those with a status, and how many of these there are in all.
+
+        Reads the records of the page alone: their ids are in a list of their own for each status.
+        """
         key = f"pagewire:{tenant}:documents"
+        if status is not None:
+            await self._list_older(tenant)
+            key = make_status_key(tenant, status)
         ids = await self._call(self._redis.zrevrange(key, offset, offset + limit - 1))
         total = await self._call(self._redis.zcard(key))
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
@@ -108,7 +117,21 @@ class RedisDocumentRegistry:
             pipe.hgetall(make_document_key(tenant, document_id))
         rows = await self._call(pipe.execute())
         found = zip(ids, rows, strict=True)
-        return [_parse_record(i, row) for i, row in found if row and row["status"] != "deleted"], total
+        records = [_parse_record(i, row) for i, row in found if row and row["status"] != "deleted"]
+        return [record for record in records if status in (None, record.status)], total
+
+    async def _list_older(self, tenant: str) -> None:
+        """Put records that are older than the lists by status into them; the counts say whether there are any."""
+        pipe = self._redis.pipeline(transaction=True)  # of one moment; `execute` gives its connection back
+        pipe.zcard(f"pagewire:{tenant}:documents")
+        for status in DocumentStatus:
+            pipe.zcard(make_status_key(tenant, status))
+        total, *listed = await self._call(pipe.execute())
+        if total == sum(listed):
+            return
+        for first in range(0, total, SCAN_MEMBERS):
+            ids = await self._call(self._redis.zrange(f"pagewire:{tenant}:documents", first, first + SCAN_MEMBERS - 1))
+            await self._run(LIST_OLDER, [make_document_key(tenant, document_id) for document_id in ids], [])
 
     async def count(self, tenant: str) -> tuple[int, int]:
         """How many documents there are, and how many of them can be searched."""

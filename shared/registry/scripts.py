@@ -12,15 +12,19 @@ field `end`. Numbers begin at 1 and go on after a requeue. Whoever reads them se
 exactly one `ready` or `failed`, and nothing after it until a requeue begins the stream anew.
 """
 
+from shared.registry.status_lists import LIST_BY_STATUS
+
 EVENTS_TTL_MS = 10 * 60 * 1000
 """How long a stream can be read after its end."""
 EVENTS_MAX_LENGTH = 10_000
 """Entries of a stream, about: far more than the steps of the longest document."""
 
 _EMIT = (
-    f"local EVENTS_TTL_MS, EVENTS_MAX_LENGTH = {EVENTS_TTL_MS}, {EVENTS_MAX_LENGTH}\n"
+    LIST_BY_STATUS
+    + f"local EVENTS_TTL_MS, EVENTS_MAX_LENGTH = {EVENTS_TTL_MS}, {EVENTS_MAX_LENGTH}\n"
     + """
 local function emit(document, events, name, status, extra)
+  list_by_status(document)
   local counts = redis.call('HMGET', document, 'pages_total', 'pages_done', 'chunks_total', 'chunks_done')
   local number = string.format('%d', redis.call('HINCRBY', document, 'event_number', 1))
   local entry = string.format(
@@ -205,6 +209,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[4], ARGV[2])
 redis.call('SREM', KEYS[5], ARGV[1])
 redis.call('SADD', KEYS[6], ARGV[2])
+list_by_status(KEYS[1])
 note_change(8, ARGV[4])
 if RANKS[status] then emit(KEYS[1], KEYS[7], 'failed', 'failed', ',"failure":' .. ARGV[5]) end
 return 1

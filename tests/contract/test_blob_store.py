@@ -289,3 +289,15 @@ async def test_a_store_that_does_not_answer_is_a_dependency_that_is_away(unreach
     async with asyncio.timeout(60):
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DependencyUnavailable] * len(calls)
+
+
+async def test_a_part_of_a_blob_is_read(store: BlobStore, file: Path) -> None:
+    """From anywhere, also over the end; behind it there is nothing, and of what is not there, no part."""
+    await store.put_file("t/ab/abc/d.pdf", file)
+
+    size = len(CONTENT)
+    for start, length in ((0, 10), (1_000_003, 70_000), (size - 5, 5), (size - 5, 100), (size, 1), (size + 9, 3)):
+        assert await store.get_range("t/ab/abc/d.pdf", start, length) == CONTENT[start : start + length]
+    with pytest.raises(NotFound) as missing:
+        await store.get_range("t/ab/abc/e.pdf", 0, 10)
+    assert missing.value.error_code == "blob_missing"

@@ -343,3 +343,44 @@ async def test_lists_are_paged_newest_first(registry: AnyRegistry) -> None:
     assert sorted(record.document_id for record in [*first, *second]) == sorted(made)
     times = [record.created_at for record in [*first, *second]]
     assert times == sorted(times, reverse=True)
+
+
+async def test_lists_by_status_follow_each_document(registry: AnyRegistry) -> None:
+    """From list to list as it gets on, newest first, paged, with their own totals; a deleted one is in none."""
+    news = [make_new(sha256=str(n)) for n in range(4)]
+    for new in news:
+        await registry.create(new)
+
+    async def read_lists() -> dict[str, list[str]]:
+        """The documents by status, as letters from the oldest on."""
+        names = {new.document_id: letter for new, letter in zip(news, "abcd", strict=True)}
+        found = {}
+        for status in DocumentStatus:
+            records, total = await registry.list("t", 0, 10, status)
+            assert len(records) == total
+            assert all(record.status is status for record in records)
+            found[status.value] = sorted(names[record.document_id] for record in records)
+        return {status: ids for status, ids in found.items() if ids}
+
+    assert await read_lists() == {"queued": ["a", "b", "c", "d"]}
+    page, total = await registry.list("t", 1, 2, DocumentStatus.QUEUED)
+    assert [record.document_id for record in page] == [
+        record.document_id for record in (await registry.list("t", 1, 2))[0]
+    ]
+    assert total == 4
+
+    leases = [await claim(registry, new) for new in news[:3]]
+    await registry.update(leases[0], Progress(DocumentStatus.PARSING, pages_total=3))
+    await registry.update(leases[1], Progress(DocumentStatus.EMBEDDING))
+    await registry.fail(leases[2], FAILURE)
+    assert await read_lists() == {"parsing": ["a"], "embedding": ["b"], "failed": ["c"], "queued": ["d"]}
+
+    await registry.publish(leases[0], "v1", [])
+    await registry.requeue(leases[2].job)
+    await registry.delete("t", news[3].document_id)
+    assert await read_lists() == {"ready": ["a"], "embedding": ["b"], "queued": ["c"]}
+
+    await registry.delete("t", news[0].document_id)
+    await registry.forget(leases[0].job)
+    assert await read_lists() == {"embedding": ["b"], "queued": ["c"]}
+    assert await registry.list("u", 0, 10, DocumentStatus.QUEUED) == ([], 0)

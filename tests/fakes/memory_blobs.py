@@ -49,6 +49,12 @@ class MemoryBlobStore:
             raise TooLarge("The blob has more bytes.")
         return self.blobs[key]
 
+    async def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return a part of a blob's bytes."""
+        if key not in self.blobs:
+            raise NotFound("There is no such blob.", code="blob_missing")
+        return self.blobs[key][start : start + length]
+
     async def delete_all(self, folder: str) -> None:
         """Remove all blobs below a folder."""
         for key in [key for key in self.blobs if key.startswith(f"{folder}/")]:

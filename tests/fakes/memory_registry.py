@@ -90,9 +90,11 @@ class MemoryRegistry:
         document = self._get(DocumentJob(tenant=tenant, document_id=document_id))
         return document.record, document.event_number
 
-    async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[DocumentRecord], int]:
+    async def list(
+        self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
+    ) -> tuple[list[DocumentRecord], int]:
         """Return records newest first, and how many there are."""
-        found = [record for _, record in self._find_records(tenant)]
+        found = [record for _, record in self._find_records(tenant) if status in (None, record.status)]
         found.sort(key=lambda record: (record.created_at, record.document_id), reverse=True)
         return found[offset : offset + limit], len(found)
 

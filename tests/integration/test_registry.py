@@ -11,9 +11,10 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable
 from shared.redis_client import connect_redis
 from shared.registry import scripts
-from shared.registry.keys import make_events_key
+from shared.registry.keys import make_document_key, make_events_key
 from shared.registry.port import LeaseLostError, NewDocument, Progress
 from shared.registry.redis_registry import TOMBSTONE_MS, RedisDocumentRegistry
+from shared.registry.status_lists import make_status_key
 from tests.contract.test_registry import FAILURE, claim, make_new, take_over
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 
@@ -158,3 +159,24 @@ async def test_redis_away_is_a_typed_error() -> None:
 
     assert caught.value.retry_after is not None
     await redis.aclose()
+
+
+async def test_records_that_are_older_than_the_lists_are_listed(registry: ExpiringRegistry) -> None:
+    """Once, by whoever asks for a list first; no page reads records that are not on it."""
+    news = [make_new(sha256=str(n)) for n in range(3)]
+    for new in news:
+        await registry.create(new)
+    await registry.fail(await claim(registry, news[0]), FAILURE)
+    for status in DocumentStatus:
+        await registry._redis.delete(make_status_key("t", status))
+    for new in news:
+        forgetting: Any = registry._redis.hdel(make_document_key("t", new.document_id), "listed_as")
+        await forgetting
+
+    failed, total = await registry.list("t", 0, 10, DocumentStatus.FAILED)
+    assert ([record.document_id for record in failed], total) == ([news[0].document_id], 1)
+    assert (await registry.list("t", 0, 10, DocumentStatus.QUEUED))[1] == 2
+
+    before = (await registry._redis.info("commandstats"))["cmdstat_hgetall"]["calls"]
+    await registry.list("t", 0, 1, DocumentStatus.QUEUED)
+    assert (await registry._redis.info("commandstats"))["cmdstat_hgetall"]["calls"] == before + 1

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from services.gateway.answers.answer_question import AnswerDependencies
 from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.documents.spool import Spool
-from services.gateway.ports import ActiveRuns, ConversationStore, PassageSearch
+from services.gateway.ports import ActiveRuns, ConversationStore, PassageSearch, UploadKeys
 from services.gateway.runs.supervisor import RunSupervisor
 from services.gateway.settings import GatewaySettings
 from shared.contracts.document_events import DocumentEvent
@@ -44,6 +44,7 @@ class GatewayDependencies:
     active_runs: ActiveRuns
     conversations: ConversationStore
     search: PassageSearch
+    upload_keys: UploadKeys
     describe_chain: Callable[[], dict[str, str]] = dict
 
 

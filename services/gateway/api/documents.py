@@ -7,16 +7,20 @@ from fastapi.responses import StreamingResponse
 
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
+from services.gateway.api.idempotency import IdempotencyKey
+from services.gateway.api.links import refuse_link
 from services.gateway.api.multipart_file import read_largest_size, receive_file
 from services.gateway.documents.accept_document import (
     accept_document,
     count_indexed,
     delete_document,
 )
+from services.gateway.documents.accept_once import accept_once
 from services.gateway.documents.follow_document import follow_document, wait_until_final
+from services.gateway.documents.retry_document import retry_document
 from services.gateway.runs.dialects import native
 from shared.contracts.document_events import DocumentProgress
-from shared.contracts.documents import DocumentList, DocumentRecord, UploadAccepted
+from shared.contracts.documents import DocumentList, DocumentRecord, DocumentStatus, UploadAccepted
 from shared.disk import telling_full_disk
 from shared.while_connected import run_while_connected
 
@@ -58,14 +62,19 @@ async def upload(
     gateway: Gateway,
     tenant: Tenant,
     wait: Annotated[float, Query(ge=0, description="seconds to wait until the document is ready")] = 0,
+    key: IdempotencyKey = None,
 ) -> UploadAccepted:
     """Takes a PDF (form field `file`); 202 means that it is stored and will not be lost."""
     settings = gateway.settings
+    await refuse_link(request)
     size = read_largest_size(request.headers, settings.max_upload_bytes)
     with telling_full_disk():
         async with gateway.spool.reserve(size) as path:
             received = await receive_file(request.stream(), request.headers, path, settings.max_upload_bytes)
-            record, duplicate = await accept_document(tenant, received, gateway.documents)
+            if key is None:
+                record, duplicate = await accept_document(tenant, received, gateway.documents)
+            else:
+                record, duplicate = await accept_once(tenant, key, received, gateway.documents, gateway.upload_keys)
     if wait > 0:
         seconds = min(wait, settings.max_upload_wait_s)
         registry, events = gateway.documents.registry, gateway.document_log
@@ -88,9 +97,10 @@ async def list_documents(
     tenant: Tenant,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    status: Annotated[DocumentStatus | None, Query(description="only those that are so at this moment")] = None,
 ) -> DocumentList:
-    """All documents, newest first."""
-    records, total = await gateway.documents.registry.list(tenant, offset, limit)
+    """All documents, or those with a status, newest first."""
+    records, total = await gateway.documents.registry.list(tenant, offset, limit, status)
     following = offset + limit
     return DocumentList(documents=records, total=total, next_offset=following if following < total else None)
 
@@ -111,6 +121,12 @@ async def read_progress(
     if batches is None:
         return Response(status_code=204)
     return LogResponse(encode_log(batches, native.encode_progress), gateway.settings)
+
+
+@router.post("/documents/{document_id}/retry", status_code=202)
+async def retry(document_id: str, gateway: Gateway, tenant: Tenant) -> DocumentRecord:
+    """Has a failed document tried again with the bytes that were uploaded."""
+    return await retry_document(tenant, document_id, gateway.documents)
 
 
 @router.delete("/documents/{document_id}", status_code=204)

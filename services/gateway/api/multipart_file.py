@@ -18,6 +18,8 @@ from multipart import (
 )
 
 from services.gateway.api.disposition import clean_filename, read_filename
+from services.gateway.api.links import FIELD as LINK_FIELD
+from services.gateway.api.links import make_link_error
 from services.gateway.documents.received_file import ReceivedFile
 from shared.errors import InvalidRequest, TooLarge, UnprocessableRequest
 from shared.settings import MEGABYTE
@@ -108,6 +110,7 @@ class _Form:
         self._filename: str | None = None
         self._offered: str | None = None
         self._is_taken = False
+        self._names_link = False
         self.is_too_large = False
         self._parser = PushMultipartParser(
             boundary.encode("latin-1"),
@@ -143,7 +146,7 @@ class _Form:
     def describe(self, path: Path) -> ReceivedFile:
         """Return what has arrived. Raises UnprocessableRequest when the field was missing."""
         if self._filename is None:
-            raise UnprocessableRequest(_HOW, code="missing_file")
+            raise make_link_error() if self._names_link else UnprocessableRequest(_HOW, code="missing_file")
         return ReceivedFile(path, self._filename, self._digest.hexdigest(), self._size, self._head)
 
     def _is_complete(self) -> bool:
@@ -156,6 +159,7 @@ class _Form:
 
     def _begin_part(self, part: MultipartSegment) -> None:
         self._is_taken = False
+        self._names_link = self._names_link or part.name == LINK_FIELD
         self._offered = read_filename(part) if part.name == FIELD else None
         if self._offered:
             self._take(self._offered)

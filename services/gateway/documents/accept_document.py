@@ -26,15 +26,20 @@ class DocumentDependencies:
 
 
 async def accept_document(
-    tenant: str, received: ReceivedFile, deps: DocumentDependencies
+    tenant: str, received: ReceivedFile, deps: DocumentDependencies, document_id: str | None = None
 ) -> tuple[DocumentRecord, bool]:
     """Checks, stores, records and queues an upload; returns its record and whether it was there already.
 
     In this order, so that whatever dies, the worst that is left is bytes that nobody names: the bytes are on disk
     before there is a record, and the record is the truth from which a lost job is rebuilt.
+
+    Parameters:
+        document_id: of a new document; None: a new one. Two uploads of the same file may have the same.
     """
-    _check_pdf(received)
-    new = NewDocument(tenant, make_document_id(), received.filename, received.sha256, received.size_bytes)
+    check_pdf(received)
+    new = NewDocument(
+        tenant, document_id or make_document_id(), received.filename, received.sha256, received.size_bytes
+    )
     key = make_blob_key(tenant, new.sha256, new.document_id)
     await deps.blobs.put_file(key, received.path)
     record, duplicate = await _record(new, received, deps)
@@ -42,7 +47,7 @@ async def accept_document(
         await deps.blobs.delete(key)  # no record names these bytes
     if not record.status.final:
         job = DocumentJob(tenant=tenant, document_id=record.document_id)
-        await _enqueue_or_leave(INGEST, job, deps, record.size_bytes)
+        await enqueue_or_leave(INGEST, job, deps, record.size_bytes)
     log.info("document_accepted", document_id=record.document_id, size=new.size_bytes, duplicate=duplicate)
     return record, duplicate
 
@@ -63,7 +68,8 @@ async def _record(new: NewDocument, received: ReceivedFile, deps: DocumentDepend
             await deps.blobs.delete(key)
 
 
-def _check_pdf(received: ReceivedFile) -> None:
+def check_pdf(received: ReceivedFile) -> None:
+    """Raises InvalidRequest or UnsupportedFile for what can be no PDF."""
     if received.size_bytes == 0:
         raise InvalidRequest("The file is empty. Check it and upload it again.", code="empty_file")
     # Readers accept the mark anywhere in the first kilobyte, and real files have junk before it.
@@ -71,7 +77,7 @@ def _check_pdf(received: ReceivedFile) -> None:
         raise UnsupportedFile("The file is not a PDF. Export or print it as PDF and upload that.")
 
 
-async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDependencies, size_bytes: int = 0) -> None:
+async def enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDependencies, size_bytes: int = 0) -> None:
     """Queues a job; if the queue takes none just now, the reconciler of the workers does it within seconds."""
     try:
         await deps.queue.enqueue(function, job, size_bytes)
@@ -82,7 +88,7 @@ async def _enqueue_or_leave(function: str, job: DocumentJob, deps: DocumentDepen
 async def delete_document(tenant: str, document_id: str, deps: DocumentDependencies) -> None:
     """Takes a document out of every list and answer before it returns; bytes and points go in the background."""
     await deps.registry.delete(tenant, document_id)
-    await _enqueue_or_leave(PURGE, DocumentJob(tenant=tenant, document_id=document_id), deps)
+    await enqueue_or_leave(PURGE, DocumentJob(tenant=tenant, document_id=document_id), deps)
     log.info("document_deleted", document_id=document_id)
 
 
