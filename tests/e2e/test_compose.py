@@ -1,23 +1,20 @@
 """The system in containers: built from this tree, started the way users start it, and broken the way life breaks it."""
 
 import json
-import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
 from httpx_sse import EventSource, ServerSentEvent
 
-from shared.contracts.documents import DocumentList, DocumentRecord, DocumentStatus, UploadAccepted
+from shared.contracts.documents import DocumentStatus
 from shared.contracts.questions import SourcesEvent, TokenEvent
-from tests.conftest import skip_or_fail
+from tests.compose_stack import WAIT_S, Stack, connect, inspect, list_documents, run, run_stack, upload
 from tests.pdfs import make_long_pdf
 from tests.standalone_process import ROOT
 
@@ -31,97 +28,24 @@ JOBS_PER_WORKER = 2
 DOCUMENTS = 10
 """More than the workers can hold, so that whoever is left has work while the killed one's leases run out."""
 PAGES = 8
-WAIT_S = 400
-"""More than a lease (30 s) and the work itself; a slow machine may take its time, a lost document never ends."""
 
 # A first build fetches and unpacks torch; nothing else here takes minutes.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
 
-@dataclass(frozen=True)
-class Stack:
-    """A Compose project of its own, so that it never meets the one of whoever runs the tests."""
-
-    project: str
-    environment: dict[str, str]
-
-    def compose(self, *arguments: str, **variables: str) -> str:
-        """Runs `docker compose`; fails with what it printed when it fails."""
-        command = ("docker", "compose", "--env-file", os.devnull, "--project-name", self.project, *arguments)
-        return run(*command, environment=self.environment | variables)
-
-    def find_containers(self, service: str) -> list[str]:
-        """The ids of a service's running containers."""
-        return self.compose("ps", "--quiet", service).split()
-
-    @property
-    def url(self) -> str:
-        """Where nginx, before the gateways, is published."""
-        return f"http://{self.compose('port', 'nginx', '8000').strip()}"
-
-
-def run(*command: str, environment: dict[str, str] | None = None) -> str:
-    """What a command prints on stdout; fails with everything it printed when it fails."""
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
-    return done.stdout
-
-
-def require_docker() -> None:
-    """Skips on a laptop without Docker; fails in CI, where nothing may be left out."""
-    try:
-        run("docker", "compose", "version")
-        run("docker", "version")
-    except (OSError, AssertionError) as error:
-        skip_or_fail(f"no Docker engine with Compose v2: {error}")
-
-
 @pytest.fixture(name="stack", scope="module")
 def start_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The whole system as `docker compose up` makes it without a key, on a free port; gone afterwards."""
-    require_docker()
-    no_keys = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GROQ_API_KEY"), "")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PAGEWIRE_")}
-    # Tags of its own: whoever runs the tests keeps the images they had. Port 0: Docker picks a free one.
-    # A model that a test may start; questions go there only when they ask for it.
-    model = {"OPENAI_BASE_URL": "http://llm:8000/v1", "PAGEWIRE_LLM_PROVIDER": "extractive"}
-    ours = {"PAGEWIRE_TAG": "e2e", "PAGEWIRE_PORT": "0"} | model
-    stack = Stack(f"pagewire-e2e-{os.getpid()}", inherited | no_keys | ours)
+    """One for all tests here: it takes minutes to start."""
     failed_before = request.session.testsfailed
-    started = False
-    try:
-        stack.compose("build", COMPOSE_PARALLEL_LIMIT="1")  # as `make compose-up` does, with the reason
-        stack.compose("up", "--wait", "--wait-timeout", "300")
-        started = True
+    with run_stack(lambda: request.session.testsfailed > failed_before) as stack:
         yield stack
-    finally:
-        if not started or request.session.testsfailed > failed_before:
-            save_logs(stack)
-        stack.compose("down", "--volumes", "--timeout", "5")
-
-
-def save_logs(stack: Stack) -> None:
-    """Keeps what the containers said, for whoever looks into the failure."""
-    folder = ROOT / "test-output"
-    folder.mkdir(exist_ok=True)
-    (folder / "compose.log").write_text(stack.compose("ps", "--all") + stack.compose("logs", "--no-color"))
 
 
 @pytest.fixture(name="client")
-def connect(stack: Stack) -> Iterator[httpx.Client]:
+def connect_client(stack: Stack) -> Iterator[httpx.Client]:
     """An HTTP client of the gateway."""
-    with httpx.Client(base_url=stack.url, timeout=httpx.Timeout(WAIT_S, connect=10), trust_env=False) as client:
+    with connect(stack) as client:
         yield client
-
-
-def upload(client: httpx.Client, name: str, content: bytes, **parameters: Any) -> UploadAccepted:
-    """Uploads a PDF."""
-    files = {"file": (name, content, "application/pdf")}
-    response = client.post("/documents", files=files, params=parameters)
-    assert response.status_code == httpx.codes.ACCEPTED, response.text
-    return UploadAccepted.model_validate_json(response.content)
 
 
 def ask(client: httpx.Client, question: str, document_id: str) -> list[ServerSentEvent]:
@@ -130,17 +54,6 @@ def ask(client: httpx.Client, question: str, document_id: str) -> list[ServerSen
     with client.stream("POST", "/query/stream", json=body) as response:
         assert response.status_code == httpx.codes.OK, response.read()
         return [event for event in EventSource(response).iter_sse() if event.data]  # heartbeats have none
-
-
-def list_documents(client: httpx.Client) -> list[DocumentRecord]:
-    """Every document that there is."""
-    return DocumentList.model_validate_json(client.get("/documents", params={"limit": 100}).content).documents
-
-
-def inspect(container: str) -> dict[str, Any]:
-    """What the engine knows of a container."""
-    found: dict[str, Any] = json.loads(run("docker", "inspect", container))[0]
-    return found
 
 
 def test_streams_an_answer_with_the_right_page(client: httpx.Client) -> None:
