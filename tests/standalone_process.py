@@ -25,6 +25,11 @@ class StandaloneProcess:
         self.output: list[str] = []
         self.url = self._start()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL, as by the kernel when memory runs out: nothing can be tidied up. Ended ones are left alone."""
         self._process.kill()
