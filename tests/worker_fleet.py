@@ -132,6 +132,15 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
+    async def wait_until_last_runs(self) -> None:
+        """Return when the worker that was started last takes jobs."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+
+        async def is_up() -> bool:
+            return "worker_started" in (await asyncio.to_thread(log.read_text) if log.exists() else "")
+
+        await wait_until(is_up)
+
     async def upload(self, name: str, content: bytes) -> str:
         """What the gateway does until its 202; returns the id."""
         path = self.folder / f"upload-{uuid.uuid4().hex}"

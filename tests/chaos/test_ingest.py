@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.health import make_health_key
 from shared.contracts.documents import DocumentStatus
 from shared.errors import NotFound
 from shared.redis_client import connect_redis
@@ -100,7 +99,7 @@ async def test_a_takeover_takes_no_longer_than_is_promised(
         ids = [await fleet.upload(f"{n}.pdf", make_long_pdf(f"Mill {n}", 150)) for n in range(2)]
         await wait_until(lambda: all_leased(fleet, ids))
         fleet.start_worker()
-        await wait_until(lambda: count_reports(redis.url, 2))
+        await fleet.wait_until_last_runs()
         killed = fleet.workers[0]
         epochs = [await read_epoch(redis.url, document_id) for document_id in ids]
         killed.kill()
@@ -119,16 +118,6 @@ async def test_a_takeover_takes_no_longer_than_is_promised(
 async def all_leased(fleet: Fleet, document_ids: list[str]) -> bool:
     """Whether workers have all of these documents."""
     return all([await fleet.registry.is_leased(job_of(document_id)) for document_id in document_ids])
-
-
-async def count_reports(redis_url: str, at_least: int) -> bool:
-    """Whether so many workers have reported that they run."""
-    pattern = make_health_key().rpartition(":")[0] + ":*"
-    client = connect_redis(redis_url, timeout_s=5)
-    try:
-        return len(await client.keys(pattern)) >= at_least
-    finally:
-        await client.aclose()
 
 
 async def read_epoch(redis_url: str, document_id: str) -> int:
