@@ -51,7 +51,7 @@ coverage: dev gateway-venv ## how much the tests that need no server run, with a
 	$(gateway_tests) --cov --cov-report= --cov-fail-under=0
 	$(unit_tests) --cov --cov-append
 
-chaos: dev ## the long form of the tests that break things: 100 cuts, 500 disconnects, 1,000 resets, killed parts
+chaos: dev ## the long form of the tests that break things: 500 disconnects, 1,000 resets, 50 workers killed, Redis and Qdrant gone
 	PAGEWIRE_CHAOS=1 $(bin)/python -m pytest tests/chaos -s -q
 
 lint: dev ## style, types and the rules on who may import whom
