@@ -114,9 +114,12 @@ async def test_an_answer_is_a_message_with_its_sources(open_clients: OpenClients
 
     assert message.text == ANSWER
     assert message.ends == ["finish"]
-    assert [source["providerMetadata"]["pagewire"]["n"] for source in message.sources] == [1]
+    (cited,) = [source["providerMetadata"]["pagewire"] for source in message.sources]
+    assert cited["n"] == 1
+    assert cited["url"].startswith("http://127.0.0.1:")
+    assert cited["url"].endswith(f"/documents/{cited['document_id']}/file#page=1")
     assert len(message.transient[0]["data"]["passages"]) == 3
-    assert message.metadata["usage"]["input_tokens"] == INPUT_TOKENS
+    assert message.metadata["usage"]["input_tokens"] == 2 * INPUT_TOKENS  # there is a history: it was also rewritten
     assert message.metadata["timings_ms"]["total"] > 0
     assert message.metadata["resumable"] is False
     asked = llm.requests[0].body["messages"][-1]["content"]

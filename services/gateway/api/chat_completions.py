@@ -29,7 +29,7 @@ async def create_chat_completion(
     turns = [(message.role, message.content or "") for message in body.messages]
     question, context = read_turns(turns, "", "messages")
     run = await start_run(make_query(body, question, provider, "messages"), gateway, tenant, context)
-    head = make_head(request, body, run.run_id, gateway.settings.public_url)
+    head = make_head(request, body, run.run_id, gateway.settings)
     if not body.stream:
         return await wait_for_run(request, run, gateway, lambda text, end: make_completion(text, end, head))
     include_usage = bool(body.stream_options and body.stream_options.include_usage)

@@ -6,7 +6,9 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from services.gateway.api.base_url import find_base_url
 from services.gateway.runs.dialects.openai_sources import AnswerHead
+from services.gateway.settings import GatewaySettings
 from shared.contracts.openai import OpenAIRequest
 from shared.contracts.questions import QueryRequest
 
@@ -24,11 +26,6 @@ def make_query(body: OpenAIRequest, question: str, provider: str | None, field: 
         raise RequestValidationError([{**problem, "loc": ("body", field)} for problem in error.errors()]) from None
 
 
-def make_head(request: Request, body: OpenAIRequest, run_id: str, public_url: str | None) -> AnswerHead:
-    """Return what all parts of an answer say alike.
-
-    Parameters:
-        public_url: where links lead; without it, where the client has found us.
-    """
-    base_url = (public_url or str(request.base_url)).rstrip("/")
-    return AnswerHead(run_id, int(time.time()), body.model, base_url, body.sources_as)
+def make_head(request: Request, body: OpenAIRequest, run_id: str, settings: GatewaySettings) -> AnswerHead:
+    """Return what all parts of an answer say alike."""
+    return AnswerHead(run_id, int(time.time()), body.model, find_base_url(request, settings), body.sources_as)

@@ -28,7 +28,7 @@ async def create_response(request: Request, body: ResponsesRequest, gateway: Gat
     turns = [(message.role, message.content) for message in body.input]
     question, context = read_turns(turns, body.instructions or "", "input")
     run = await start_run(make_query(body, question, provider, "input"), gateway, tenant, context)
-    head = make_head(request, body, run.run_id, gateway.settings.public_url)
+    head = make_head(request, body, run.run_id, gateway.settings)
     if not body.stream:
         return await wait_for_run(request, run, gateway, lambda text, end: make_response(text, end, head))
     encoder = ResponseEncoder(head)

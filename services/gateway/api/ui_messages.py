@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.gateway.api.answers import RUN_ID_HEADER, describe_stream, start_run
+from services.gateway.api.base_url import find_base_url
 from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
 from services.gateway.api.event_stream import LogResponse, encode_log
 from services.gateway.api.turns import read_turns
@@ -33,12 +34,14 @@ LastEventId = Annotated[
 
 
 @router.post("/api/chat", response_class=StreamingResponse, responses=_RESPONSES)
-async def chat(body: ChatRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
+async def chat(request: Request, body: ChatRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
     """Answers the last user message of a chat, as a UI message stream."""
     _, context = read_turns(body.list_turns(), "", "messages")
     run = await start_run(body.make_query(), gateway, tenant, context)
     await gateway.active_runs.note(tenant, body.id, run.run_id)  # also one that nobody can come back to: no older one
-    encoder = UiMessageEncoder(run.run_id, passages="passages" in body.include)
+    encoder = UiMessageEncoder(
+        run.run_id, find_base_url(request, gateway.settings), passages="passages" in body.include
+    )
     batches = run.log.read(run.stream)
     if not run.ends_with_client:
         batches = _note_when_read(batches, gateway, tenant, body.id, run.run_id)
@@ -56,6 +59,7 @@ async def chat(body: ChatRequest, gateway: Gateway, tenant: Tenant) -> LogRespon
     responses={**_RESPONSES, 204: {"description": "There is no answer to come back to."}},
 )
 async def read_chat(
+    request: Request,
     gateway: Gateway,
     tenant: Tenant,
     chat_id: str = Path(alias="id", max_length=200),
@@ -76,7 +80,7 @@ async def read_chat(
     state = await gateway.run_log.find(stream)
     if state is None or (state.ended and after >= state.last):
         return Response(status_code=204)
-    encoder = UiMessageEncoder(run.run_id, passages=False)
+    encoder = UiMessageEncoder(run.run_id, find_base_url(request, gateway.settings), passages=False)
     batches = _note_when_read(gateway.run_log.read(stream, after=after), gateway, tenant, chat_id, run.run_id)
     return LogResponse(
         encode_log(batches, encoder.encode_batch, encoder.encode_break),

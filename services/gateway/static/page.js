@@ -585,11 +585,13 @@ function showSources(sources, final = false) {
   byId("sources-part").hidden = sources.length === 0;
 }
 
-function createSource({ n, title, page, text }) {
+function createSource({ n, document_id, title, page, text }) {
   const part = (className, textContent) => make("span", { className, textContent });
   const labels = Object.entries({ cited: "cited", true: "supported", false: "not supported" });
   const badges = labels.map(([kind, label]) => part(`badge ${kind}-badge`, label));
-  const name = make("span", {}, part("title", title), part("page", `page ${page}`), ...badges);
+  const href = `/documents/${encodeURIComponent(document_id)}/file#page=${page}`;
+  const link = make("a", { className: "title", href, target: "_blank", rel: "noopener", textContent: title });
+  const name = make("span", {}, link, part("page", `page ${page}`), ...badges);
   const head = make("p", { className: "source-head" }, part("number", n), name);
   const passage = make("p", { className: "passage", id: `passage-${n}`, textContent: text });
   const item = make("li", { id: `source-${n}`, tabIndex: -1 }, head, passage);

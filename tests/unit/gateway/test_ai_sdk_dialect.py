@@ -49,7 +49,7 @@ def decode(stream: bytes) -> list[ServerSentEvent]:
 
 
 def send(events: list[RunEvent], first: int = 1, *, passages: bool = False) -> bytes:
-    return UiMessageEncoder("run_1", passages=passages).encode_batch(EventBatch(first, events))
+    return UiMessageEncoder("run_1", "http://here", passages=passages).encode_batch(EventBatch(first, events))
 
 
 def read(stream: bytes) -> Message:
@@ -95,7 +95,8 @@ def test_a_whole_answer_has_its_sources_and_figures() -> None:
     assert message.ends == ["finish"]
     (source,) = message.sources
     assert (source["sourceId"], source["title"]) == ("doc_1#2", "Filing, page 2")
-    cited = {"citations": [citation.model_dump(mode="json") for citation in CITATIONS]}
+    url = "http://here/documents/doc_1/file#page=2"
+    cited = {"url": url, "citations": [citation.model_dump(mode="json") for citation in CITATIONS]}
     assert source["providerMetadata"]["pagewire"] == SOURCES[1].model_dump(mode="json") | cited
     assert message.metadata == {
         "run_id": "run_1",
@@ -126,7 +127,7 @@ def test_an_error_is_told_to_programs_and_to_people() -> None:
 
 def test_the_end_of_a_connection_has_no_number() -> None:
     """It is no event of the run: a client that comes back goes on behind the last one that has one."""
-    encoder = UiMessageEncoder("run_1", passages=False)
+    encoder = UiMessageEncoder("run_1", "http://here", passages=False)
     stream = encoder.encode_batch(EventBatch(1, [*BEGINNING, Delta("a")])) + encoder.encode_break(ERROR)
 
     message = read(stream)

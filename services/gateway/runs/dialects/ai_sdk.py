@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
+from services.gateway.runs.dialects.page_links import make_page_url
 from shared.contracts.questions import Citation, Source, StreamError
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
 from shared.event_log.port import EventBatch
@@ -32,11 +33,13 @@ class UiMessageEncoder:
     as well as the event: a client knows the chat only, and may have seen the end of its run before.
 
     Parameters:
+        base_url: where links to pages lead, without a slash at its end.
         passages: whether to send what was found, before the text.
     """
 
-    def __init__(self, run_id: str, *, passages: bool) -> None:
+    def __init__(self, run_id: str, base_url: str, *, passages: bool) -> None:
         self._run_id = run_id
+        self._base_url = base_url
         self._passages = passages
         self._message_open = False
         self._text_open = False
@@ -65,7 +68,11 @@ class UiMessageEncoder:
                     "data-passages", self._name_event(number), data=data, transient=True
                 )
             case Finished():
-                return self._open_message() + self._close_text() + _encode_end(event, self._name_event(number))
+                return (
+                    self._open_message()
+                    + self._close_text()
+                    + _encode_end(event, self._name_event(number), self._base_url)
+                )
             case Failed(error=error):
                 encoded = _encode_error(error, self._name_event(number))
                 return self._open_message() + self._close_text() + encoded + DONE
@@ -93,23 +100,24 @@ class UiMessageEncoder:
         return _encode("text-end", id=TEXT_ID)
 
 
-def _encode_end(end: Finished, event_id: str) -> bytes:
+def _encode_end(end: Finished, event_id: str, base_url: str) -> bytes:
     told = {"finish_reason", "usage", "timings_ms", "cached", "trace_id", "standalone_question"}
     metadata = end.model_dump(mode="json", include=told)
-    frames = [_encode_source(source, end.citations) for source in end.sources if source.cited]
+    frames = [_encode_source(source, end.citations, base_url) for source in end.sources if source.cited]
     frames += [_encode("message-metadata", messageMetadata=metadata), _encode("finish-step")]
     frames.append(_encode("abort" if end.finish_reason == "stopped" else "finish", event_id))
     return b"".join(frames) + DONE
 
 
-def _encode_source(source: Source, citations: Sequence[Citation]) -> bytes:
+def _encode_source(source: Source, citations: Sequence[Citation], base_url: str) -> bytes:
     cited_at = [citation.model_dump(mode="json") for citation in citations if citation.n == source.n]
+    link = make_page_url(source, base_url)  # "source-document" has no place for it
     return _encode(
         "source-document",
         sourceId=f"{source.document_id}#{source.chunk_id}",
         mediaType="application/pdf",
         title=f"{source.title}, page {source.page}",
-        providerMetadata={"pagewire": {**source.model_dump(mode="json"), "citations": cited_at}},
+        providerMetadata={"pagewire": {**source.model_dump(mode="json"), "url": link, "citations": cited_at}},
     )
 
 

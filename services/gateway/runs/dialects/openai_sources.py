@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.gateway.runs.dialects.page_links import make_page_url
 from shared.contracts.openai import SourcesAs
 from shared.contracts.questions import Source, StreamError, Usage
 from shared.contracts.runs import Finished
@@ -26,11 +27,6 @@ class AnswerHead:
     model: str
     base_url: str
     sources_as: SourcesAs = "annotations"
-
-
-def make_page_url(source: Source, base_url: str) -> str:
-    """Return where the PDF opens at the page of a passage."""
-    return f"{base_url}/documents/{source.document_id}/file#page={source.page}"
 
 
 def make_title(source: Source) -> str:
