@@ -12,7 +12,7 @@ from typing import Self
 from services.gateway.ports import PassageSearch
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.use_cases.dependencies import IngestDependencies
-from services.ingest.worker import IngestWorker, build_upkeep
+from services.ingest.worker import IngestWorker, build_sharing, build_upkeep
 from services.retrieval.main import build_reranker, make_search_identity
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
@@ -93,6 +93,8 @@ class StandaloneParts:
             # Redis is ours alone, so whatever it says is being worked on was worked on by a process that is gone.
             await registry.drop_all_leases()
             await queue.end_all_in_progress()
+            sharing = build_sharing(ingest, redis)
+            stack.push_async_callback(sharing.ranges.close)
             dependencies = IngestDependencies(
                 registry=registry,
                 blobs=await asyncio.to_thread(ObstoreBlobStore, ingest.resolve_blob_url()),
@@ -101,6 +103,7 @@ class StandaloneParts:
                 bm25=bm25,
                 index=index,
                 max_chunks=ingest.max_chunks,
+                sharing=sharing,
             )
             reranker = build_reranker(self.settings.retrieval)
             stack.push_async_callback(asyncio.to_thread, reranker.close)

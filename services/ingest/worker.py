@@ -19,8 +19,9 @@ from redis.exceptions import RedisError
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
 from services.ingest.settings import IngestSettings
-from services.ingest.use_cases.dependencies import IngestDependencies
+from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
 from services.ingest.use_cases.find_orphans import UpkeepDependencies
+from services.ingest.use_cases.help_document import CannotHelpError, help_others
 from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.repair_orphans import collect_blobs
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
@@ -40,6 +41,7 @@ from shared.queue.arq_queue import (
 )
 from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
 from shared.redis_client import connect_redis
+from shared.registry.redis_ranges import RedisDocumentRanges
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from shared.settings import load_settings
@@ -64,6 +66,14 @@ READ_LIMIT = 1000
 """arq looks only at this many queued jobs, running ones included: it caps the running jobs of the whole fleet."""
 
 
+HELP_S = 1.0
+"""Pause between an idle worker's looks for large documents of others; such a document takes minutes."""
+HELP_FAULT_S = 10.0
+"""Pause after a look that ended in an error."""
+HELP_LEASES = 2
+"""Lengths of a lease that a helper may take for a range: it is not renewed, and takes a few seconds."""
+
+
 @dataclass(frozen=True)
 class IngestWorker:
     """A worker with all its parts; without `upkeep` it leaves the blobs of refused and killed uploads to others."""
@@ -74,7 +84,10 @@ class IngestWorker:
     upkeep: UpkeepDependencies | None = None
 
     async def run(self) -> None:
-        """Work on jobs until cancelled: large ingests, small ones and purges, each in a lane of their own."""
+        """Work on jobs until cancelled: large ingests, small ones and purges, each in a lane of their own.
+
+        A worker without any helps others with what they have.
+        """
         parts = [
             asyncio.create_task(part)
             for part in (
@@ -84,6 +97,8 @@ class IngestWorker:
                 self._run_lane(self._make_purge_lane),
             )
         ]
+        if self.dependencies.sharing is not None:
+            parts.append(asyncio.create_task(self._help_forever(self.dependencies.sharing)))
         try:
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in ended:
@@ -158,6 +173,22 @@ class IngestWorker:
         outcome = await run_purge_job(DocumentJob(**job), self.dependencies)
         try_again_unless_done(outcome, context["job_try"])
 
+    async def _help_forever(self, sharing: Sharing) -> None:
+        """Help other workers with their large documents whenever this one has nothing of its own."""
+        while True:
+            pause_s = HELP_S
+            try:
+                if await help_others(self.dependencies, sharing):
+                    continue
+            except (CannotHelpError, ServiceError, OSError) as error:
+                log.warning("help_interrupted", error=type(error).__name__, reason=str(error))
+                pause_s = HELP_FAULT_S
+            except Exception as error:
+                # A bug of ours: the worker that has the document meets it too, and knows what becomes of it.
+                log.exception("help_bug", error=type(error).__name__)
+                pause_s = HELP_FAULT_S
+            await asyncio.sleep(pause_s)
+
     async def _reconcile_forever(self) -> None:
         """Take part in looking for what the queue lost: one of all workers does it at a time."""
         lease_ms, interval_ms = int(self.settings.lease_s * 1000), int(self.settings.reconcile_interval_s * 1000)
@@ -209,9 +240,16 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
         bm25=Bm25Encoder(),
         index=index,
         max_chunks=settings.max_chunks,
+        sharing=build_sharing(settings, redis),
     )
     queue = ArqJobQueue(settings.redis_url, timeout_s=settings.redis_timeout_s)
     return IngestWorker(settings, dependencies, queue, build_upkeep(settings, redis, dependencies))
+
+
+def build_sharing(settings: IngestSettings, redis: Redis) -> Sharing:
+    """Return how this worker shares large documents with others."""
+    ranges = RedisDocumentRanges(redis, deadline_s=settings.redis_timeout_s)
+    return Sharing(ranges, int(HELP_LEASES * settings.lease_s * 1000))
 
 
 def build_upkeep(settings: IngestSettings, redis: Redis, dependencies: IngestDependencies) -> UpkeepDependencies:
@@ -237,6 +275,8 @@ async def run_worker(settings: IngestSettings) -> None:
         await worker.dependencies.index.close()
         await worker.queue.close()
         await worker.dependencies.registry.close()
+        if worker.dependencies.sharing is not None:
+            await worker.dependencies.sharing.ranges.close()
         await redis.aclose()
 
 

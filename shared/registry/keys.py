@@ -10,9 +10,12 @@
     pagewire:T:content:H    set     ids of those whose bytes have the sha-256 H, until they are purged
     pagewire:T:ready        set     ids that can be searched
     pagewire:T:lease:D      string  the token of the worker that has it, with a time to live
+    pagewire:T:ranges:D     hash    what is done of a large document, and who has which part: see range_scripts.py
+    pagewire:T:helpers:D    zset    the tokens of those who have a part, as long as they may be writing
     pagewire:T:revision     string  of what searches see; what hangs on it: see revision.py
     pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
     pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
+    pagewire:shared         set     "T/D" of large documents that idle workers may help with
     pagewire:turn:W         string  there as long as a worker has its turn at work W, which one does for all
 """
 
@@ -24,6 +27,7 @@ from shared.event_log.stream_keys import make_stream_keys
 
 PENDING: Final = "pagewire:pending"
 PURGING: Final = "pagewire:purging"
+SHARED: Final = "pagewire:shared"
 
 
 def make_document_key(tenant: str, document_id: str) -> str:
@@ -50,6 +54,16 @@ def make_content_key(tenant: str, sha256: str) -> str:
 def make_lease_key(job: DocumentJob) -> str:
     """Return the key of a document's lease."""
     return f"pagewire:{job.tenant}:lease:{job.document_id}"
+
+
+def make_ranges_key(job: DocumentJob) -> str:
+    """Return the key of what is done of a large document."""
+    return f"pagewire:{job.tenant}:ranges:{job.document_id}"
+
+
+def make_helpers_key(job: DocumentJob) -> str:
+    """Return the key of those who help with a large document."""
+    return f"pagewire:{job.tenant}:helpers:{job.document_id}"
 
 
 def make_member(job: DocumentJob) -> str:

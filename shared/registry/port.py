@@ -116,7 +116,7 @@ class DocumentRegistry(Protocol):
         ...
 
     async def is_leased(self, job: DocumentJob) -> bool:
-        """Whether a worker has the document."""
+        """Whether a worker has the document, or a part of it as a helper."""
         ...
 
     async def claim(self, job: DocumentJob, token: str, lease_ms: int) -> Lease | Literal["held", "gone"]:

@@ -20,8 +20,10 @@ from shared.registry.keys import (
     make_content_key,
     make_document_key,
     make_events_key,
+    make_helpers_key,
     make_lease_key,
     make_member,
+    make_ranges_key,
     parse_member,
 )
 from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
@@ -184,8 +186,8 @@ class RedisDocumentRegistry:
         return int(await self._call(self._redis.hget(make_document_key(job.tenant, job.document_id), "attempts")) or 0)
 
     async def is_leased(self, job: DocumentJob) -> bool:
-        """Whether a worker has the document."""
-        return bool(await self._call(self._redis.exists(make_lease_key(job))))
+        """Whether a worker has the document, or a part of it."""
+        return bool(await self._call(self._redis.exists(make_lease_key(job), make_helpers_key(job))))
 
     async def claim(self, job: DocumentJob, token: str, lease_ms: int) -> Lease | Literal["held", "gone"]:
         """Takes the lease of an unfinished document.
@@ -233,6 +235,7 @@ class RedisDocumentRegistry:
             f"pagewire:{job.tenant}:ready",
             make_events_key(job.tenant, job.document_id),
             *make_revision_keys(job.tenant).as_list(),
+            make_ranges_key(job),
         ]
         arguments = [
             lease.epoch,
@@ -314,6 +317,7 @@ class RedisDocumentRegistry:
             make_lease_key(job),
             make_events_key(job.tenant, job.document_id),
             PURGING,
+            make_ranges_key(job),
         ]
         await self._run(scripts.FORGET, keys, [make_member(job), TOMBSTONE_MS])
 

@@ -12,6 +12,7 @@ from shared.registry.keys import (
     PENDING,
     PURGING,
     make_document_key,
+    make_helpers_key,
     make_lease_key,
     make_member,
     parse_document_key,
@@ -39,8 +40,9 @@ if kind == 'hash' then return redis.call('HDEL', KEYS[2], ARGV[1]) end
 return 0
 """
 
-# KEYS: document, lease, pending, purging   ARGV: token, milliseconds, member
+# KEYS: document, lease, pending, purging, helpers   ARGV: token, milliseconds, member
 _HOLD = """
+if redis.call('EXISTS', KEYS[5]) == 1 then return {} end
 if redis.call('SISMEMBER', KEYS[3], ARGV[3]) == 1 or redis.call('SISMEMBER', KEYS[4], ARGV[3]) == 1 then return {} end
 if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {} end
 local found = redis.call('HMGET', KEYS[1], 'status', 'sha256', 'version')
@@ -67,7 +69,7 @@ class RedisRegistryUpkeep:
         pipe = self._redis.pipeline(transaction=True)  # of one moment; `execute` gives its connection back
         for job in jobs:
             pipe.hmget(make_document_key(job.tenant, job.document_id), ["status", "sha256", "version"])
-            pipe.exists(make_lease_key(job))
+            pipe.exists(make_lease_key(job), make_helpers_key(job))
             pipe.sismember(PENDING, make_member(job))
             pipe.sismember(PURGING, make_member(job))
         replies = iter(await self._call(pipe.execute()))
@@ -108,8 +110,14 @@ class RedisRegistryUpkeep:
 
     async def hold(self, job: DocumentJob, token: str, for_ms: int) -> DocumentState | None:
         """Keep workers off a document that none of them has or is to have; return its state."""
-        keys = [make_document_key(job.tenant, job.document_id), make_lease_key(job), PENDING, PURGING]
-        found = await self._call(self._redis.eval(_HOLD, 4, *keys, token, str(for_ms), make_member(job)))
+        keys = [
+            make_document_key(job.tenant, job.document_id),
+            make_lease_key(job),
+            PENDING,
+            PURGING,
+            make_helpers_key(job),
+        ]
+        found = await self._call(self._redis.eval(_HOLD, len(keys), *keys, token, str(for_ms), make_member(job)))
         return DocumentState(found[0], found[1], found[2], busy=False) if found else None
 
     async def let_go(self, job: DocumentJob, token: str) -> None:

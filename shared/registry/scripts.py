@@ -19,7 +19,7 @@ EVENTS_TTL_MS = 10 * 60 * 1000
 EVENTS_MAX_LENGTH = 10_000
 """Entries of a stream, about: far more than the steps of the longest document."""
 
-_EMIT = (
+EMIT = (
     LIST_BY_STATUS
     + f"local EVENTS_TTL_MS, EVENTS_MAX_LENGTH = {EVENTS_TTL_MS}, {EVENTS_MAX_LENGTH}\n"
     + """
@@ -40,7 +40,7 @@ end
 """
 )
 
-_RANKS = """
+RANKS = """
 local RANKS = {queued = 0, parsing = 1, embedding = 2}  -- of a document that is not finished; a status only rises
 """
 
@@ -55,7 +55,7 @@ end
 # KEYS: document, identities, documents, pending, events, content   ARGV: id, identity, now_ms, member, field, value, …
 # Returns {id, record as field, value, …}; the id is another's when the same upload was there already.
 CREATE = (
-    _EMIT
+    EMIT
     + """
 local existing = redis.call('HGET', KEYS[2], ARGV[2])
 if existing and existing ~= ARGV[1] then
@@ -80,7 +80,7 @@ return {ARGV[1], redis.call('HGETALL', KEYS[1])}
 # Puts a failed document back to `queued`; returns its record, empty when it is gone. The epoch rises, so that whoever
 # failed it cannot do so once more.
 REQUEUE = (
-    _EMIT
+    EMIT
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status or status == 'deleted' then return {} end
@@ -135,8 +135,8 @@ return 1
 # Status and counts only rise, also when another worker takes over and begins anew. Where what is done grows beyond what
 # any attempt reached, the attempts count anew: such a document does not kill its workers, somebody else does.
 UPDATE = (
-    _EMIT
-    + _RANKS
+    EMIT
+    + RANKS
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not RANKS[status] or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
@@ -162,11 +162,11 @@ return 1
 """
 )
 
-# KEYS: document, pending, ready, events, revision, answers, ages
+# KEYS: document, pending, ready, events, revision, answers, ages, ranges
 # ARGV: epoch, now_ms, member, id, new revision, 'ready'|'failed', field, value, …
 FINISH = (
-    _EMIT
-    + _RANKS
+    EMIT
+    + RANKS
     + _CHANGE
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -180,6 +180,7 @@ if not RANKS[status] then  -- final already: this call has run before, or it is 
 end
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[6], unpack(ARGV, 7))
 redis.call('SREM', KEYS[2], ARGV[3])
+redis.call('DEL', KEYS[8])  -- the next try begins anew: what was done for this one may be removed
 if ARGV[6] == 'ready' then
   redis.call('SADD', KEYS[3], ARGV[4])
   note_change(5, ARGV[5])
@@ -195,8 +196,8 @@ return 1
 # ARGV: id, member, now_ms, token of this call and new revision, the failure that those who watch an unfinished document
 # are told
 DELETE = (
-    _EMIT
-    + _RANKS
+    EMIT
+    + RANKS
     + _CHANGE
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -216,13 +217,13 @@ return 1
 """
 )
 
-# KEYS: document, lease, events, purging   ARGV: member, tombstone_ms
+# KEYS: document, lease, events, purging, ranges   ARGV: member, tombstone_ms
 # Removes what is left of a deleted document. Its id stays known as deleted for a while, so that a CREATE that arrives
 # late does not bring it back; so do its events, so that whoever follows them and reads late still learns of the end.
 FORGET = """
 local status, deleted_by = unpack(redis.call('HMGET', KEYS[1], 'status', 'deleted_by'))
 if status and status ~= 'deleted' then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[5])
 redis.call('PEXPIRE', KEYS[3], ARGV[2])
 redis.call('SREM', KEYS[4], ARGV[1])
 if status then

@@ -8,12 +8,32 @@ from services.ingest.use_cases.exclusive_gate import ExclusiveGate
 from shared.blobs.port import BlobStore
 from shared.embedding.port import SparseEncoder
 from shared.registry.port import DocumentRegistry
+from shared.registry.ranges_port import DocumentRanges
 from shared.vector_index.port import VectorIndex
+
+EMBED_CHUNKS = 64
+"""Chunks per step of progress, and points per write."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How the workers share the embedding of large documents.
+
+    Attributes:
+        lease_ms: how long a helper may take for a range, in milliseconds, before somebody else does it.
+        from_chunks: documents of fewer are embedded by one worker: in less time a helper has hardly read their text.
+        range_chunks: chunks of a range. It is what a helper that dies costs, and what others wait for at the end.
+    """
+
+    ranges: DocumentRanges
+    lease_ms: int
+    from_chunks: int = 4 * EMBED_CHUNKS
+    range_chunks: int = EMBED_CHUNKS
 
 
 @dataclass(frozen=True)
 class IngestDependencies:
-    """What the ingest of a document works with."""
+    """What the ingest of a document works with; without `sharing` one worker embeds all of it."""
 
     registry: DocumentRegistry
     blobs: BlobStore
@@ -23,3 +43,4 @@ class IngestDependencies:
     index: VectorIndex
     max_chunks: int = MAX_CHUNKS
     gate: ExclusiveGate = field(default_factory=ExclusiveGate)
+    sharing: Sharing | None = None

@@ -1,4 +1,7 @@
-"""Gives the chunks of a document their vectors and writes them into the index, some at a time."""
+"""Gives the chunks of a document their vectors and writes them into the index, some at a time.
+
+A large document's chunks are parted into ranges, and idle workers help (`help_document.py`).
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,16 +9,18 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from services.ingest.domain.chunking import Chunk, make_header
-from services.ingest.use_cases.dependencies import IngestDependencies
+from services.ingest.use_cases.dependencies import EMBED_CHUNKS, IngestDependencies, Sharing
 from shared.contracts.documents import DocumentStatus
+from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_embedded_id, make_point_id
-from shared.registry.port import Lease, Progress
+from shared.registry.port import Lease, LeaseLostError, Progress
+from shared.registry.ranges_port import RangePlan
 from shared.vector_index.port import ChunkPayload, IndexPoint
 
 log = structlog.get_logger(__name__)
 
-EMBED_CHUNKS = 64
-"""Chunks per step of progress, and points per write."""
+HELPERS_WAIT_S = 0.2
+"""Pause between looks at what helpers still have, at the end of a document."""
 
 
 async def embed_document(
@@ -25,19 +30,36 @@ async def embed_document(
 
     Raises LeaseLostError, IndexRejected, and DependencyUnavailable of the stores.
     """
+    if deps.sharing is not None and len(chunks) >= deps.sharing.from_chunks:
+        await _embed_shared(lease, chunks, title, version, deps, deps.sharing)
+        return
     for first in range(0, len(chunks), EMBED_CHUNKS):
         batch = chunks[first : first + EMBED_CHUNKS]
-        points = await _embed_chunks(batch, lease, title, version, deps)
-        await deps.index.upsert(lease.job.tenant, points)
+        await deps.index.upsert(lease.job.tenant, await embed_chunks(batch, lease.job, title, version, deps))
         done = first + len(batch)
         await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_done=done))
 
 
-async def _embed_chunks(
-    chunks: Sequence[Chunk], lease: Lease, title: str, version: str, deps: IngestDependencies
+async def _embed_shared(
+    lease: Lease, chunks: Sequence[Chunk], title: str, version: str, deps: IngestDependencies, sharing: Sharing
+) -> None:
+    """Take one range after another, then wait for those that helpers have, or take them back."""
+    plan = RangePlan(version, title, len(chunks), sharing.range_chunks)
+    await sharing.ranges.open(lease, plan)
+    while (claim := await sharing.ranges.claim(lease, plan)) != "done":
+        if claim == "held":
+            await asyncio.sleep(HELPERS_WAIT_S)
+            continue
+        points = await embed_chunks(chunks[claim.chunks], lease.job, title, version, deps)
+        await deps.index.upsert(lease.job.tenant, points)
+        if not await sharing.ranges.finish(claim):
+            raise LeaseLostError(lease.job.document_id)
+
+
+async def embed_chunks(
+    chunks: Sequence[Chunk], job: DocumentJob, title: str, version: str, deps: IngestDependencies
 ) -> list[IndexPoint]:
-    """Points of the chunks. What is embedded has a header line before it; what is stored and shown has not."""
-    job = lease.job
+    """Return the points of chunks. What is embedded has a header line before it; what is stored and shown has not."""
     count = deps.embedder.count_tokens
     texts = await asyncio.to_thread(
         lambda: [f"{make_header(title, chunk.section, count)}\n{chunk.text}" for chunk in chunks]

@@ -1,8 +1,8 @@
 """Lets a worker's documents through: many at a time, or one alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 
 class ExclusiveGate:
@@ -43,6 +43,20 @@ class ExclusiveGate:
         finally:
             self._inside -= 1
             self._taken_alone = False
+            self._tell()
+
+    def has_at_most(self, count: int) -> bool:
+        """Return whether no more than so many are inside, and nobody waits to be alone."""
+        return self._inside <= count and self._waiting_alone == 0 and not self._taken_alone
+
+    @contextmanager
+    def pass_by(self) -> Iterator[None]:
+        """Be inside, as one that may not wait: for who has seen that nobody is, and does not keep others waiting."""
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
             self._tell()
 
     def _is_open(self, alone: bool) -> bool:

@@ -9,17 +9,18 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.ingest.domain.chunking import TooManyChunksError, chunk_pages
+from services.ingest.domain.chunking import Chunk, TooManyChunksError, chunk_pages
+from services.ingest.domain.pages import Page
 from services.ingest.domain.stored_parse import PARSER_VERSION
 from services.ingest.domain.title import choose_title
 from services.ingest.domain.unread import make_warnings
 from services.ingest.ports import UnreadablePdfError
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.embed_document import embed_document
-from services.ingest.use_cases.read_document import ReadDocument, read_document, remove_unshared_parses
+from services.ingest.use_cases.read_document import ReadDocument, read_document
+from services.ingest.use_cases.remove_points import clean_up_if_deleted, remove_points
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
-from shared.contracts.jobs import DocumentJob
-from shared.errors import IndexRejected, ServiceError
+from shared.errors import IndexRejected
 from shared.registry.port import Lease, LeaseLostError, Progress
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
         await fail_document(lease, DocumentFailure(code=error.error_code, detail=_INDEX_REJECTED), deps)
         return
     except LeaseLostError:
-        await _clean_up_if_deleted(lease.job, record.sha256, deps)
+        await clean_up_if_deleted(lease.job, record.sha256, deps)
         raise
     log.info("document_ready", document_id=lease.job.document_id, warnings=len(warnings))
 
@@ -67,35 +68,38 @@ async def fail_document(lease: Lease, failure: DocumentFailure, deps: IngestDepe
     """
     await deps.registry.fail(lease, failure)
     log.info("document_failed", document_id=lease.job.document_id, code=failure.code)
-    await _remove_points(lease.job, deps)
-
-
-async def _remove_points(job: DocumentJob, deps: IngestDependencies, *, except_version: str | None = None) -> None:
-    """Remove what no search shows any more; what cannot be removed now is so by the next try or the purge."""
-    try:
-        await deps.index.delete_document(job.tenant, job.document_id, except_version=except_version)
-    except ServiceError as error:
-        log.warning("points_left", document_id=job.document_id, code=error.error_code)
+    await remove_points(lease.job, deps)
 
 
 async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDependencies) -> Sequence[DocumentWarning]:
     job = lease.job
     document = await read_document(lease, record, registry=deps.registry, blobs=deps.blobs, parser=deps.parser)
-    title, pages = _choose_title(document, record.filename), document.pages
-    warnings = make_warnings(pages, document.facts.unread)
+    title = _choose_title(document, record.filename)
+    warnings = make_warnings(document.pages, document.facts.unread)
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))
-    count, limit = deps.embedder.count_tokens, deps.embedder.max_tokens
     try:
-        chunks = await asyncio.to_thread(chunk_pages, pages, count, limit, max_chunks=deps.max_chunks)
+        chunks = await chunk_document(document.pages, deps)
     except TooManyChunksError:
         failure = DocumentFailure(code="too_long", detail=_TOO_LONG.format(limit=deps.max_chunks))
         raise UnreadablePdfError(failure) from None
-    version = f"{record.sha256[:16]}-{PARSER_VERSION}-{PIPELINE}"
+    del document  # the chunks are enough from here on, and embedding takes minutes
+    version = name_version(record.sha256)
     await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
     await embed_document(lease, chunks, title, version, deps)
     await deps.registry.publish(lease, version, warnings)
-    await _remove_points(job, deps, except_version=version)
+    await remove_points(job, deps, except_version=version)
     return warnings
+
+
+def name_version(sha256: str) -> str:
+    """Return the name of what this code makes of these bytes."""
+    return f"{sha256[:16]}-{PARSER_VERSION}-{PIPELINE}"
+
+
+async def chunk_document(pages: Sequence[Page], deps: IngestDependencies) -> Sequence[Chunk]:
+    """Return a document's chunks, the same whoever makes them. Raises TooManyChunksError."""
+    count, limit = deps.embedder.count_tokens, deps.embedder.max_tokens
+    return await asyncio.to_thread(chunk_pages, pages, count, limit, max_chunks=deps.max_chunks)
 
 
 def _choose_title(document: ReadDocument, filename: str) -> str:
@@ -104,13 +108,3 @@ def _choose_title(document: ReadDocument, filename: str) -> str:
     if first_text is None:
         raise UnreadablePdfError(DocumentFailure(code="no_text", detail=_NO_TEXT))
     return choose_title(document.facts.title, document.facts.headline, first_text.partition("\n")[0], filename)
-
-
-async def _clean_up_if_deleted(job: DocumentJob, sha256: str, deps: IngestDependencies) -> None:
-    """Have a document that was deleted meanwhile purged once more: it was perhaps written for after the first time.
-
-    What was read of it is removed here: the purge may have forgotten which bytes it had.
-    """
-    if not await deps.registry.exists(job):
-        await deps.registry.request_purge(job)
-        await remove_unshared_parses(job, sha256, registry=deps.registry, blobs=deps.blobs)

@@ -55,7 +55,7 @@ async def read_document(
     Raises UnreadablePdfError, LeaseLostError, and DependencyUnavailable or NotFound of the stores.
     """
     key = make_parse_key(lease.job.tenant, record.sha256, PARSER_VERSION)
-    document = await _find_stored(key, blobs)
+    document = await find_stored_parse(key, blobs)
     if document is not None:
         log.info("stored_parse_used", document_id=record.document_id, pages=len(document.pages))
     else:
@@ -85,7 +85,8 @@ async def remove_unshared_parses(
         await blobs.delete_all(make_parses_folder(job.tenant, sha256))
 
 
-async def _find_stored(key: str, blobs: BlobStore) -> ReadDocument | None:
+async def find_stored_parse(key: str, blobs: BlobStore) -> ReadDocument | None:
+    """Return what was read of a PDF before; None where it is not stored, or damaged."""
     try:
         content = await blobs.get(key, MAX_PARSE_BYTES)
         return await asyncio.to_thread(_read, content)

@@ -1,0 +1,86 @@
+"""What a worker without work of its own does: it embeds ranges of a large document that another worker has.
+
+Nothing that goes wrong here is the document's fault: a range that is given back, or not heard of any more, is embedded
+by the worker that has the document.
+"""
+
+import uuid
+from collections.abc import Sequence
+
+import structlog
+
+from services.ingest.domain.chunking import Chunk
+from services.ingest.domain.stored_parse import PARSER_VERSION
+from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
+from services.ingest.use_cases.embed_document import embed_chunks
+from services.ingest.use_cases.ingest_document import chunk_document, name_version
+from services.ingest.use_cases.read_document import find_stored_parse
+from services.ingest.use_cases.remove_points import clean_up_if_deleted
+from shared.blobs.port import make_parse_key
+from shared.contracts.documents import DocumentRecord
+from shared.errors import NotFound
+from shared.registry.ranges_port import RangeClaim
+from shared.tasks import run_to_end
+
+log = structlog.get_logger(__name__)
+
+
+class CannotHelpError(Exception):
+    """This worker would make other chunks of the document than the one that has it."""
+
+
+async def help_others(deps: IngestDependencies, sharing: Sharing) -> bool:
+    """Embed ranges of some large document as long as nothing else is to be done here; return whether there was one.
+
+    Raises CannotHelpError, and what the stores and the index raise; then it is better to wait a while.
+    """
+    found = await sharing.ranges.find_shared() if deps.gate.has_at_most(0) else None
+    if found is None:
+        return False
+    job, plan = found
+    try:
+        record = await deps.registry.get(job.tenant, job.document_id)
+    except NotFound:
+        return False  # deleted in this moment
+    if name_version(record.sha256) != plan.version:
+        raise CannotHelpError(f"it makes {name_version(record.sha256)}")
+    chunks: Sequence[Chunk] = []
+    helped = False
+    with deps.gate.pass_by():
+        while deps.gate.has_at_most(1):
+            claim = await sharing.ranges.claim_as_helper(job, plan, uuid.uuid4().hex, sharing.lease_ms)
+            if claim is None:
+                break
+            try:
+                chunks = chunks or await _find_chunks(record, claim, deps)
+                helped = await _embed_range(record, chunks, claim, deps, sharing)
+            finally:
+                # To the end: also when this worker is stopped, nobody shall wait for the claim to run out.
+                await run_to_end(sharing.ranges.give_back(claim))
+    return helped
+
+
+async def _find_chunks(record: DocumentRecord, claim: RangeClaim, deps: IngestDependencies) -> Sequence[Chunk]:
+    document = await find_stored_parse(make_parse_key(claim.job.tenant, record.sha256, PARSER_VERSION), deps.blobs)
+    chunks = [] if document is None else await chunk_document(document.pages, deps)
+    if len(chunks) != claim.plan.chunks:
+        raise CannotHelpError(f"it makes {len(chunks)} chunks of it, not {claim.plan.chunks}")
+    log.info("document_helped", document_id=record.document_id, first_range=claim.number)
+    return chunks
+
+
+async def _embed_range(
+    record: DocumentRecord, chunks: Sequence[Chunk], claim: RangeClaim, deps: IngestDependencies, sharing: Sharing
+) -> bool:
+    """Embed and store a range; return False when it was taken from us."""
+    job, plan = claim.job, claim.plan
+    points = await embed_chunks(chunks[claim.chunks], job, plan.title, plan.version, deps)
+    # From here on a whole claim's time is left, more than the index may take: who deletes or replaces the document
+    # waits for it before the points are removed.
+    if not await sharing.ranges.keep(claim, sharing.lease_ms):
+        return False
+    await deps.index.upsert(job.tenant, points)
+    if await sharing.ranges.finish(claim):
+        return True
+    await clean_up_if_deleted(job, record.sha256, deps)
+    return False
