@@ -1,4 +1,4 @@
-"""The HTTP protocol of uvicorn with limits for what precedes a body, and a way to abort a client's connection."""
+"""The HTTP protocol of uvicorn with limits for what precedes a body, and a way to write to a client at once."""
 
 import asyncio
 import uuid
@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.gateway.client_stream import CLIENT_STREAM, ClientStream
 from services.gateway.connection_gate import ConnectionGate
 from shared.contracts.errors import ErrorBody, ErrorDetail
 
@@ -26,9 +27,6 @@ LAST_REST_TIMEOUT_S: Final = 2.0
 MAX_EARLY_BYTES: Final = 1024 * 1024
 """What may arrive behind a request that is being answered, as the next one of a client that has all it wanted."""
 RETRY_AFTER_S: Final = 5
-
-ABORT_UNREAD: Final = "pagewire.abort_unread"
-"""Name of the extension of the ASGI scope that closes the connection when its client stops reading the response."""
 
 
 def make_http_protocol(
@@ -77,6 +75,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._send_timeout_s: float | None = None
         self._unread: asyncio.TimerHandle | None = None
         """Runs while so much is unsent that the response waits."""
+        self._stream: ClientStream | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, if there is a place for one more connection."""
@@ -96,6 +95,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._clear_deadline()
         self._stop_unread()
         super().connection_lost(exc)
+        if self._stream is not None and self._stream.on_left is not None:
+            self._stream.on_left()
+
+    def open_stream(self) -> ClientStream:
+        """Return what writes the body of the response that is being written."""
+        self._stream = ClientStream(self, self.cycle)
+        return self._stream
 
     def abort_unread(self, send_timeout_s: float) -> None:
         """Close the connection, unsent bytes and all, when its client lets the response wait for so many seconds.
@@ -157,7 +163,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         super().on_message_begin()
         self._send_timeout_s = None
-        self.scope["extensions"] = {ABORT_UNREAD: {"call": self.abort_unread}}
+        self._stream = None
+        self.scope["extensions"] = {CLIENT_STREAM: {"open": self.open_stream}}
 
     def on_headers_complete(self) -> None:
         """Begin the body, and with it the work."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import Generic
 
 from shared.event_log.live_stream import LiveStream
-from shared.event_log.port import E, EventBatch, StreamId, StreamState
+from shared.event_log.port import E, EventBatch, EventSink, StreamId, StreamState
 
 BOUND_EVENTS = 256
 """Events between writer and reader: a second or two of a fast model. Then a slow client slows the provider down."""
@@ -44,5 +44,11 @@ class MemoryEventLog(Generic[E]):
 
     def read(self, stream: StreamId, *, after: int = 0) -> AsyncGenerator[EventBatch[E], None]:
         """Yield events as they come; each is yielded once, to whoever reads first."""
-        live = self._streams.get(stream) or LiveStream(bound=None, closed=True)
-        return live.read(after)
+        return self._find(stream).read(after)
+
+    async def follow(self, stream: StreamId, sink: EventSink[E], *, after: int = 0) -> None:
+        """Give events to a sink as they come, instead."""
+        await self._find(stream).follow(sink, after)
+
+    def _find(self, stream: StreamId) -> LiveStream[E]:
+        return self._streams.get(stream) or LiveStream(bound=None, closed=True)

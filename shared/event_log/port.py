@@ -6,6 +6,7 @@ Where a reader has set it, because the writer died, its number is far behind the
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -29,11 +30,10 @@ def name_document(tenant: str, document_id: str) -> StreamId:
     return StreamId(tenant, "document", document_id)
 
 
-@dataclass(frozen=True, slots=True)
-class EventBatch(Generic[E]):
+class EventBatch(NamedTuple, Generic[E]):
     """Events with consecutive numbers, the first of which is `first`; never empty.
 
-    A batch is what can be sent in one piece: under load the events of many tokens are.
+    A batch is what can be sent in one piece. A tuple, because there may be one for each token.
     """
 
     first: int
@@ -61,6 +61,23 @@ class EventCodec(Generic[E]):
     decode: Callable[[str, Any], E]
 
 
+class EventSink(Protocol[E]):
+    """Takes the events of a stream as they come, without waiting."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has taken more than it could pass on, and is to be given nothing until it has."""
+        ...
+
+    def take(self, batch: EventBatch[E]) -> None:
+        """Take events; called while it is not full."""
+        ...
+
+    async def wait_for_room(self) -> None:
+        """Return when it is not full any more."""
+        ...
+
+
 class EventReader(Protocol[E]):
     """Read streams."""
 
@@ -72,6 +89,13 @@ class EventReader(Protocol[E]):
         """Yield the events with numbers above `after` as they come; return after the terminal one.
 
         Raise LogClosedError when the log is closed before that.
+        """
+        ...
+
+    async def follow(self, stream: StreamId, sink: EventSink[E], *, after: int = 0) -> None:
+        """Give a sink what `read` yields.
+
+        What is written in this process is in the sink when the call that has written it returns, unless that is full.
         """
         ...
 
@@ -106,3 +130,12 @@ class SharedEventLog(EventLog[E], Protocol[E]):
     async def request_stop(self, stream: StreamId) -> None:
         """Ask the process that writes a stream to end it."""
         ...
+
+
+async def pour(batches: AsyncGenerator[EventBatch[E], None], sink: EventSink[E]) -> None:
+    """Give a sink what a reader yields."""
+    async with aclosing(batches):
+        async for batch in batches:
+            while sink.is_full:
+                await sink.wait_for_room()
+            sink.take(batch)

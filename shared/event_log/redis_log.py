@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from shared.bounded_calls import BoundedCalls
 from shared.event_log import scripts
 from shared.event_log.live_stream import LiveStream
-from shared.event_log.port import E, EventBatch, EventCodec, StreamId, StreamState
+from shared.event_log.port import E, EventBatch, EventCodec, EventSink, StreamId, StreamState
 from shared.event_log.redis_reader import RedisEventReader
 from shared.event_log.stream_keys import StreamKeys, dump_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
@@ -113,6 +113,13 @@ class RedisEventLog(Generic[E]):
         """Yield events as they come: from memory where they are written here, else from Redis."""
         written = self._written.get(stream)
         return written.live.read(after) if written is not None else self._reader.read(stream, after=after)
+
+    async def follow(self, stream: StreamId, sink: EventSink[E], *, after: int = 0) -> None:
+        """Give events to a sink as they come, from where `read` has them."""
+        if (written := self._written.get(stream)) is not None:
+            await written.live.follow(sink, after)
+        else:
+            await self._reader.follow(stream, sink, after=after)
 
     async def request_stop(self, stream: StreamId) -> None:
         """Ask the process that writes a stream to end it."""

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from shared.bounded_calls import BoundedCalls
 from shared.event_log import scripts
-from shared.event_log.port import E, EventBatch, EventCodec, LogClosedError, StreamId, StreamState
+from shared.event_log.port import E, EventBatch, EventCodec, EventSink, LogClosedError, StreamId, StreamState, pour
 from shared.event_log.stream_keys import END, load_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
 from shared.redis_client import run_command
@@ -81,6 +81,10 @@ class RedisEventReader(Generic[E]):
                     state = await self.find(stream)
                     if state is not None and state.ended and state.last < after:
                         return  # the reader has named an event that has never been
+
+    async def follow(self, stream: StreamId, sink: EventSink[E], *, after: int = 0) -> None:
+        """Give events to a sink as they come."""
+        await pour(self.read(stream, after=after), sink)
 
     async def request_stop(self, stream: StreamId, kept_ms: int) -> None:
         """Ask the writer of a stream to end it; do nothing when it has ended or was never there."""

@@ -1,6 +1,7 @@
 """What the routes of all dialects share: start a run, send it as a stream, or wait for all of it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import Request, Response
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 from services.gateway.answers.answer_question import begin_answer
 from services.gateway.answers.question_context import NO_CONTEXT, QuestionContext
 from services.gateway.api.dependencies import GatewayDependencies
-from services.gateway.api.event_stream import LogResponse, encode_log
+from services.gateway.api.event_stream import LogResponse
 from services.gateway.conversations.keep_turns import open_turn
 from services.gateway.runs.collect import collect_run
 from services.gateway.runs.dialects import native
@@ -57,11 +58,13 @@ def stream_run(
     gateway: GatewayDependencies,
     encode: Callable[[EventBatch[RunEvent]], bytes],
     encode_break: Callable[[StreamError], bytes] = native.encode_break,
-) -> LogResponse:
+) -> LogResponse[RunEvent]:
     """Return the response that sends a run as it is written. A client that leaves ends it, if it is to."""
     return LogResponse(
-        encode_log(run.log.read(run.stream), encode, encode_break),
+        partial(run.log.follow, run.stream),
+        encode,
         gateway.settings,
+        encode_break=encode_break,
         headers={RUN_ID_HEADER: run.run_id},
         on_end=lambda: gateway.runs.leave(run),
     )

@@ -1,12 +1,13 @@
 """Routes of documents: upload, list, look, delete."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.gateway.api.dependencies import Gateway, Tenant
-from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
+from services.gateway.api.event_stream import LastEventId, LogResponse
 from services.gateway.api.idempotency import IdempotencyKey
 from services.gateway.api.links import refuse_link
 from services.gateway.api.multipart_file import read_largest_size, receive_file
@@ -22,6 +23,7 @@ from services.gateway.runs.dialects import native
 from shared.contracts.document_events import DocumentProgress
 from shared.contracts.documents import DocumentList, DocumentRecord, DocumentStatus, UploadAccepted
 from shared.disk import telling_full_disk
+from shared.event_log.port import pour
 from shared.while_connected import run_while_connected
 
 router = APIRouter(tags=["documents"])
@@ -120,7 +122,7 @@ async def read_progress(
     batches = await follow_document(tenant, document_id, last_event_id or 0, registry, events)
     if batches is None:
         return Response(status_code=204)
-    return LogResponse(encode_log(batches, native.encode_progress), gateway.settings)
+    return LogResponse(partial(pour, batches), native.encode_progress, gateway.settings)
 
 
 @router.post("/documents/{document_id}/retry", status_code=202)

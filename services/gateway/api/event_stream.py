@@ -1,27 +1,26 @@
 """Sends the events of a log as Server-Sent Events.
 
-The log is written by others; here its events become bytes, as many at once as there are. A client that is slow is
-waited for, one that takes nothing for too long is dropped, a silent stream gets comments.
+The log is written by others; here its events become bytes, in the call of whoever writes them. A client that is slow
+is waited for, one that takes nothing for too long is dropped, a silent stream gets comments.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
-from typing import Annotated, Final
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Annotated, Final, Generic, Protocol
 
 import structlog
-from fastapi import Header
-from starlette.responses import StreamingResponse
+from fastapi import Header, Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http_protocol import ABORT_UNREAD
+from services.gateway.client_stream import open_client_stream
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import make_shutdown_error, make_stream_error
 from services.gateway.settings import GatewaySettings
 from shared.contracts.questions import StreamError
 from shared.errors import PagewireError
-from shared.event_log.port import E, EventBatch, LogClosedError
-from shared.tasks import end_tasks, run_to_end
+from shared.event_log.port import E, EventBatch, EventSink, LogClosedError
+from shared.tasks import run_to_end
 
 log = structlog.get_logger(__name__)
 
@@ -31,17 +30,38 @@ _PING: Final = b": ping\n\n"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter for nginx
 
 
+class Client(Protocol):
+    """Who reads a stream (`client_stream.py`)."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be waited for."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send a piece."""
+        ...
+
+    async def wait_for_room(self) -> None:
+        """Return when it is not full any more."""
+        ...
+
+
 LastEventId = Annotated[
     int | None,
     Header(ge=0, le=2**53, description="the `id` of the last event that has arrived; left out: from the beginning"),
 ]
 
 
-class LogResponse(StreamingResponse):
-    """Send encoded events, and a comment now and then; end quietly when the client leaves.
+Follow = Callable[[EventSink[E]], Awaitable[None]]
+"""Gives a sink the events of a log, and returns after the terminal one."""
+
+
+class LogResponse(Response, Generic[E]):
+    """Send the events of a log, and a comment now and then; end quietly when the client leaves.
 
     Parameters:
-        content: the encoded events.
+        encode_break: makes the bytes of an error that ends this connection only.
         on_end: called when the response has ended, however that was, also when it never began.
     """
 
@@ -49,81 +69,104 @@ class LogResponse(StreamingResponse):
 
     def __init__(
         self,
-        content: AsyncGenerator[bytes, None],
+        follow: Follow[E],
+        encode: Callable[[EventBatch[E]], bytes],
         settings: GatewaySettings,
         *,
+        encode_break: Callable[[StreamError], bytes] = native.encode_break,
         headers: Mapping[str, str] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        super().__init__(content, headers={**_HEADERS, **(headers or {})})
-        self._content = content
+        self.status_code = 200
+        self.background = None
+        self.init_headers({**_HEADERS, **(headers or {})})
+        self._follow = follow
+        self._encode = encode
+        self._encode_break = encode_break
         self._on_end = on_end
         self._heartbeat_s = settings.heartbeat_s
         self._send_timeout_s = settings.send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
-        # Not a timeout around each send: that would cost as much as half a token.
-        scope["extensions"][ABORT_UNREAD]["call"](self._send_timeout_s)
         connected = asyncio.timeout(None)  # "expires" when the client leaves
+        client = open_client_stream(scope)
+        client.abort_unread(self._send_timeout_s)
         try:
             async with connected:
+                client.on_left = lambda: connected.reschedule(0)
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                watcher = asyncio.create_task(self._watch(receive, send, connected))
-                try:
-                    await self._send_events(send)
-                finally:
-                    await run_to_end(end_tasks(watcher))
+                if client.has_left:
+                    return
+                with _keep_open(client, self._heartbeat_s):
+                    await send_log(client, self._follow, self._encode, self._encode_break)
                 await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
             if not connected.expired():
                 raise
         finally:
+            client.on_left = None
             if self._on_end is not None:
                 await run_to_end(_run_briefly(self._on_end()))
 
-    async def _send_events(self, send: Send) -> None:
-        async with aclosing(self._content):
-            async for data in self._content:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def _watch(self, receive: Receive, send: Send, connected: asyncio.Timeout) -> None:
-        """Keep the stream open, because proxies cut connections that say nothing, until the client leaves."""
-        while True:
-            try:
-                async with asyncio.timeout(self._heartbeat_s):
-                    while (await receive())["type"] != "http.disconnect":
-                        pass
-            except TimeoutError:
-                await send({"type": "http.response.body", "body": _PING, "more_body": True})
-            else:
-                connected.reschedule(0)
-                return
+class _LogSink(Generic[E]):
+    """Sends events to a client in the call that gives them."""
+
+    __slots__ = ("_client", "_encode")
+
+    def __init__(self, client: Client, encode: Callable[[EventBatch[E]], bytes]) -> None:
+        self._client = client
+        self._encode = encode
+
+    @property
+    def is_full(self) -> bool:
+        return self._client.is_full
+
+    def take(self, batch: EventBatch[E]) -> None:
+        if data := self._encode(batch):
+            self._client.write(data)
+
+    async def wait_for_room(self) -> None:
+        await self._client.wait_for_room()
+
+
+async def send_log(
+    client: Client,
+    follow: Follow[E],
+    encode: Callable[[EventBatch[E]], bytes],
+    encode_break: Callable[[StreamError], bytes] = native.encode_break,
+) -> None:
+    """Send the encoded events; the last is terminal, or an error that ends this connection only."""
+    try:
+        await follow(_LogSink(client, encode))
+    except LogClosedError:
+        client.write(encode_break(make_stream_error(make_shutdown_error(), partial=True)))
+    except PagewireError as error:
+        log.warning("stream_broken", code=error.error_code)
+        client.write(encode_break(make_stream_error(error, partial=True)))
+
+
+@contextmanager
+def _keep_open(client: Client, heartbeat_s: float) -> Iterator[None]:
+    """Write comments, because proxies cut connections that say nothing."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def beat() -> None:
+        nonlocal timer
+        if not client.is_full:
+            client.write(_PING)
+        timer = loop.call_later(heartbeat_s, beat)
+
+    timer = loop.call_later(heartbeat_s, beat)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def _run_briefly(ending: Awaitable[None]) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(CLEANUP_S):
             await ending
-
-
-async def encode_log(
-    batches: AsyncGenerator[EventBatch[E], None],
-    encode: Callable[[EventBatch[E]], bytes],
-    encode_break: Callable[[StreamError], bytes] = native.encode_break,
-) -> AsyncGenerator[bytes, None]:
-    """Yield the encoded events; the last is terminal, or an error that ends this connection only.
-
-    Parameters:
-        encode_break: makes the bytes of such an error.
-    """
-    async with aclosing(batches):
-        try:
-            async for batch in batches:
-                if data := encode(batch):
-                    yield data
-        except LogClosedError:
-            yield encode_break(make_stream_error(make_shutdown_error(), partial=True))
-        except PagewireError as error:
-            log.warning("stream_broken", code=error.error_code)
-            yield encode_break(make_stream_error(error, partial=True))

@@ -10,8 +10,8 @@ from fastapi.responses import StreamingResponse
 
 from services.gateway.api.byte_ranges import UnsatisfiableRangeError, find_range, is_known
 from services.gateway.api.dependencies import Gateway, Tenant
+from services.gateway.client_stream import open_client_stream
 from services.gateway.documents.read_file import StoredFile, find_file, read_file
-from services.gateway.http_protocol import ABORT_UNREAD
 from shared.error_handlers import make_error_response
 
 router = APIRouter(tags=["documents"])
@@ -53,7 +53,7 @@ async def send_file(document_id: str, request: Request, gateway: Gateway, tenant
     pieces = read_file(file, start, end, gateway.documents.blobs)
     first = await anext(pieces)  # what is wrong with the blob is said with a status
     headers |= _describe(file, start, end, is_part=wanted is not None)
-    request.scope["extensions"][ABORT_UNREAD]["call"](gateway.settings.send_timeout_s)
+    open_client_stream(request.scope).abort_unread(gateway.settings.send_timeout_s)
     status = 200 if wanted is None else 206
     return StreamingResponse(_send(first, pieces), status, headers, media_type="application/pdf")
 

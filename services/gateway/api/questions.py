@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from services.gateway.api.answers import describe_stream, start_run, stream_run, wait_for_run
 from services.gateway.api.dependencies import Gateway, Tenant
-from services.gateway.api.event_stream import LogResponse
 from services.gateway.runs.collect import move_citations
 from services.gateway.runs.dialects import native
 from shared.contracts.questions import (
@@ -58,7 +57,7 @@ async def query(request: Request, body: QueryRequest, gateway: Gateway, tenant: 
 
 
 @router.post("/query/stream", response_class=StreamingResponse, responses=STREAM_RESPONSES)
-async def query_stream(body: QueryRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
+async def query_stream(body: QueryRequest, gateway: Gateway, tenant: Tenant) -> Response:
     """Answers a question token by token and ends with the sources."""
     run = await start_run(body, gateway, tenant)
     return stream_run(run, gateway, lambda batch: native.encode_batch(batch, run.run_id, body.include))

@@ -1,5 +1,6 @@
 """Routes of runs: come back to an answer that is being written, or stop it."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -7,7 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from services.gateway.api.answers import RUN_ID_HEADER
 from services.gateway.api.dependencies import Gateway, Tenant
-from services.gateway.api.event_stream import LastEventId, LogResponse, encode_log
+from services.gateway.api.event_stream import LastEventId, LogResponse
 from services.gateway.api.questions import STREAM_RESPONSES
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import name_run
@@ -40,9 +41,8 @@ async def read_run(
     if state.ended and after >= state.last:
         return Response(status_code=204)
     return LogResponse(
-        encode_log(
-            gateway.run_log.read(stream, after=after), lambda batch: native.encode_batch(batch, run_id, include or ())
-        ),
+        partial(gateway.run_log.follow, stream, after=after),
+        lambda batch: native.encode_batch(batch, run_id, include or ()),
         gateway.settings,
         headers={RUN_ID_HEADER: run_id},
     )

@@ -1,7 +1,6 @@
 """Routes of the Vercel AI SDK: `useChat` works with its default transport."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
@@ -10,14 +9,14 @@ from fastapi.responses import StreamingResponse
 from services.gateway.api.answers import RUN_ID_HEADER, describe_stream, start_run
 from services.gateway.api.base_url import find_base_url
 from services.gateway.api.dependencies import Gateway, GatewayDependencies, Tenant
-from services.gateway.api.event_stream import LogResponse, encode_log
+from services.gateway.api.event_stream import Follow, LogResponse
 from services.gateway.api.turns import read_turns
 from services.gateway.runs.dialects import ai_sdk
 from services.gateway.runs.dialects.ai_sdk import UiMessageEncoder
 from services.gateway.runs.supervisor import name_run
 from shared.contracts.runs import RunEvent
 from shared.contracts.ui_messages import ChatRequest
-from shared.event_log.port import EventBatch
+from shared.event_log.port import EventSink
 
 router = APIRouter(tags=["AI SDK"])
 
@@ -34,7 +33,7 @@ LastEventId = Annotated[
 
 
 @router.post("/api/chat", response_class=StreamingResponse, responses=_RESPONSES)
-async def chat(request: Request, body: ChatRequest, gateway: Gateway, tenant: Tenant) -> LogResponse:
+async def chat(request: Request, body: ChatRequest, gateway: Gateway, tenant: Tenant) -> Response:
     """Answers the last user message of a chat, as a UI message stream."""
     _, context = read_turns(body.list_turns(), "", "messages")
     run = await start_run(body.make_query(), gateway, tenant, context)
@@ -42,12 +41,14 @@ async def chat(request: Request, body: ChatRequest, gateway: Gateway, tenant: Te
     encoder = UiMessageEncoder(
         run.run_id, find_base_url(request, gateway.settings), passages="passages" in body.include
     )
-    batches = run.log.read(run.stream)
+    follow: Follow[RunEvent] = partial(run.log.follow, run.stream)
     if not run.ends_with_client:
-        batches = _note_when_read(batches, gateway, tenant, body.id, run.run_id)
+        follow = _note_when_read(follow, gateway, tenant, body.id, run.run_id)
     return LogResponse(
-        encode_log(batches, encoder.encode_batch, encoder.encode_break),
+        follow,
+        encoder.encode_batch,
         gateway.settings,
+        encode_break=encoder.encode_break,
         headers=_make_headers(run.run_id),
         on_end=lambda: gateway.runs.leave(run),
     )
@@ -81,26 +82,26 @@ async def read_chat(
     if state is None or (state.ended and after >= state.last):
         return Response(status_code=204)
     encoder = UiMessageEncoder(run.run_id, find_base_url(request, gateway.settings), passages=False)
-    batches = _note_when_read(gateway.run_log.read(stream, after=after), gateway, tenant, chat_id, run.run_id)
+    follow: Follow[RunEvent] = partial(gateway.run_log.follow, stream, after=after)
     return LogResponse(
-        encode_log(batches, encoder.encode_batch, encoder.encode_break),
+        _note_when_read(follow, gateway, tenant, chat_id, run.run_id),
+        encoder.encode_batch,
         gateway.settings,
+        encode_break=encoder.encode_break,
         headers=_make_headers(run.run_id),
     )
 
 
-async def _note_when_read(
-    batches: AsyncGenerator[EventBatch[RunEvent], None],
-    gateway: GatewayDependencies,
-    tenant: str,
-    chat_id: str,
-    run_id: str,
-) -> AsyncGenerator[EventBatch[RunEvent], None]:
-    """Yield the events, and note when the last was sent: a page that shows the answer must not get it once more."""
-    async with aclosing(batches):
-        async for batch in batches:
-            yield batch
-    await gateway.active_runs.mark_read(tenant, chat_id, run_id)
+def _note_when_read(
+    follow: Follow[RunEvent], gateway: GatewayDependencies, tenant: str, chat_id: str, run_id: str
+) -> Follow[RunEvent]:
+    """Note when the last event was sent: a page that shows the answer must not get it once more."""
+
+    async def follow_and_note(sink: EventSink[RunEvent]) -> None:
+        await follow(sink)
+        await gateway.active_runs.mark_read(tenant, chat_id, run_id)
+
+    return follow_and_note
 
 
 def _make_headers(run_id: str) -> dict[str, str]:

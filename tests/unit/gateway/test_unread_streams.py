@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from services.gateway.http_protocol import ABORT_UNREAD, make_http_protocol
+from services.gateway.client_stream import open_client_stream
+from services.gateway.http_protocol import make_http_protocol
 from tests.http_server import serve_app
 
 PIECE = b"x" * 16 * 1024
@@ -29,23 +30,17 @@ class EndlessApp:
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["extensions"][ABORT_UNREAD]["call"](self.send_timeout_s)
+        client = open_client_stream(scope)
+        client.abort_unread(self.send_timeout_s)
+        client.on_left = self.left.set
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        sending = asyncio.create_task(self._send_for_ever(send))
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        sending.cancel()
-        self.left.set()
-
-    async def _send_for_ever(self, send: Send) -> None:
-        while True:
-            piece = asyncio.ensure_future(send({"type": "http.response.body", "body": PIECE, "more_body": True}))
-            done, _ = await asyncio.wait({piece}, timeout=0.1)
-            if not done:
-                self.waits.set()
-                await piece
-                self.waits.clear()
+        while not client.has_left:
+            client.write(PIECE)
             self.sent += 1
+            if client.is_full:
+                self.waits.set()
+                await client.wait_for_room()
+                self.waits.clear()
 
 
 @asynccontextmanager
