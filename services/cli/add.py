@@ -72,13 +72,22 @@ def add_file(url: str, path: Path) -> None:
         task = progress.add_task("uploading", name=clean_line(path.name), total=None)
         accepted = upload(client, path, progress, task)
         record = wait_until_final(client, accepted.document_id, progress, task)
+    tell_end(record, path.name, ", was here already" if accepted.duplicate else "")
+
+
+def tell_end(record: DocumentRecord, name: str, note: str = "") -> None:
+    """Says what became of a document that is final; one that failed is a `CliError`.
+
+    Parameters:
+        name: by which the caller knows the document, for warnings.
+        note: goes behind what is said of a document that is ready.
+    """
     if record.status is not DocumentStatus.READY:
         raise CliError(describe_failure(record))
     for warning in record.warnings:
-        complain(f"{path.name}: warning: {warning.detail}{describe_pages(warning.pages)}")
-    known = ", was here already" if accepted.duplicate else ""
+        complain(f"{name}: warning: {warning.detail}{describe_pages(warning.pages)}")
     pages = f"{record.pages_total} page{'' if record.pages_total == 1 else 's'}"
-    say(f"{clean_line(record.filename)}: ready, {pages}{known} ({clean_line(record.document_id)})")
+    say(f"{clean_line(record.filename)}: ready, {pages}{note} ({clean_line(record.document_id)})")
 
 
 def upload(client: httpx.Client, path: Path, progress: Progress, task: TaskID) -> UploadAccepted:

@@ -15,6 +15,7 @@ from services.cli.add import add_files
 from services.cli.ask import ask
 from services.cli.gateway import CliError
 from services.cli.list_documents import list_documents
+from services.cli.retry import retry_documents
 from services.cli.terminal import complain
 from shared.contracts.questions import QueryRequest
 from shared.contracts.search import MAX_TOP_K
@@ -79,6 +80,15 @@ def run_ask(
 def run_list(url: Url = DEFAULT_URL) -> None:
     """List the documents: id, status, pages, name."""
     list_documents(url)
+
+
+@app.command("retry")
+def run_retry(
+    documents: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)], url: Url = DEFAULT_URL
+) -> None:
+    """Try failed documents again, without another upload, and wait until they are ready."""
+    if retry_documents(url, documents):
+        raise typer.Exit(EXIT_FAILURE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -165,6 +165,16 @@ def build_app(gateway: Gateway) -> FastAPI:
         move(gateway.documents[document_id])
         return gateway.documents[document_id]
 
+    @app.post("/documents/{document_id}/retry", status_code=202, response_model=None)
+    async def retry(document_id: str) -> Response | dict[str, Any]:
+        record = gateway.documents.get(document_id)
+        if record is None:
+            return fail(404, "not_found", "There is no such document.")
+        if record["status"] != "failed":
+            return fail(409, "not_failed", "Only failed documents can be tried again.")
+        record |= {"status": "queued", "failure": None}
+        return record
+
     @app.post("/query/stream", response_model=None)
     async def ask(query: Annotated[dict[str, Any], Body()]) -> Response:
         gateway.queries.append(query)
@@ -266,6 +276,27 @@ def test_add_gives_up_on_a_document_that_does_not_move(
     monkeypatch.setattr(add, "STALL_LIMIT_S", -1.0)
     assert pagewire(["add", str(pdf)]) == 1
     assert "It is not lost" in capsys.readouterr().err
+
+
+def test_retry_waits_until_each_document_is_ready(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that cannot be tried again, or fails again, has its line with the reason, and the exit code is 1."""
+    failure = {"code": "too_costly", "detail": "Too much.", "page": None}
+    gateway.documents = {
+        name: describe_document(name, f"{name}.pdf") | {"status": "failed", "failure": failure}
+        for name in ("mended", "damaged", "a/b")
+    }
+    gateway.documents["fine"] = describe_document("fine", "fine.pdf") | {"status": "ready"}
+
+    assert pagewire(["retry", "unknown", "fine", "damaged", "mended"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "mended.pdf: ready, 2 pages (mended)\n"
+    assert err.splitlines() == [
+        "pagewire: unknown: There is no such document.",
+        "pagewire: fine: Only failed documents can be tried again.",
+        "pagewire: damaged: The file is damaged. (page 2)",
+        "pagewire: mended.pdf: warning: Pages without text were left out (page 2)",
+    ]
+    assert pagewire(["retry", "a/b"]) == 1  # no id is a path of its own
 
 
 def test_list_turns_the_pages(gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
