@@ -23,6 +23,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from services.ingest.adapters.page_notes import Note, NoteReader, add_notes
+from services.ingest.adapters.parted_words import end_rows
 from services.ingest.adapters.pdf_failures import (
     DAMAGED,
     ENCRYPTED,
@@ -33,6 +34,7 @@ from services.ingest.adapters.pdf_failures import (
 )
 from services.ingest.adapters.right_to_left_lines import order_text
 from services.ingest.adapters.word_boxes import read_layout
+from services.ingest.domain.columns import order_columns
 from services.ingest.domain.headings import find_headings
 from services.ingest.domain.language import READ_CHARS, find_language
 from services.ingest.domain.pages import Layout
@@ -141,8 +143,9 @@ def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[str,
             text_page = page.get_textpage()
             try:
                 raw, places = order_text(text_page, _bound(str(text_page.get_text_range())))
+                raw, places = end_rows(text_page, raw, places)
                 text = clean_text(raw)
-                layout = _read_layout(page, text_page, raw, text, places)
+                text, layout = order_columns(text, _read_layout(page, text_page, raw, text, places))
                 return text, layout, note_reader.read_page(page, index + 1)
             finally:
                 text_page.close()

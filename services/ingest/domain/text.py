@@ -10,7 +10,7 @@ from shared.invisible_text import strip_invisible
 WORD = re.compile(r"\S+")
 """A word of a cleaned text."""
 _HYPHEN_AT_LINE_END = re.compile("(?<=(?P<before>.))\ufffe(?:\r\n|[\r\n\f])?(?=(?P<after>.?))")
-_HYPHENATED_PAGE = 4
+HYPHENATED_PAGE = 4
 """So many words that are parted at a line's end, and the page was set with hyphenation. In 13 filings and 6 handbooks
 without it there was one in five pages, always in a word that has a hyphen of its own (`year-on-year`, `AES-256`)."""
 _SPACE = " \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
@@ -37,7 +37,7 @@ def clean_text(raw: str) -> str:
 def _rejoin_words(text: str) -> str:
     if "\ufffe" not in text:
         return text
-    hyphenated = sum(map(_parts_small_letters, _HYPHEN_AT_LINE_END.finditer(text))) >= _HYPHENATED_PAGE
+    hyphenated = sum(map(_parts_small_letters, _HYPHEN_AT_LINE_END.finditer(text))) >= HYPHENATED_PAGE
 
     def rejoin(match: re.Match[str]) -> str:
         return "" if hyphenated and _parts_small_letters(match) else "-"
