@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from services.ingest.adapters.word_boxes import make_box, make_turn
+from services.ingest.adapters.word_boxes import make_turn
 from services.ingest.domain.pages import Box, Layout, WordBox
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_SIDE
 from services.ingest.domain.text import WORD, clean_text
@@ -164,7 +164,10 @@ def _make_find_box(page: Any) -> Callable[[Any], Box | None]:
             return None
         left, right = sorted((rectangle.left, rectangle.right))
         bottom, top = sorted((rectangle.bottom, rectangle.top))
-        return make_box(turn, (left, bottom, right, top), layout)
+        left, top, right, bottom = turn(left, bottom, right, top)
+        left, top = max(left, 0.0), max(top, 0.0)
+        right, bottom = min(right, layout.width), min(bottom, layout.height)
+        return Box(left, top, right, bottom) if left < right and top < bottom else None
 
     return find
 

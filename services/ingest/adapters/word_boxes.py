@@ -42,7 +42,7 @@ def read_layout(page: Any, text_page: Any, raw: str, text: str, places: Sequence
     width, height = page.get_size()
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         return Layout(0, 0)
-    turn, size = make_turn(page), Layout(width, height)
+    turn = make_turn(page)
     pieces = find_raw_words(raw, text)
     read_rectangle = _make_read_rectangle(text_page)
     if places is not None:
@@ -52,21 +52,12 @@ def read_layout(page: Any, text_page: Any, raw: str, text: str, places: Sequence
     spans = [match.span() for match in WORD.finditer(text)]
     words = []
     for number, (first, behind) in pieces:
-        box = make_box(turn, read_rectangle(first, behind - first), size)
-        if box is not None:
-            words.append(WordBox(*spans[number], box))
+        left, top, right, bottom = turn(*read_rectangle(first, behind - first))
+        if left < 0 or top < 0 or right > width or bottom > height:
+            left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
+        if left < right and top < bottom:  # neither holds for what is no number
+            words.append(WordBox(*spans[number], Box(left, top, right, bottom)))
     return Layout(width, height, words)
-
-
-def make_box(turn: Turn, rectangle: Rectangle, layout: Layout) -> Box | None:
-    """Return what of a rectangle is on the page as it is shown; None where that is nothing."""
-    left, top, right, bottom = turn(*rectangle)
-    width, height = layout.width, layout.height
-    if left < 0 or top < 0 or right > width or bottom > height:
-        left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
-    if left < right and top < bottom:  # neither holds for what is no number
-        return Box(left, top, right, bottom)
-    return None
 
 
 def _find_chars(text_page: Any, raw: str, pieces: list[tuple[int, Span]]) -> list[tuple[int, Span]]:

@@ -33,6 +33,8 @@ MIN_LETTERS = 0.8
 """Share of a column's characters, spaces apart."""
 MIN_FILLED = 0.7
 """Of a column's width, by its lines in the middle."""
+MIN_GOING_ON_ROWS = 3
+"""Rows in which the right column begins so."""
 MIN_GOING_ON = 0.2
 """Share of a column's lines that begin in the midst of a sentence, with a small letter. In prose it is 0.7 and more."""
 BAND = 0.6
@@ -56,8 +58,8 @@ _Row = tuple[list[_Piece], list[_Piece]]
 
 def order_columns(text: str, layout: Layout) -> tuple[str, Layout]:
     """Return the text with columns one after the other where they are printed row by row, and the layout with it."""
-    from_right = is_mostly_right_to_left(text) if not text.isascii() else False
-    if _count_gaps(text, layout.words, from_right) < MIN_ROWS:
+    from_right = is_mostly_right_to_left(text)
+    if not _may_have_columns(text, layout.words, from_right):
         return text, layout
     pieces = _cut_into_pieces(text, layout.words, from_right)
     ordered = _order(text, pieces, MAX_COLUMNS)
@@ -66,14 +68,21 @@ def order_columns(text: str, layout: Layout) -> tuple[str, Layout]:
     return _write(text, layout, ordered)
 
 
-def _count_gaps(text: str, words: Sequence[WordBox], from_right: bool) -> int:
-    """How many words, not figures, stand further from the one before than those of a sentence do, on the same line."""
-    gaps = 0
+def _may_have_columns(text: str, words: Sequence[WordBox], from_right: bool) -> bool:
+    """Whether enough words, not figures, stand beyond the same free strip, and some of them go on with a sentence.
+
+    It is asked of every page, and takes a tenth of a millisecond.
+    """
+    gaps: list[tuple[float, float]] = []
+    going_on = 0
     for (start_before, _, before), (start, _, box) in pairwise(words):
-        gap = before.left - box.right if from_right else box.left - before.right
-        if gap > 0 and gap > GUTTER * (box.bottom - box.top) and box.top < before.bottom and before.top < box.bottom:
-            gaps += text[start].isalpha() and text[start_before].isalpha()
-    return gaps
+        left, right = (box.right, before.left) if from_right else (before.right, box.left)
+        if right - left <= GUTTER * (box.bottom - box.top) or box.top >= before.bottom or before.top >= box.bottom:
+            continue
+        if text[start].isalpha() and text[start_before].isalpha():
+            gaps.append((left, right))
+            going_on += not text[start].isupper()
+    return going_on >= MIN_GOING_ON_ROWS and _find_most_free(gaps) is not None
 
 
 def _cut_into_pieces(text: str, words: Sequence[WordBox], from_right: bool) -> list[_Piece]:
@@ -151,7 +160,13 @@ def _crosses(row: Sequence[_Piece], gutter: float) -> bool:
 
 def _find_gutter(pieces: Sequence[_Piece]) -> float | None:
     """Where the rows have most free space, if so many have any that there may be columns."""
-    gaps = [(left.box.right, right.box.left) for left, right in pairwise(pieces) if _are_beside(left, right)]
+    return _find_most_free(
+        [(left.box.right, right.box.left) for left, right in pairwise(pieces) if _are_beside(left, right)]
+    )
+
+
+def _find_most_free(gaps: Sequence[tuple[float, float]]) -> float | None:
+    """The place with most free space in gaps of rows, if there are enough."""
     if len(gaps) < MIN_ROWS:
         return None
     edges = sorted([(start, start - end, 1) for start, end in gaps] + [(end, end - start, -1) for start, end in gaps])

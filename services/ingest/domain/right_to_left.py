@@ -64,7 +64,8 @@ def _normalize_form(match: re.Match[str]) -> str:
 
 def is_mostly_right_to_left(text: str) -> bool:
     """Whether more than half of the letters are of such a script."""
-    return 2 * len(RIGHT_TO_LEFT.findall(text)) > sum(map(str.isalpha, text))
+    found = 0 if text.isascii() else len(RIGHT_TO_LEFT.findall(text))
+    return found > 0 and 2 * found > sum(map(str.isalpha, text))
 
 
 def continues(line: Sequence[Glyph], other: Sequence[Glyph]) -> bool:

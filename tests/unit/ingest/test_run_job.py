@@ -439,7 +439,7 @@ async def test_what_was_read_is_removed_with_the_last_document_of_these_bytes(sy
     copy, foreign = await add_copy(system, "t", "b"), await add_copy(system, "other", "c")
     for job in (JOB, copy, foreign):
         await system.run(job=job)
-    older = PARSE_KEY.replace(f"/{PARSER_VERSION}", "/0")
+    older = make_parse_key("t", NEW.sha256, "0")
     system.blobs.blobs[older] = b"of an older parser"
 
     await system.registry.delete("t", "doc_1")
