@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from services.gateway.ports import PassageSearch
+from services.ingest.adapters.ocr_engine import OcrNotUsableError
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.use_cases.dependencies import IngestDependencies
-from services.ingest.worker import IngestWorker, build_sharing, build_upkeep
+from services.ingest.worker import IngestWorker, build_parser, build_sharing, build_upkeep
 from services.retrieval.main import build_reranker, make_search_identity
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
@@ -53,18 +54,20 @@ class LocalSearch:
 
 @dataclass(frozen=True)
 class StandaloneParts:
-    """The loaded embedding model, and what the rest is built from."""
+    """The loaded embedding model, what reads PDFs, and what the rest is built from."""
 
     settings: StandaloneSettings
     embedder: DenseEmbedder
+    parser: ProcessPdfParser
 
     @classmethod
     def load(cls, settings: StandaloneSettings) -> Self:
-        """Load the embedding model. Takes seconds; raises PartNotUsableError."""
+        """Load the embedding model, and look for text recognition. Takes seconds; raises PartNotUsableError."""
         ingest = settings.ingest
         try:
-            return cls(settings, DenseEmbedder(ingest.embedding_model, threads=ingest.embedding_threads))
-        except ModelNotUsableError as error:
+            parser = build_parser(ingest)  # before what takes long
+            return cls(settings, DenseEmbedder(ingest.embedding_model, threads=ingest.embedding_threads), parser)
+        except (ModelNotUsableError, OcrNotUsableError) as error:
             raise PartNotUsableError(str(error)) from error
 
     def close(self) -> None:
@@ -98,7 +101,7 @@ class StandaloneParts:
             dependencies = IngestDependencies(
                 registry=registry,
                 blobs=await asyncio.to_thread(ObstoreBlobStore, ingest.resolve_blob_url()),
-                parser=ProcessPdfParser(ingest.make_parse_limits()),
+                parser=self.parser,
                 embedder=self.embedder,
                 bm25=bm25,
                 index=index,

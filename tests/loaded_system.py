@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import create_app, open_gateway
+from services.ingest.worker import build_parser
 from services.standalone_parts import StandaloneParts
 from services.standalone_settings import StandaloneSettings
 from services.standalone_system import open_standalone
@@ -49,7 +50,10 @@ async def _serve_system(
     loaded = asyncio.Event()
 
     def open_system() -> AbstractAsyncContextManager[GatewayDependencies]:
-        return open_standalone(settings, load=lambda given: LoadedParts(given, embedder), on_loaded=loaded.set)
+        def load(given: StandaloneSettings) -> LoadedParts:
+            return LoadedParts(given, embedder, build_parser(given.ingest))
+
+        return open_standalone(settings, load=load, on_loaded=loaded.set)
 
     app = await asyncio.to_thread(create_app, open_system)
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:

@@ -84,4 +84,5 @@ def describe_sources(sources: Sequence[Source]) -> Iterator[str]:
         yield "Sources"
     for source in sources:
         note = "  (not cited)" if not source.cited else "  (not supported)" if source.supported is False else ""
+        note += "  (read by OCR)" if source.ocr else ""
         yield f"  [{source.n}] {clean_line(source.title)}, page {source.page}{note}"

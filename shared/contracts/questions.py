@@ -152,6 +152,13 @@ class Source(BaseModel):
         default=None,
         description="of its `citations`: false if one is, else true if one is, else unknown; null where not cited",
     )
+    ocr: bool = Field(
+        default=False,
+        description="whether some of it was recognized in pictures of the page (OCR), and may be misread",
+    )
+    ocr_confidence: float | None = Field(
+        default=None, description="how sure the recognition is, 0..1, on average over the page; null where not `ocr`"
+    )
 
 
 class Usage(BaseModel):

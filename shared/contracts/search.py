@@ -46,6 +46,10 @@ class Passage(BaseModel):
     start: int = Field(ge=0, description="first character of the passage in its page's text")
     end: int = Field(ge=0, description="one past the last character")
     text: str
+    ocr_confidence: float | None = Field(
+        default=None,
+        description="0..1: some of it was recognized in pictures of the page, and how surely; null: none was",
+    )
     score: float = Field(description="of the last stage that ran")
     scores: StageScores
 

@@ -25,6 +25,7 @@ class ChunkPayload:
 
     Attributes:
         embedded: names the text that was embedded and the model, see `make_embedded_id`; None in old points.
+        ocr_confidence: some of `text` was recognized in pictures (OCR), and how surely, 0 to 1; None: none of it was.
     """
 
     document_id: str
@@ -36,6 +37,7 @@ class ChunkPayload:
     end: int
     text: str
     embedded: str | None = None
+    ocr_confidence: float | None = None
 
 
 @dataclass(frozen=True)

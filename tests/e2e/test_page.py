@@ -472,6 +472,16 @@ def test_tokens_are_on_the_page_while_the_stream_is_open(held: Visit) -> None:
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
 
 
+def test_what_was_read_from_a_picture_is_marked(held: Visit) -> None:
+    """It may be misread; the PDF's own text bears no such mark."""
+    held.ask("When?")
+    scanned = make_source(2, "Second") | {"ocr": True, "ocr_confidence": 0.914}
+    held.push("passages", {"passages": [make_source(1, "First"), scanned]})
+
+    expect(held.page.locator("#source-2")).to_contain_text("read from a picture, 91 % sure")
+    expect(held.page.locator("#source-1")).not_to_contain_text("picture")
+
+
 def test_an_unsupported_citation_is_told_from_a_supported_one(held: Visit) -> None:
     """Its link says what the passage lacks, its source says so, and in the passage stands marked what was found."""
     text = "🙂 It was 12 % [1], or 17 % [2]."

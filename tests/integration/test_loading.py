@@ -17,6 +17,7 @@ from services.gateway.main import create_app
 from services.gateway.ports import PassageSearch
 from services.gateway.settings import GatewaySettings
 from services.ingest.settings import IngestSettings
+from services.ingest.worker import build_parser
 from services.retrieval.settings import RetrievalSettings
 from services.standalone_parts import StandaloneParts
 from services.standalone_settings import StandaloneSettings
@@ -58,7 +59,7 @@ async def system(
 
     def load(settings: StandaloneSettings) -> StandaloneParts:
         may_load.wait()
-        return LoadedParts(settings, embedder)
+        return LoadedParts(settings, embedder, build_parser(settings.ingest))
 
     def open_system() -> AbstractAsyncContextManager[GatewayDependencies]:
         return open_standalone(standalone, load=load, on_loaded=loaded.set)

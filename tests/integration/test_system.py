@@ -17,6 +17,7 @@ from shared.embedding.dense import DenseEmbedder
 from tests.integration.conftest import ask_stream
 from tests.loaded_system import run_loaded_system
 from tests.pdfs import make_pdf, make_pdf_without_pages
+from tests.scans import bind, print_page, turn
 
 PAGES = [
     "The heron drone\nThe heron is a survey drone for wetlands. It was released on 3 May 2024.",
@@ -32,7 +33,7 @@ async def client(
     standalone = StandaloneSettings(
         gateway=settings.model_copy(update={"max_upload_mb": 1}),
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
-        ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path),
+        ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path, ocr="on", ocr_languages="eng+deu"),
     )
     async with run_loaded_system(standalone, embedder) as client:
         yield client
@@ -57,6 +58,7 @@ async def test_a_document_is_found_until_it_is_deleted(client: httpx.AsyncClient
     assert {source["page"] for source in cited} == {2}
     assert {source["document_id"] for source in cited} == {document_id}
     assert {source["title"] for source in cited} == {"The heron drone"}
+    assert {(source["ocr"], source["ocr_confidence"]) for source in cited} == {(False, None)}
 
     record = (await client.get(f"/documents/{document_id}")).json()
     assert (record["pages_done"], record["pages_total"], record["status"]) == (2, 2, "ready")
@@ -129,6 +131,28 @@ async def test_pages_without_text_are_a_warning(client: httpx.AsyncClient) -> No
 
     assert record["status"] == "ready"
     assert [(warning["code"], warning["pages"]) for warning in record["warnings"]] == [("pages_without_text", [2, 4])]
+
+
+async def test_a_scan_is_found_by_what_is_printed_on_it(client: httpx.AsyncClient) -> None:
+    """On the right page, askew and in German, too. That it was a picture is said, and the empty page named."""
+    german = "Der Reiher wird in Köln gebaut und kostet ohne Akku 9.900 Euro."
+    pages = [turn(print_page(PAGES[0]), 2.5), print_page(""), print_page(PAGES[1]), print_page(german)]
+    document_id = (await upload(client, bind(pages), "scan.pdf", wait=120)).json()["document_id"]
+
+    record = (await client.get(f"/documents/{document_id}")).json()
+    assert (record["status"], record["pages_done"], record["title"]) == ("ready", 4, "The heron drone")
+    assert [(warning["code"], warning["pages"]) for warning in record["warnings"]] == [("pages_without_text", [2])]
+
+    for question, expected, page in (
+        ("What is the list price of the heron?", "12,900", 3),
+        ("When was the heron released?", "3 May 2024", 1),
+        ("Was kostet der Reiher ohne Akku?", "9.900", 4),
+    ):
+        events = await ask_stream(client, question)
+        assert expected in "".join(event.data["token"] for event in events[:-1])
+        cited = [source for source in events[-1].data["sources"] if source["cited"]]
+        assert {(source["page"], source["ocr"]) for source in cited} == {(page, True)}
+        assert all(source["ocr_confidence"] > 0.8 for source in cited)
 
 
 BAD_FILES = [

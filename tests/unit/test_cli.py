@@ -348,6 +348,13 @@ def test_a_source_that_does_not_hold_what_cites_it_is_told() -> None:
     assert [line.endswith("(not supported)") for line in describe_sources(sources)][2:] == [False, True, False]
 
 
+def test_a_source_that_was_read_from_a_picture_is_told() -> None:
+    """It may be misread."""
+    source = Source.model_validate(describe_source(1, cited=True) | {"ocr": True, "ocr_confidence": 0.9})
+
+    assert list(describe_sources([source]))[-1].endswith("  (read by OCR)")
+
+
 def test_character_split_over_two_tokens_is_whole(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
     """Half a surrogate pair waits for its other half: no character of an answer is lost."""
     assert pagewire(["ask", "emoji"]) == 0

@@ -344,6 +344,8 @@ def _make_sources(passages: Sequence[Passage], cited: set[int], citations: Seque
             title=passage.title,
             page=passage.page,
             text=passage.text,
+            ocr=passage.ocr_confidence is not None,
+            ocr_confidence=passage.ocr_confidence,
             score=round(passage.score, 4),
             cited=n in cited,
             supported=summarise(citations, n) if n in cited else None,

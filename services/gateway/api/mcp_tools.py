@@ -61,6 +61,9 @@ class FoundPassage(BaseModel):
     document_id: str
     title: str
     page: int = Field(description="counted from 1")
+    ocr_confidence: float | None = Field(
+        default=None, description="0..1: read from a picture of the page, and how surely; null: the PDF's own text"
+    )
     text: str
     score: float = Field(description="compares passages of one search only")
     uri: str = Field(description="the document as a resource")
@@ -215,7 +218,7 @@ async def list_documents(
 
 
 def _place(passage: Passage | Source) -> dict[str, Any]:
-    told = passage.model_dump(include={"document_id", "title", "page", "text"})
+    told = passage.model_dump(include={"document_id", "title", "page", "text", "ocr_confidence"})
     return {**told, "score": round(passage.score, 4), "uri": make_uri(passage.document_id)}
 
 

@@ -585,10 +585,11 @@ function showSources(sources, final = false) {
   byId("sources-part").hidden = sources.length === 0;
 }
 
-function createSource({ n, document_id, title, page, text }) {
+function createSource({ n, document_id, title, page, text, ocr, ocr_confidence }) {
   const part = (className, textContent) => make("span", { className, textContent });
   const labels = Object.entries({ cited: "cited", true: "supported", false: "not supported" });
   const badges = labels.map(([kind, label]) => part(`badge ${kind}-badge`, label));
+  if (ocr) badges.push(part("badge ocr-badge", `read from a picture, ${Math.round(100 * ocr_confidence)} % sure`));
   const href = `/documents/${encodeURIComponent(document_id)}/file#page=${page}`;
   const link = make("a", { className: "title", href, target: "_blank", rel: "noopener", textContent: title });
   const name = make("span", {}, link, part("page", `page ${page}`), ...badges);

@@ -1,4 +1,4 @@
-"""The process in which one PDF is parsed: `python -m services.ingest.adapters.pdf_child FILE LIMITS PARENT`.
+"""The process in which one PDF is parsed: `python -m services.ingest.adapters.pdf_child FILE LIMITS PARENT OCR`.
 
 It may be killed at any time, by its limits or by its parent, and takes nothing with it. It writes one JSON object a
 line to its standard output, each followed by as many bytes as its `bytes` says: first {"started"}, then {"page_count"},
@@ -7,11 +7,10 @@ then {"page"} for each page, at last {"done"}. The bytes, one behind the other, 
 not looked into the file; one that gets no more memory ends with the status OUT_OF_MEMORY.
 """
 
-import ctypes
+import errno
 import json
 import os
 import resource
-import signal
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -22,12 +21,16 @@ from typing import Any, TypeVar
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from services.ingest.adapters.end_with_parent import end_with_parent
+from services.ingest.adapters.ocr import PageReading, PictureReader
+from services.ingest.adapters.ocr_options import OcrOptions
 from services.ingest.adapters.page_notes import Note, NoteReader, add_notes
 from services.ingest.adapters.parted_words import end_rows
 from services.ingest.adapters.pdf_failures import (
     DAMAGED,
     ENCRYPTED,
     NO_PAGES,
+    NO_RESOURCES,
     OUT_OF_MEMORY,
     TOO_COSTLY,
     TOO_MANY_PAGES,
@@ -40,12 +43,10 @@ from services.ingest.domain.language import READ_CHARS, find_language
 from services.ingest.domain.pages import Layout
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
 from services.ingest.domain.text import clean_text
-from services.ingest.domain.unread import NO_TEXT
+from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET
 
 T = TypeVar("T")
 
-PR_SET_PDEATHSIG = 1
-"""From <sys/prctl.h>."""
 MEGABYTE = 1024 * 1024
 HEADLINE_CHARS = 4000
 """How far into a page its headline is looked for: a full page."""
@@ -61,16 +62,8 @@ class TooMuchTextError(Exception):
     """There is more text on a page, or up to it, than is allowed."""
 
 
-def end_with_parent(parent: int) -> None:
-    """Have the kernel kill us when our parent ends, be it by kill -9; in the midst of a page we would not notice."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it has ended before we asked
-        sys.exit(1)
-
-
-def main(path: Path, limits: dict[str, int]) -> None:
-    """Parse a file under limits: `memory_mb`, `cpu_s` and `max_pages`."""
+def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None) -> None:
+    """Parse a file under limits: `memory_mb`, `cpu_s` and `max_pages`; with `ocr` pictures of text are read, too."""
     with path.open("rb"):  # where this fails it is not the PDF's fault
         _write({"started": True})
     # Our own output is bounded by the parent; the limits are set before a single byte of the file is read.
@@ -93,9 +86,10 @@ def main(path: Path, limits: dict[str, int]) -> None:
     if page_count > limits["max_pages"]:
         _write_failure("too_many_pages", TOO_MANY_PAGES.format(pages=page_count, limit=limits["max_pages"]))
         return
+    reader = PictureReader(ocr) if ocr and document else None
     writer = ParseWriter()
     note_reader = NoteReader(document) if document else None
-    without_text: list[int] = []
+    unread: dict[str, list[int]] = {}
     _write({"page_count": page_count}, writer.begin())
     headline = sample = ""
     chars = 0
@@ -105,20 +99,20 @@ def main(path: Path, limits: dict[str, int]) -> None:
             if text and not sample:
                 headline = _read_headline(document, index)
             printed = text or clean_text(_bound(fallback.read_page(index)))
-            text, layout = add_notes(printed, layout, notes)
+            page = _read_pictures(reader, document, index, printed, layout) if reader else PageReading(printed, layout)
+            printed = page.text
+            text, layout = add_notes(printed, page.layout, notes)
             chars += len(_bound(text, MAX_TEXT_CHARS - chars))
         except TooMuchTextError:
             _write_failure("too_costly", TOO_COSTLY, index + 1)
             return
-        if not printed:
-            without_text.append(index + 1)
+        if page.unread or not printed:
+            unread.setdefault(page.unread or NO_TEXT, []).append(index + 1)
         if printed and len(sample) < READ_CHARS:
             sample += printed[:READ_CHARS] + "\n"
-        _write({"page": index + 1}, writer.add_page(text, find_headings(printed), layout))
+        _write({"page": index + 1}, writer.add_page(text, find_headings(printed), layout, page.recognition))
     title = _read_title(document) if document else None
-    unread = note_reader.finish() if note_reader else {}
-    if without_text:
-        unread[NO_TEXT] = without_text
+    unread |= note_reader.finish() if note_reader else {}
     _write({"done": True}, writer.end(DocumentFacts(title, headline, find_language(sample), unread)))
 
 
@@ -160,6 +154,15 @@ def _read_layout(page: Any, text_page: Any, raw: str, text: str, places: Sequenc
         return read_layout(page, text_page, raw, text, places)
     except pypdfium2.PdfiumError:
         return Layout(0, 0)
+
+
+def _read_pictures(reader: PictureReader, document: Any, index: int, text: str, layout: Layout) -> PageReading:
+    try:
+        return reader.complete(document, index, text, layout)
+    except OSError as error:
+        if error.errno == errno.ENOMEM:  # of ours: what the PDF has made of this process is as large as it may be
+            return PageReading(text, layout, unread=OCR_BUDGET)
+        os._exit(NO_RESOURCES)
 
 
 def _read_headline(document: Any, index: int) -> str:
@@ -237,6 +240,7 @@ def _write(message: dict[str, Any], content: bytes = b"") -> None:
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[3]))
     try:
-        main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+        ocr = json.loads(sys.argv[4])
+        main(Path(sys.argv[1]), json.loads(sys.argv[2]), OcrOptions(**ocr) if ocr else None)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)  # at once: what is cleaned up on the way out may need memory too

@@ -9,3 +9,5 @@ CRASHED = "The PDF makes the reader crash. Open it in a viewer, save a new copy 
 
 OUT_OF_MEMORY = 3
 """The exit status of a child that got no more memory."""
+NO_RESOURCES = 4
+"""The exit status of a child that could not start the engine that reads pictures."""

@@ -13,8 +13,9 @@ from typing import Any
 
 import structlog
 
-from services.ingest.adapters.pdf_failures import CRASHED, OUT_OF_MEMORY, TOO_COSTLY
-from services.ingest.domain.stored_parse import MAX_PARSE_BYTES
+from services.ingest.adapters.ocr_options import OcrOptions
+from services.ingest.adapters.pdf_failures import CRASHED, NO_RESOURCES, OUT_OF_MEMORY, TOO_COSTLY
+from services.ingest.domain.stored_parse import MAX_PARSE_BYTES, PARSER_VERSION
 from services.ingest.ports import ParseProgress, UnreadablePdfError
 from shared.contracts.documents import DocumentFailure
 from shared.errors import DependencyUnavailable
@@ -38,8 +39,15 @@ class ParseLimits:
 class ProcessPdfParser:
     """Starts a child for each file, and takes what it has read page by page."""
 
-    def __init__(self, limits: ParseLimits) -> None:
+    def __init__(self, limits: ParseLimits, ocr: OcrOptions | None = None) -> None:
         self._limits = limits
+        self._ocr = ocr
+        self._wall_s = limits.wall_s + (ocr.wall_s if ocr else 0)
+
+    @property
+    def version(self) -> str:
+        """Return a name that changes with whatever changes what is read of the same PDF."""
+        return f"{PARSER_VERSION}-{self._ocr.reading}" if self._ocr else PARSER_VERSION
 
     async def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
         """Yield the progress page by page, then the stored parse; the child never outlives the call.
@@ -54,6 +62,7 @@ class ProcessPdfParser:
             str(path),
             json.dumps(asdict(self._limits)),
             str(os.getpid()),
+            json.dumps(self._ocr and asdict(self._ocr)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -61,7 +70,7 @@ class ProcessPdfParser:
             env=_make_environment(),
             start_new_session=True,
         )
-        deadline = asyncio.get_running_loop().time() + self._limits.wall_s
+        deadline = asyncio.get_running_loop().time() + self._wall_s
         try:
             async with aclosing(_read_messages(process, deadline)) as messages:
                 async for message in messages:
@@ -88,7 +97,7 @@ async def _read_messages(
         except (ValueError, TimeoutError):  # ValueError: more bytes than are taken
             raise _make_failure("too_costly", TOO_COSTLY, last_page + 1) from None
         except EOFError:
-            if not started:
+            if not started or await process.wait() == NO_RESOURCES:
                 log.warning("pdf_child_did_not_start", status=await process.wait())
                 raise DependencyUnavailable("The PDF reader did not start; it is tried again.") from None
             raise await _explain_death(process, last_page) from None

@@ -36,7 +36,10 @@ class TooManyChunksError(Exception):
 
 @dataclass(frozen=True)
 class Chunk:
-    """A passage: `text` is `page.text[start:end]`; `section` is the heading above it, or empty."""
+    """A passage: `text` is `page.text[start:end]`; `section` is the heading above it, or empty.
+
+    `ocr_confidence`, 0 to 1, says that some of it was recognized in pictures, and how surely; None: none of it was.
+    """
 
     chunk_id: int
     page: int
@@ -44,6 +47,7 @@ class Chunk:
     end: int
     text: str
     section: str
+    ocr_confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,18 @@ def chunk_pages(
             # The first heading of a chunk is its section; without one, the last heading seen before it.
             own = next((line.text for line in group if line.heading), "")
             start, end = group[0].start, group[-1].end
-            chunks.append(Chunk(len(chunks), page.number, start, end, page.text[start:end], own or section))
+            text, confidence = page.text[start:end], _find_confidence(page, start, end)
+            chunks.append(Chunk(len(chunks), page.number, start, end, text, own or section, confidence))
             section = next((line.text for line in reversed(group) if line.heading), section)
         if len(chunks) > max_chunks:
             raise TooManyChunksError
     return chunks
+
+
+def _find_confidence(page: Page, start: int, end: int) -> float | None:
+    """How sure the recognized text is that a passage has; None where it has none."""
+    read = page.recognition
+    return read.confidence if read is not None and start < read.end and read.start < end else None
 
 
 def make_header(title: str, section: str, count_tokens: CountTokens) -> str:

@@ -35,12 +35,31 @@ class WordBox(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Recognition:
+    """Which text of a page was read from pictures of it by text recognition (OCR), and how sure that is.
+
+    Attributes:
+        start: the first character that was.
+        end: the one behind the last.
+        confidence: the mean of its words, 0 to 1.
+    """
+
+    start: int
+    end: int
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Page:
-    """A page's number, counted from 1, its cleaned text, and the lines of it that look like headings."""
+    """A page's number, counted from 1, its cleaned text, and the lines of it that look like headings.
+
+    `recognition` is None where all of the text is the PDF's own.
+    """
 
     number: int
     text: str
     headings: Sequence[Span] = ()
+    recognition: Recognition | None = None
 
 
 @dataclass(frozen=True)

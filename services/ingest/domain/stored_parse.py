@@ -4,7 +4,8 @@
     (unsigned, 4 bytes). Each block, and the index, is a zlib stream of its own: whoever wants the boxes of one page
     reads that page alone, and whoever wants the texts no boxes.
 
-    text     JSON {"text", "headings": [[start, end], …]}
+    text     JSON {"text", "headings": [[start, end], …]}, and where some of it was recognized "recognition":
+             [[start, end], confidence in percent]
     layout   width and height of the page in points (doubles) and the number of boxes (unsigned, 4 bytes), then five
              columns of unsigned 16 bits: how many words further than the last box's, from its right edge to the left
              one, from its top to this one's (both modulo 65536), width, height; in units of `_find_unit`
@@ -26,11 +27,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Self
 
-from services.ingest.domain.pages import Box, Layout, Page, Span, WordBox
+from services.ingest.domain.pages import Box, Layout, Page, Recognition, Span, WordBox
 from services.ingest.domain.text import WORD
 from services.ingest.domain.unread import DETAILS, Unread
 
-PARSER_VERSION = "3"
+PARSER_VERSION = "4"
 """Raised whenever the same PDF is to be read in another way than before, or this format changes: what is stored under
 another version is not read, and chunks that count on it are made anew."""
 
@@ -89,9 +90,18 @@ class ParseWriter:
         """Return the first bytes."""
         return _MAGIC
 
-    def add_page(self, text: str, headings: Sequence[Span], layout: Layout) -> bytes:
+    def add_page(
+        self,
+        text: str,
+        headings: Sequence[Span],
+        layout: Layout,
+        recognition: Recognition | None = None,
+    ) -> bytes:
         """Return the bytes of the next page."""
-        text_block = _pack(_dump({"text": text, "headings": headings}))
+        body: dict[str, Any] = {"text": text, "headings": headings}
+        if recognition is not None:
+            body["recognition"] = [[recognition.start, recognition.end], round(recognition.confidence * 100)]
+        text_block = _pack(_dump(body))
         layout_block = _pack(_dump_layout(layout, text))
         self._blocks.append((len(text_block), len(layout_block)))
         return text_block + layout_block
@@ -158,7 +168,7 @@ class StoredParse:
         if len(text) > MAX_PAGE_CHARS:
             raise DamagedParseError("a page has more text than is ever written")
         headings = [_check_pair(pair, len(text)) for pair in _check_list(body.get("headings"))]
-        return Page(number, text, headings)
+        return Page(number, text, headings, _load_recognition(body, len(text)))
 
     def read_layout(self, number: int) -> Layout:
         """Read the boxes of one page's words; pages are counted from 1."""
@@ -166,6 +176,15 @@ class StoredParse:
         span = self._blocks[number - 1][1]
         most = _LAYOUT_HEAD.size + 2 * _COLUMNS * 2 * (len(text) + 1)
         return _load_layout(_unpack(self._content[slice(*span)], most), text)
+
+
+def _load_recognition(body: dict[str, Any], chars: int) -> Recognition | None:
+    if "recognition" not in body:
+        return None
+    read = _check_list(body["recognition"])
+    if len(read) != 2 or type(read[1]) is not int or not 0 <= read[1] <= 100:
+        raise DamagedParseError("there is no share")
+    return Recognition(*_check_pair(read[0], chars), read[1] / 100)
 
 
 def _dump_layout(layout: Layout, text: str) -> bytes:

@@ -80,6 +80,7 @@ async def embed_chunks(
                 end=chunk.end,
                 text=chunk.text,
                 embedded=names[position],
+                ocr_confidence=chunk.ocr_confidence,
             ),
             dense=dense[names[position]],
             sparse=sparse[position],

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import structlog
 
 from services.ingest.domain.chunking import Chunk
-from services.ingest.domain.stored_parse import PARSER_VERSION
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
 from services.ingest.use_cases.embed_document import embed_chunks
 from services.ingest.use_cases.ingest_document import chunk_document, name_version
@@ -42,8 +41,8 @@ async def help_others(deps: IngestDependencies, sharing: Sharing) -> bool:
         record = await deps.registry.get(job.tenant, job.document_id)
     except NotFound:
         return False  # deleted in this moment
-    if name_version(record.sha256) != plan.version:
-        raise CannotHelpError(f"it makes {name_version(record.sha256)}")
+    if name_version(record.sha256, deps) != plan.version:
+        raise CannotHelpError(f"it makes {name_version(record.sha256, deps)}")
     chunks: Sequence[Chunk] = []
     helped = False
     with deps.gate.pass_by():
@@ -61,7 +60,7 @@ async def help_others(deps: IngestDependencies, sharing: Sharing) -> bool:
 
 
 async def _find_chunks(record: DocumentRecord, claim: RangeClaim, deps: IngestDependencies) -> Sequence[Chunk]:
-    document = await find_stored_parse(make_parse_key(claim.job.tenant, record.sha256, PARSER_VERSION), deps.blobs)
+    document = await find_stored_parse(make_parse_key(claim.job.tenant, record.sha256, deps.parser.version), deps.blobs)
     chunks = [] if document is None else await chunk_document(document.pages, deps)
     if len(chunks) != claim.plan.chunks:
         raise CannotHelpError(f"it makes {len(chunks)} chunks of it, not {claim.plan.chunks}")

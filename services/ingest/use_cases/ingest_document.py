@@ -11,9 +11,8 @@ import structlog
 
 from services.ingest.domain.chunking import Chunk, TooManyChunksError, chunk_pages
 from services.ingest.domain.pages import Page
-from services.ingest.domain.stored_parse import PARSER_VERSION
 from services.ingest.domain.title import choose_title
-from services.ingest.domain.unread import make_warnings
+from services.ingest.domain.unread import explain_no_text, make_warnings
 from services.ingest.ports import UnreadablePdfError
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.embed_document import embed_document
@@ -27,9 +26,7 @@ log = structlog.get_logger(__name__)
 
 PIPELINE = "4"
 """Raised whenever chunking or embedding changes, so that old points are not taken for new ones. How a PDF is read has a
-version of its own: PARSER_VERSION."""
-
-_NO_TEXT = "The PDF has no text, only pictures of it. Run text recognition (OCR) on it and upload the result."
+version of its own: `PdfParser.version`."""
 
 _INDEX_REJECTED = (
     "The search index refuses this document's passages, so trying again is no use. The log of the ingest says why; once"
@@ -83,7 +80,7 @@ async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDep
         failure = DocumentFailure(code="too_long", detail=_TOO_LONG.format(limit=deps.max_chunks))
         raise UnreadablePdfError(failure) from None
     del document  # the chunks are enough from here on, and embedding takes minutes
-    version = name_version(record.sha256)
+    version = name_version(record.sha256, deps)
     await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
     await embed_document(lease, chunks, title, version, deps)
     await deps.registry.publish(lease, version, warnings)
@@ -91,9 +88,9 @@ async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDep
     return warnings
 
 
-def name_version(sha256: str) -> str:
-    """Return the name of what this code makes of these bytes."""
-    return f"{sha256[:16]}-{PARSER_VERSION}-{PIPELINE}"
+def name_version(sha256: str, deps: IngestDependencies) -> str:
+    """Return the name of what this worker makes of these bytes."""
+    return f"{sha256[:16]}-{deps.parser.version}-{PIPELINE}"
 
 
 async def chunk_document(pages: Sequence[Page], deps: IngestDependencies) -> Sequence[Chunk]:
@@ -106,5 +103,5 @@ def _choose_title(document: ReadDocument, filename: str) -> str:
     """What a person would call the document. Raises UnreadablePdfError when no page has text."""
     first_text = next((page.text for page in document.pages if page.text), None)
     if first_text is None:
-        raise UnreadablePdfError(DocumentFailure(code="no_text", detail=_NO_TEXT))
+        raise UnreadablePdfError(explain_no_text(document.facts.unread))
     return choose_title(document.facts.title, document.facts.headline, first_text.partition("\n")[0], filename)

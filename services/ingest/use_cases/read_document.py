@@ -16,7 +16,6 @@ import structlog
 from services.ingest.domain.pages import Page
 from services.ingest.domain.stored_parse import (
     MAX_PARSE_BYTES,
-    PARSER_VERSION,
     DamagedParseError,
     DocumentFacts,
     StoredParse,
@@ -32,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 PROGRESS_PAGES = 25
 """Pages per step of progress."""
+PROGRESS_S = 1.0
+"""A step that takes longer is told at every page: pictures take a second or more each."""
 
 _BLOB_DAMAGED = (
     "The copy of this PDF in our store has been damaged; your own file is not at fault. Upload it again to replace it."
@@ -54,7 +55,7 @@ async def read_document(
 
     Raises UnreadablePdfError, LeaseLostError, and DependencyUnavailable or NotFound of the stores.
     """
-    key = make_parse_key(lease.job.tenant, record.sha256, PARSER_VERSION)
+    key = make_parse_key(lease.job.tenant, record.sha256, parser.version)
     document = await find_stored_parse(key, blobs)
     if document is not None:
         log.info("stored_parse_used", document_id=record.document_id, pages=len(document.pages))
@@ -108,6 +109,8 @@ async def _parse(
     """The stored parse of a document's PDF."""
     await registry.update(lease, Progress(DocumentStatus.PARSING))
     content = b""
+    loop = asyncio.get_running_loop()
+    told = loop.time()
     async with blobs.open_as_file(make_blob_key(lease.job.tenant, record.sha256, record.document_id)) as path:
         if await asyncio.to_thread(hash_file, path) != record.sha256:
             log.error("blob_damaged", document_id=record.document_id)
@@ -116,11 +119,12 @@ async def _parse(
             async for message in messages:
                 if not isinstance(message, ParseProgress):
                     content = message
-                elif message.pages_done % PROGRESS_PAGES == 0:
+                elif message.pages_done % PROGRESS_PAGES == 0 or loop.time() - told >= PROGRESS_S:
                     progress = Progress(
                         DocumentStatus.PARSING, pages_total=message.pages_total, pages_done=message.pages_done
                     )
                     await registry.update(lease, progress)
+                    told = loop.time()
     return content
 
 

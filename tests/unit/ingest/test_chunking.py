@@ -17,7 +17,7 @@ from services.ingest.domain.chunking import (
     make_header,
 )
 from services.ingest.domain.headings import find_headings
-from services.ingest.domain.pages import Page
+from services.ingest.domain.pages import Page, Recognition
 from services.ingest.domain.text import clean_text
 
 
@@ -155,3 +155,17 @@ def test_a_page_of_megabytes_is_measured_in_small_parts() -> None:
 
     assert largest < 50_000
     assert sum(chunk.text.count("word") for chunk in chunks if chunk.page == 1) >= 200_000
+
+
+def test_a_passage_says_whether_it_was_recognized() -> None:
+    """Where it holds text from pictures, and with how sure that is."""
+    own, read = (
+        "\n".join(f"{what} line {n} tells that part {n} weighs {n} kilograms." for n in range(30)) for what in "ab"
+    )
+    page = Page(1, f"{own}\n\n{read}\n{own}", recognition=Recognition(len(own) + 2, len(own) + 2 + len(read), 0.87))
+
+    chunks = chunk_pages([page, Page(2, own)], count_words_and_letters, WINDOW)
+
+    for chunk in chunks:
+        assert chunk.ocr_confidence == (0.87 if "b line" in chunk.text else None)
+    assert {chunk.ocr_confidence for chunk in chunks} == {0.87, None}

@@ -48,6 +48,8 @@ async def do_nothing() -> None:
 class Parser:
     """Reads any file as two pages of a line each; before that `before` is called."""
 
+    version = PARSER_VERSION
+
     def __init__(self) -> None:
         self.before: Hook = do_nothing
         self.parsed = 0

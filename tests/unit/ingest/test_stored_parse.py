@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.headings import find_headings
-from services.ingest.domain.pages import Layout, Page
+from services.ingest.domain.pages import Layout, Page, Recognition
 from services.ingest.domain.stored_parse import (
     MAX_PAGE_CHARS,
     DamagedParseError,
@@ -57,6 +57,18 @@ def test_what_is_written_comes_back(pages: Printed, facts: DocumentFacts) -> Non
                 assert 0 <= getattr(after.box, high) - getattr(before.box, high) + 1e-6 < finest * 1.01 + 2e-6
             assert 0 <= after.box.left < after.box.right <= layout.width
             assert 0 <= after.box.top < after.box.bottom <= layout.height
+
+
+def test_what_was_recognized_comes_back() -> None:
+    """From which character to which, and how surely, in percent."""
+    writer = ParseWriter()
+    pages = [
+        writer.add_page("own\n\nread", [], Layout(612, 792), Recognition(5, 9, 0.914)),
+        writer.add_page("own", [], Layout(612, 792)),
+    ]
+    parse = StoredParse.open(b"".join([writer.begin(), *pages, writer.end(DocumentFacts())]))
+
+    assert [page.recognition for page in parse.read_pages()] == [Recognition(5, 9, 0.91), None]
 
 
 def read_all(content: bytes) -> None:
@@ -116,6 +128,9 @@ def test_a_forged_one_is_read_as_far_as_it_is_whole() -> None:
         pytest.param(forge(b'{"text": "\\ud800", "headings": []}', LAYOUT), id="half a character"),
         pytest.param(forge(b'{"text": "one", "headings": [[0, 4]]}', LAYOUT), id="a heading beyond its page"),
         pytest.param(forge(b'{"text": "one", "headings": [[0, true]]}', LAYOUT), id="a heading that is none"),
+        pytest.param(forge(TEXT[:-1] + b',"recognition":[[0,8],90]}', LAYOUT), id="recognized text beyond its page"),
+        pytest.param(forge(TEXT[:-1] + b',"recognition":[[0,7],101]}', LAYOUT), id="more than sure"),
+        pytest.param(forge(TEXT[:-1] + b',"recognition":[[0,7]]}', LAYOUT), id="who knows how sure"),
         pytest.param(forge(TEXT, b" " * 10_000), id="more boxes than words"),
         pytest.param(forge(TEXT, struct.pack("<ddI", 612, 792, 0xFFFFFFFF)), id="boxes that are not there"),
         pytest.param(forge(TEXT, struct.pack("<ddI", float("nan"), 792, 0)), id="a page of no width"),

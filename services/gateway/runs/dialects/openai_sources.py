@@ -62,6 +62,8 @@ def list_sources(sources: Sequence[Source], base_url: str) -> dict[str, Any]:
             "score": source.score,
             "cited": source.cited,
             "supported": source.supported,
+            "ocr": source.ocr,
+            "ocr_confidence": source.ocr_confidence,
         }
         for source in sources
     ]
