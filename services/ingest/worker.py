@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from services.ingest.adapters.ocr_engine import OcrNotUsableError, find_engine
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
 from services.ingest.settings import IngestSettings
+from services.ingest.use_cases.compact import compact_stores
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
 from services.ingest.use_cases.find_orphans import UpkeepDependencies
 from services.ingest.use_cases.help_document import CannotHelpError, help_others
@@ -63,6 +65,8 @@ HAND_BACK_S = 5.0
 """How long a job may take to let go when the worker stops; then its lease has to run out."""
 COLLECT_MS = 3_600_000
 """Time between looks for blobs that no record names: each lists all blobs."""
+COMPACT_REST = 9
+"""Pause after a compaction, as a multiple of the time that it took."""
 READ_LIMIT = 1000
 """arq looks only at this many queued jobs, running ones included: it caps the running jobs of the whole fleet."""
 
@@ -77,7 +81,7 @@ HELP_LEASES = 2
 
 @dataclass(frozen=True)
 class IngestWorker:
-    """A worker with all its parts; without `upkeep` it leaves the blobs of refused and killed uploads to others."""
+    """A worker with all its parts; without `upkeep` it leaves to others what uploads that are gone have left."""
 
     settings: IngestSettings
     dependencies: IngestDependencies
@@ -93,6 +97,7 @@ class IngestWorker:
             asyncio.create_task(part)
             for part in (
                 self._reconcile_forever(),
+                self._compact_forever(),
                 self._run_lane(self._make_large_lane),
                 self._run_lane(self._make_small_lane),
                 self._run_lane(self._make_purge_lane),
@@ -206,6 +211,24 @@ class IngestWorker:
                 # A bug of ours: without the reconciler lost jobs would stay lost, and nobody would know.
                 log.exception("reconcile_bug", error=type(error).__name__)
             await asyncio.sleep(self.settings.reconcile_interval_s)
+
+    async def _compact_forever(self) -> None:
+        """Take part in removing deleted text from the disk: one of all workers does it at a time."""
+        registry = self.dependencies.registry
+        interval_s = pause_s = self.settings.compact_interval_s
+        while True:
+            await asyncio.sleep(pause_s)
+            started = time.monotonic()
+            try:
+                if self.upkeep is not None and await registry.take_turn("compact", int(interval_s * 1000)):
+                    await compact_stores(self.dependencies.index, self.upkeep.registry)
+            except (ServiceError, TimeoutError) as error:
+                log.warning("compaction_skipped", error=type(error).__name__)
+            except Exception as error:
+                # A bug of ours: what is deleted would stay, and nobody would know.
+                log.exception("compaction_bug", error=type(error).__name__)
+            # Each writes all points anew, however few were deleted: it shall not take more than a tenth of the time.
+            pause_s = max(interval_s, COMPACT_REST * (time.monotonic() - started))
 
 
 def try_again_unless_done(outcome: Outcome, tries: int) -> None:

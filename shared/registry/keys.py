@@ -16,6 +16,7 @@
     pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
     pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
     pagewire:shared         set     "T/D" of large documents that idle workers may help with
+    pagewire:purged         number  of documents purged since Redis has written its file anew; it has their names
     pagewire:turn:W         string  there as long as a worker has its turn at work W, which one does for all
 """
 
@@ -28,6 +29,7 @@ from shared.event_log.stream_keys import make_stream_keys
 PENDING: Final = "pagewire:pending"
 PURGING: Final = "pagewire:purging"
 SHARED: Final = "pagewire:shared"
+PURGED: Final = "pagewire:purged"
 
 
 def make_document_key(tenant: str, document_id: str) -> str:

@@ -16,6 +16,7 @@ from shared.redis_client import run_command
 from shared.registry import scripts
 from shared.registry.keys import (
     PENDING,
+    PURGED,
     PURGING,
     make_content_key,
     make_document_key,
@@ -318,6 +319,7 @@ class RedisDocumentRegistry:
             make_events_key(job.tenant, job.document_id),
             PURGING,
             make_ranges_key(job),
+            PURGED,
         ]
         await self._run(scripts.FORGET, keys, [make_member(job), TOMBSTONE_MS])
 

@@ -1,15 +1,18 @@
 """The registry's upkeep on Redis; its keys are in `keys.py`."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
+from shared.errors import DependencyUnavailable
 from shared.redis_client import run_command
 from shared.registry.keys import (
     PENDING,
+    PURGED,
     PURGING,
     make_document_key,
     make_helpers_key,
@@ -21,6 +24,10 @@ from shared.registry.redis_registry import AWAY, DEADLINE_S
 from shared.registry.upkeep_port import DocumentState, Stray
 
 CALLS_AT_ONCE = 8
+REWRITE_S = 300.0
+"""How long Redis may take to write its file anew: a gigabyte takes seconds."""
+REWRITE_POLL_S = 0.2
+_NOT_REWRITTEN = "Redis could not write its file anew; its log says why."
 SCAN_KEYS = 500
 
 # KEYS: document, stray's key, purging   ARGV: member of the stray, member of `purging`
@@ -124,6 +131,26 @@ class RedisRegistryUpkeep:
         """End a hold."""
         await self._call(self._redis.eval(_LET_GO, 1, make_lease_key(job), token))
 
+    async def compact(self) -> bool:
+        """Have Redis write its file anew, without the names of purged documents; return whether it had any.
+
+        Raises DependencyUnavailable also where Redis does not allow it or cannot, and TimeoutError after REWRITE_S.
+        """
+        purged = int(await self._call(self._redis.get(PURGED)) or 0)
+        if not purged:
+            return False
+        state = await self._call(self._redis.info("persistence"))
+        appends = bool(state["aof_enabled"])
+        rewrite: Any = self._redis.bgrewriteaof if appends else self._redis.bgsave  # the client has no types for it
+        await self._call(rewrite())
+        async with asyncio.timeout(REWRITE_S):
+            while _is_writing(state := await self._call(self._redis.info("persistence"))):  # noqa: ASYNC110 - it only tells who asks
+                await asyncio.sleep(REWRITE_POLL_S)
+        if state["aof_last_bgrewrite_status" if appends else "rdb_last_bgsave_status"] != "ok":
+            raise DependencyUnavailable(_NOT_REWRITTEN)
+        await self._call(self._redis.decrby(PURGED, purged))
+        return True
+
     async def _keep_strays(self, strays: Sequence[Stray]) -> list[Stray]:
         """Those whose documents have no record, and which do not go by themselves."""
         states = await self.find_states([stray.job for stray in strays])
@@ -165,3 +192,8 @@ class RedisRegistryUpkeep:
 
     async def _call(self, command: Any) -> Any:
         return await run_command(self._calls, command, AWAY)
+
+
+def _is_writing(state: Mapping[str, Any]) -> bool:
+    names = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
+    return any(state.get(name) for name in names)

@@ -217,7 +217,7 @@ return 1
 """
 )
 
-# KEYS: document, lease, events, purging, ranges   ARGV: member, tombstone_ms
+# KEYS: document, lease, events, purging, ranges, purged   ARGV: member, tombstone_ms
 # Removes what is left of a deleted document. Its id stays known as deleted for a while, so that a CREATE that arrives
 # late does not bring it back; so do its events, so that whoever follows them and reads late still learns of the end.
 FORGET = """
@@ -226,6 +226,7 @@ if status and status ~= 'deleted' then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[5])
 redis.call('PEXPIRE', KEYS[3], ARGV[2])
 redis.call('SREM', KEYS[4], ARGV[1])
+redis.call('INCR', KEYS[6])
 if status then
   redis.call('HSET', KEYS[1], 'status', 'deleted', 'deleted_by', deleted_by)
   redis.call('PEXPIRE', KEYS[1], ARGV[2])

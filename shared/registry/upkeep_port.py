@@ -65,3 +65,10 @@ class RegistryUpkeep(Protocol):
     async def let_go(self, job: DocumentJob, token: str) -> None:
         """End a hold."""
         ...
+
+    async def compact(self) -> bool:
+        """Have the registry drop what it knew of purged documents from what it has on the disk.
+
+        Returns whether there was something, when it is gone.
+        """
+        ...

@@ -128,6 +128,13 @@ class VectorIndex(Protocol):
         """Remove a document's points; with `except_version` only those of other versions."""
         ...
 
+    async def compact(self) -> bool:
+        """Have the engine drop what was deleted from what it has on the disk; return whether there was something.
+
+        Searches and writes go on meanwhile. Raises DiskFull.
+        """
+        ...
+
     async def check(self) -> None:
         """Raise DependencyUnavailable when the engine does not answer."""
         ...

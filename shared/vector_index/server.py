@@ -190,6 +190,10 @@ class ServerIndex:
             if offset is None:
                 return
 
+    async def compact(self) -> bool:
+        """Return False: the server drops what was deleted by itself, as its own settings say."""
+        return False
+
     async def check(self) -> None:
         """Raise DependencyUnavailable when the server does not answer or has no collection yet."""
         if not await self._call(self._client.collection_exists(self._collection)):

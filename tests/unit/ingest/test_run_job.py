@@ -134,6 +134,9 @@ class Index:
             raise AWAY
         self.points = {i: (d, v) for i, (d, v) in self.points.items() if d != document_id or v == except_version}
 
+    async def compact(self) -> bool:
+        return False
+
     async def close(self) -> None:
         return
 

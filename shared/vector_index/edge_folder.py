@@ -1,0 +1,76 @@
+"""Where the points of Qdrant Edge lie: in one of the folders `shard-N`, which a file `current` names.
+
+    index/
+      current          `shard-2`; without it, it is `shard-1`
+      shard-2/         segments and write-ahead log
+      shard-2.deleted  is there when points have been deleted from it, whose text it may still hold
+      shard-3/         being written in its place; what is killed meanwhile leaves it behind
+
+A new shard takes the place of the old one in one step: when the file is replaced. Everything here blocks.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+CURRENT = "current"
+FIRST = "shard-1"
+OLD_LAYOUT = ("edge_config.json", "segments", "wal")
+"""What lay in `index` itself before there were several shards."""
+
+
+def find_current(folder: Path) -> Path:
+    """Return the folder of the current shard; it is missing where there were no points yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return folder / (folder / CURRENT).read_text()
+    except FileNotFoundError:
+        current = folder / FIRST
+    for name in OLD_LAYOUT:
+        if (folder / name).exists():
+            current.mkdir(exist_ok=True)
+            (folder / name).rename(current / name)
+    return current
+
+
+def remove_others(current: Path) -> None:
+    """Remove what a compaction that was cut off has left. Only for who has the current shard open."""
+    for path in current.parent.glob("shard-*"):
+        if path.is_dir() and path != current:
+            remove_shard(path)
+
+
+def name_next(current: Path) -> Path:
+    """Return where the successor of a shard is to lie."""
+    return current.with_name(f"shard-{int(current.name.removeprefix('shard-')) + 1}")
+
+
+def make_current(shard: Path) -> None:
+    """Have a shard, which has been flushed, take the place of the current one; it does so after a power cut, too."""
+    written = shard.with_name(f"{CURRENT}.new")
+    with written.open("w") as file:
+        file.write(shard.name)
+        file.flush()
+        os.fsync(file.fileno())
+    written.replace(shard.with_name(CURRENT))
+    folder = os.open(shard.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove_shard(shard: Path) -> None:
+    """Remove a shard that nobody has open."""
+    shutil.rmtree(shard, ignore_errors=True)
+    get_deletion_mark(shard).unlink(missing_ok=True)
+
+
+def get_deletion_mark(shard: Path) -> Path:
+    """Return the file that is there when points have been deleted from a shard."""
+    return shard.with_name(f"{shard.name}.deleted")
+
+
+def measure(shard: Path) -> int:
+    """Return how many bytes a shard takes of the disk."""
+    return sum(path.lstat().st_blocks * 512 for path in shard.rglob("*"))
