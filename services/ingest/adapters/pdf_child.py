@@ -7,10 +7,7 @@ then {"page"} for each page, at last {"done"}. The bytes, one behind the other, 
 not looked into the file; one that gets no more memory ends with the status OUT_OF_MEMORY.
 """
 
-<<<<<<< HEAD
 import errno
-=======
->>>>>>> 7507c26 (Deleted text leaves the disk: Qdrant Edge in a process of its own, compacted by copying; Redis writes its file anew)
 import json
 import os
 import resource
@@ -46,12 +43,7 @@ from services.ingest.domain.language import READ_CHARS, find_language
 from services.ingest.domain.pages import Layout
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
 from services.ingest.domain.text import clean_text
-<<<<<<< HEAD
 from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET
-=======
-from services.ingest.domain.unread import NO_TEXT
-from shared.parent_process import end_with_parent
->>>>>>> 7507c26 (Deleted text leaves the disk: Qdrant Edge in a process of its own, compacted by copying; Redis writes its file anew)
 
 T = TypeVar("T")
 
@@ -70,13 +62,8 @@ class TooMuchTextError(Exception):
     """There is more text on a page, or up to it, than is allowed."""
 
 
-<<<<<<< HEAD
 def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None) -> None:
     """Parse a file under limits: `memory_mb`, `cpu_s` and `max_pages`; with `ocr` pictures of text are read, too."""
-=======
-def main(path: Path, limits: dict[str, int]) -> None:
-    """Parse a file under limits: `memory_mb`, `cpu_s` and `max_pages`."""
->>>>>>> 7507c26 (Deleted text leaves the disk: Qdrant Edge in a process of its own, compacted by copying; Redis writes its file anew)
     with path.open("rb"):  # where this fails it is not the PDF's fault
         _write({"started": True})
     # Our own output is bounded by the parent; the limits are set before a single byte of the file is read.
