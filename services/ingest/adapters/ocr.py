@@ -16,7 +16,6 @@ from typing import Any
 
 import pypdfium2
 
-from services.ingest.adapters.end_with_parent import end_with_parent
 from services.ingest.adapters.ocr_options import WALL_PER_CPU, OcrOptions
 from services.ingest.adapters.ocr_text import (
     OcrWord,
@@ -32,6 +31,7 @@ from services.ingest.adapters.pdf_failures import OUT_OF_MEMORY
 from services.ingest.domain.pages import Box, Layout, Recognition, WordBox
 from services.ingest.domain.stored_parse import MAX_SIDE
 from services.ingest.domain.unread import OCR_BUDGET, OCR_EMPTY, OCR_FAILED
+from shared.parent_process import end_with_parent
 
 MIN_CONFIDENCE = 0.6
 """A page of which tesseract is less sure is looked at from its other sides, too."""

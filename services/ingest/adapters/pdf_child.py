@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from services.ingest.adapters.end_with_parent import end_with_parent
 from services.ingest.adapters.ocr import PageReading, PictureReader
 from services.ingest.adapters.ocr_options import OcrOptions
 from services.ingest.adapters.page_notes import Note, NoteReader, add_notes
@@ -44,6 +43,7 @@ from services.ingest.domain.pages import Layout
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
 from services.ingest.domain.text import clean_text
 from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET
+from shared.parent_process import end_with_parent
 
 T = TypeVar("T")
 
