@@ -146,6 +146,9 @@ class Source(BaseModel):
     title: str
     page: int = Field(ge=1)
     text: str
+    table_head: str = Field(
+        default="", description="where the text is a later part of a table: the heads of its columns, from above it"
+    )
     score: float
     cited: bool = Field(description="whether the answer cites it")
     supported: Supported | None = Field(

@@ -50,6 +50,10 @@ class Passage(BaseModel):
         default=None,
         description="0..1: some of it was recognized in pictures of the page, and how surely; null: none was",
     )
+    table_head: str = Field(
+        default="",
+        description="the heads of the columns of a table of which the text is a later part, from above it; else empty",
+    )
     score: float = Field(description="of the last stage that ran")
     scores: StageScores
 

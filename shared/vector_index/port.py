@@ -24,6 +24,7 @@ class ChunkPayload:
     """What a point knows besides its vectors. `start` and `end` are characters of the page's text.
 
     Attributes:
+        table_head: the heads of the columns of a table of which the text is a later part, one line; else empty.
         embedded: names the text that was embedded and the model, see `make_embedded_id`; None in old points.
         ocr_confidence: some of `text` was recognized in pictures (OCR), and how surely, 0 to 1; None: none of it was.
     """
@@ -36,6 +37,7 @@ class ChunkPayload:
     start: int
     end: int
     text: str
+    table_head: str = ""
     embedded: str | None = None
     ocr_confidence: float | None = None
 

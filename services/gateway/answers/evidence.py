@@ -4,7 +4,7 @@ Looked up are figures, dates, times, names, codes and quotes, never the meaning:
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
@@ -131,8 +131,9 @@ class _CitablePassage:
 
     @cached_property
     def index(self) -> PassageIndex:
-        # As the model has read it; masks are as long as what they stand for, so that places stay.
-        return PassageIndex(mask_markers(self.passage.text))
+        # As the model has read it; masks are as long as what they stand for, so that places stay. The head of a table
+        # comes behind the text for the same reason: its years and units count, its places are none of the text's.
+        return PassageIndex(mask_markers("\n".join(filter(None, (self.passage.text, self.passage.table_head)))))
 
     @cached_property
     def title(self) -> PassageIndex:
@@ -140,6 +141,9 @@ class _CitablePassage:
 
     def look_up(self, item: Item) -> Lookup:
         found = look_up(item, self.index)
+        if self.passage.table_head:
+            end = len(self.passage.text)
+            found = replace(found, spots=tuple(spot for spot in found.spots if spot[1] <= end))
         if found.outcome is not Outcome.FOUND and look_up(item, self.title).outcome is Outcome.FOUND:
             return Lookup(Outcome.FOUND)
         return found

@@ -143,4 +143,9 @@ def _render_passage(n: int, passage: Passage, key: str) -> str:
     # A line break or quote in a title could end the opening tag early.
     title = " ".join(defuse_text(passage.title).split()).translate({ord('"'): "'", ord("<"): "‹", ord(">"): "›"})
     opening = f'<passage-{key} n="{n}" title="{title}" page="{passage.page}">'
-    return f"{opening}\n{defuse_text(passage.text)}\n</passage-{key}>"
+    head = f"(columns of the table: {_join_lines(passage.table_head)})\n" if passage.table_head else ""
+    return f"{opening}\n{head}{defuse_text(passage.text)}\n</passage-{key}>"
+
+
+def _join_lines(text: str) -> str:
+    return " ".join(defuse_text(text).split())

@@ -65,6 +65,7 @@ class FoundPassage(BaseModel):
         default=None, description="0..1: read from a picture of the page, and how surely; null: the PDF's own text"
     )
     text: str
+    table_head: str = Field(default="", description="where the text is a later part of a table: what its columns are")
     score: float = Field(description="compares passages of one search only")
     uri: str = Field(description="the document as a resource")
 
@@ -218,7 +219,7 @@ async def list_documents(
 
 
 def _place(passage: Passage | Source) -> dict[str, Any]:
-    told = passage.model_dump(include={"document_id", "title", "page", "text", "ocr_confidence"})
+    told = passage.model_dump(include={"document_id", "title", "page", "text", "table_head", "ocr_confidence"})
     return {**told, "score": round(passage.score, 4), "uri": make_uri(passage.document_id)}
 
 

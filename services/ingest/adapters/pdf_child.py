@@ -40,7 +40,9 @@ from services.ingest.domain.columns import order_columns
 from services.ingest.domain.headings import find_headings
 from services.ingest.domain.language import READ_CHARS, find_language
 from services.ingest.domain.pages import Layout
+from services.ingest.domain.running_lines import RunningLineFinder
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
+from services.ingest.domain.tables import find_tables
 from services.ingest.domain.text import clean_text
 from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET
 from shared.parent_process import end_with_parent
@@ -91,6 +93,7 @@ def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None) -> None:
     note_reader = NoteReader(document) if document else None
     unread: dict[str, list[int]] = {}
     _write({"page_count": page_count}, writer.begin())
+    running_lines = RunningLineFinder()
     headline = sample = ""
     chars = 0
     for index in range(page_count):
@@ -110,10 +113,13 @@ def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None) -> None:
             unread.setdefault(page.unread or NO_TEXT, []).append(index + 1)
         if printed and len(sample) < READ_CHARS:
             sample += printed[:READ_CHARS] + "\n"
-        _write({"page": index + 1}, writer.add_page(text, find_headings(printed), layout, page.recognition))
+        tables = find_tables(printed, layout)
+        running_lines.add_page(index + 1, printed, layout, tables)
+        _write({"page": index + 1}, writer.add_page(text, find_headings(printed), layout, page.recognition, tables))
     title = _read_title(document) if document else None
     unread |= note_reader.finish() if note_reader else {}
-    _write({"done": True}, writer.end(DocumentFacts(title, headline, find_language(sample), unread)))
+    facts = DocumentFacts(title, headline, find_language(sample), unread)
+    _write({"done": True}, writer.end(facts, running_lines.find()))
 
 
 def _bound(text: str, most: int = MAX_PAGE_CHARS) -> str:

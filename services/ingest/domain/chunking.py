@@ -2,15 +2,20 @@
 
 A page is a list of lines as they are printed. Lines are packed into a chunk until the next one would make it longer
 than the target; a heading starts a new chunk once the current one has some size, so that it stays with the text below
-it. The last lines of a chunk are repeated at the start of the next one, so that a fact that straddles the border is
-whole in one of them.
+it, and so does a table that fits into one. The last lines of a chunk are repeated at the start of the next one, so that
+a fact that straddles the border is whole in one of them.
+
+What is searched of a chunk is not quite its text: a part of a table has the table's head before it, and running heads
+and feet are left out.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from services.ingest.domain.pages import Page, Span
+from services.ingest.domain.pages import Page, Span, Table
+from services.ingest.domain.table_heads import TableHeads
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -24,6 +29,8 @@ SPECIAL_TOKENS = 2
 """The model's own start and end marks."""
 HEADER_TOKENS = 32
 """Most that the header line may take of the model's window."""
+TABLE_HEAD_TOKENS = 40
+"""Most that a table's head may take of it: the caption and three or four columns with their periods."""
 MEASURED_AT_ONCE = 1000
 """Lines or words per call of the tokenizer: 1.8 million characters at most, and hardly ever more than a page's."""
 MAX_CHUNKS = 20_000
@@ -36,9 +43,14 @@ class TooManyChunksError(Exception):
 
 @dataclass(frozen=True)
 class Chunk:
-    """A passage: `text` is `page.text[start:end]`; `section` is the heading above it, or empty.
+    """A passage.
 
-    `ocr_confidence`, 0 to 1, says that some of it was recognized in pictures, and how surely; None: none of it was.
+    Attributes:
+        text: `page.text[start:end]`.
+        section: the heading above it, or empty.
+        table_head: the heads of the columns of a table that began before this chunk, one line; or empty.
+        searched: the text without the running heads and feet in it.
+        ocr_confidence: 0 to 1, says that some of it was recognized in pictures, and how surely; None: none of it was.
     """
 
     chunk_id: int
@@ -47,6 +59,8 @@ class Chunk:
     end: int
     text: str
     section: str
+    table_head: str
+    searched: str
     ocr_confidence: float | None = None
 
 
@@ -57,6 +71,8 @@ class _Line:
     text: str
     tokens: int
     heading: bool
+    table_tokens: int = 0
+    """Of the table that begins with this line."""
 
 
 def chunk_pages(
@@ -71,17 +87,23 @@ def chunk_pages(
     limit = max_tokens - SPECIAL_TOKENS - HEADER_TOKENS
     if limit < 1:
         raise ValueError(f"a window of {max_tokens} tokens leaves no room for text")
-    target = min(TARGET_TOKENS, limit)
+    target = min(TARGET_TOKENS, max(limit - TABLE_HEAD_TOKENS, (limit + 1) // 2))
     chunks: list[Chunk] = []
     section = ""
+    seen: set[str] = set()
+    heads = TableHeads(count_tokens, limit - target)
     for page in pages:
-        lines = _split_lines(page, count_tokens, target)
+        running = [span for span in page.running if not _is_first(page.text[slice(*span)], seen)]
+        heads.turn_page(page, running)
+        lines = _split_lines(page, running, count_tokens, target)
         for group in _pack_lines(lines, target):
             # The first heading of a chunk is its section; without one, the last heading seen before it.
             own = next((line.text for line in group if line.heading), "")
             start, end = group[0].start, group[-1].end
             text, confidence = page.text[start:end], _find_confidence(page, start, end)
-            chunks.append(Chunk(len(chunks), page.number, start, end, text, own or section, confidence))
+            searched = _leave_out(page.text, (start, end), running)
+            head = heads.find(start, end)
+            chunks.append(Chunk(len(chunks), page.number, start, end, text, own or section, head, searched, confidence))
             section = next((line.text for line in reversed(group) if line.heading), section)
         if len(chunks) > max_chunks:
             raise TooManyChunksError
@@ -92,6 +114,31 @@ def _find_confidence(page: Page, start: int, end: int) -> float | None:
     """How sure the recognized text is that a passage has; None where it has none."""
     read = page.recognition
     return read.confidence if read is not None and start < read.end and read.start < end else None
+
+
+def _is_first(text: str, seen: set[str]) -> bool:
+    """Whether a running line is the first that says this: what it says is to be found, once."""
+    key = re.sub(r"\d+", "#", text.casefold())
+    first = key not in seen
+    seen.add(key)
+    return first
+
+
+def _leave_out(text: str, span: Span, running: Sequence[Span]) -> str:
+    """The part of a text without the running lines in it."""
+    start, end = span
+    parts = []
+    for first, behind in running:
+        if start <= first and behind <= end:
+            parts.append(text[start:first].rstrip("\n"))
+            start = behind
+    return "".join([*parts, text[start:end]])
+
+
+def make_embedded_text(title: str, chunk: Chunk, count_tokens: CountTokens) -> str:
+    """Return what stands for a chunk in the index: its header line, the head of its table, and its text."""
+    header = make_header(title, chunk.section, count_tokens)
+    return "\n".join((header, chunk.table_head, chunk.searched) if chunk.table_head else (header, chunk.searched))
 
 
 def make_header(title: str, section: str, count_tokens: CountTokens) -> str:
@@ -119,10 +166,12 @@ def _measure(text: str, spans: Sequence[Span], count_tokens: CountTokens, limit:
     return costs
 
 
-def _split_lines(page: Page, count_tokens: CountTokens, limit: int) -> list[_Line]:
-    """The page's non-empty lines; one longer than the limit is cut between words, or inside a monstrous one."""
-    text, headings = page.text, set(page.headings)
-    spans = [(match.start(), match.end()) for match in re.finditer(r"[^\n]+", text)]
+def _split_lines(page: Page, running: Sequence[Span], count_tokens: CountTokens, limit: int) -> list[_Line]:
+    """The page's non-empty lines without its running ones; one longer than the limit is cut between words, or inside a
+    monstrous one."""
+    text, headings = page.text, set(page.headings).difference(page.running)
+    left_out = set(running)
+    spans = [span for match in re.finditer(r"[^\n]+", text) if (span := match.span()) not in left_out]
     lines: list[_Line] = []
     for span, tokens in zip(spans, _measure(text, spans, count_tokens, limit), strict=True):
         if tokens <= limit:
@@ -130,6 +179,16 @@ def _split_lines(page: Page, count_tokens: CountTokens, limit: int) -> list[_Lin
             continue
         for start, end, count in _cut_line(text, span, count_tokens, limit):
             lines.append(_Line(start, end, text[start:end], count, heading=False))
+    return _mark_tables(lines, page.tables)
+
+
+def _mark_tables(lines: list[_Line], tables: Sequence[Table]) -> list[_Line]:
+    """The same lines; the first of each table knows how long the table is."""
+    starts = [line.start for line in lines]
+    for table in tables:
+        first, behind = bisect_left(starts, table.start), bisect_left(starts, table.end)
+        if first < behind:
+            lines[first] = replace(lines[first], table_tokens=sum(line.tokens for line in lines[first:behind]))
     return lines
 
 
@@ -164,6 +223,8 @@ def _pack_lines(lines: Sequence[_Line], target: int) -> Iterator[list[_Line]]:
     total = 0
     for line in lines:
         full = total + line.tokens > target
+        if line.table_tokens and total > target // 3:  # else what is cut off before it is hardly a passage
+            full = full or total + line.table_tokens > target
         new_section = line.heading and total > target // 2
         if group and (full or new_section):
             yield group

@@ -50,16 +50,38 @@ class Recognition:
 
 
 @dataclass(frozen=True)
-class Page:
-    """A page's number, counted from 1, its cleaned text, and the lines of it that look like headings.
+class Table:
+    """A table in a page's text: `text[start:end]` is all of it from its head, or its first row, to its last row.
 
-    `recognition` is None where all of the text is the PDF's own.
+    Attributes:
+        body: the first character of its first row.
+        head: the lines of its caption and of its columns' heads, in the order of the text. A table that goes on below
+            a line of text has the head above that line, too.
+    """
+
+    start: int
+    body: int
+    end: int
+    head: Sequence[Span] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page's number, counted from 1, its cleaned text, and what of it is more than running text.
+
+    Attributes:
+        headings: the lines that look like headings.
+        tables: in the order of the text.
+        running: the lines that are repeated on pages near this one: its running heads and feet.
+        recognition: None where all of the text is the PDF's own.
     """
 
     number: int
     text: str
     headings: Sequence[Span] = ()
     recognition: Recognition | None = None
+    tables: Sequence[Table] = ()
+    running: Sequence[Span] = ()
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@
     (unsigned, 4 bytes). Each block, and the index, is a zlib stream of its own: whoever wants the boxes of one page
     reads that page alone, and whoever wants the texts no boxes.
 
-    text     JSON {"text", "headings": [[start, end], …]}, and where some of it was recognized "recognition":
-             [[start, end], confidence in percent]
+    text     JSON {"text", "headings": [[start, end], …], "tables": [[start, body, end, [[start, end], …]], …]}, and
+             where some of it was recognized "recognition": [[start, end], confidence in percent]
     layout   width and height of the page in points (doubles) and the number of boxes (unsigned, 4 bytes), then five
              columns of unsigned 16 bits: how many words further than the last box's, from its right edge to the left
              one, from its top to this one's (both modulo 65536), width, height; in units of `_find_unit`
     index    JSON {"title", "headline", "language", "unread": {code: [page, …]},
-             "blocks": [[bytes of text, bytes of layout], …]}
+             "blocks": [[bytes of text, bytes of layout], …], "running": {page: [[start, end], …], …}}
 
 All numbers are little-endian. What is read back is checked against bounds: a damaged or hostile one is a
 DamagedParseError.
@@ -22,16 +22,17 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Self
 
-from services.ingest.domain.pages import Box, Layout, Page, Recognition, Span, WordBox
+from services.ingest.domain.pages import Box, Layout, Page, Recognition, Span, Table, WordBox
+from services.ingest.domain.tables import MAX_TABLES
 from services.ingest.domain.text import WORD
 from services.ingest.domain.unread import DETAILS, Unread
 
-PARSER_VERSION = "4"
+PARSER_VERSION = "5"
 """Raised whenever the same PDF is to be read in another way than before, or this format changes: what is stored under
 another version is not read, and chunks that count on it are made anew."""
 
@@ -50,8 +51,11 @@ _LAYOUT_HEAD = struct.Struct("<ddI")
 _COLUMNS = 5
 _BYTES_PER_CHAR = 8
 """Most that JSON takes for a character and its share of the headings."""
-_MAX_INDEX_BYTES = 2 * 1024 * 1024
-"""Of more pages than there are in any file."""
+_BYTES_PER_TABLE = 512
+"""Most that JSON takes for a table and the lines of its head."""
+_MAX_INDEX_BYTES = 16 * 1024 * 1024
+"""Of more pages than there are in any file, each with some running lines."""
+_MAX_TEXT_BYTES = MAX_PAGE_CHARS * _BYTES_PER_CHAR + MAX_TABLES * _BYTES_PER_TABLE
 _LEVEL = 6
 _FINEST = 0.1
 """Points. Boxes are rounded to it, outwards."""
@@ -96,9 +100,11 @@ class ParseWriter:
         headings: Sequence[Span],
         layout: Layout,
         recognition: Recognition | None = None,
+        tables: Sequence[Table] = (),
     ) -> bytes:
         """Return the bytes of the next page."""
-        body: dict[str, Any] = {"text": text, "headings": headings}
+        rows = [(table.start, table.body, table.end, table.head) for table in tables]
+        body: dict[str, Any] = {"text": text, "headings": headings, "tables": rows}
         if recognition is not None:
             body["recognition"] = [[recognition.start, recognition.end], round(recognition.confidence * 100)]
         text_block = _pack(_dump(body))
@@ -106,18 +112,21 @@ class ParseWriter:
         self._blocks.append((len(text_block), len(layout_block)))
         return text_block + layout_block
 
-    def end(self, facts: DocumentFacts) -> bytes:
-        """Return the last bytes."""
-        index = _pack(_dump({**vars(facts), "blocks": self._blocks}))
+    def end(self, facts: DocumentFacts, running: Mapping[int, Sequence[Span]] | None = None) -> bytes:
+        """Return the last bytes. `running`: the running heads and feet of each page that has any."""
+        index = _pack(_dump({**vars(facts), "blocks": self._blocks, "running": running or {}}))
         return index + _COUNT.pack(len(index))
 
 
 class StoredParse:
     """Reads a stored parse. All of it raises DamagedParseError where the bytes are not as they were written."""
 
-    def __init__(self, content: bytes, facts: DocumentFacts, blocks: Sequence[tuple[Span, Span]]) -> None:
+    def __init__(
+        self, content: bytes, facts: DocumentFacts, blocks: Sequence[tuple[Span, Span]], running: Mapping[str, Any]
+    ) -> None:
         self._content = content
         self._blocks = blocks
+        self._running = running
         self.facts = facts
 
     @classmethod
@@ -143,7 +152,10 @@ class StoredParse:
         if ends[-1] != first:
             raise DamagedParseError("its pages do not fill it")
         blocks = list(pairwise(ends))
-        return cls(content, facts, list(zip(blocks[::2], blocks[1::2], strict=True)))
+        running = index.get("running")
+        if not isinstance(running, dict):
+            raise DamagedParseError("there are no running lines")
+        return cls(content, facts, list(zip(blocks[::2], blocks[1::2], strict=True)), running)
 
     @property
     def page_count(self) -> int:
@@ -163,12 +175,14 @@ class StoredParse:
     def read_page(self, number: int) -> Page:
         """Read one page's text; pages are counted from 1."""
         span = self._blocks[number - 1][0]
-        body = _load(_unpack(self._content[slice(*span)], MAX_PAGE_CHARS * _BYTES_PER_CHAR))
+        body = _load(_unpack(self._content[slice(*span)], _MAX_TEXT_BYTES))
         text = _check_text(body.get("text"))
         if len(text) > MAX_PAGE_CHARS:
             raise DamagedParseError("a page has more text than is ever written")
         headings = [_check_pair(pair, len(text)) for pair in _check_list(body.get("headings"))]
-        return Page(number, text, headings, _load_recognition(body, len(text)))
+        tables = [_check_table(row, len(text)) for row in _check_list(body.get("tables"))]
+        running = [_check_pair(pair, len(text)) for pair in _check_list(self._running.get(str(number), []))]
+        return Page(number, text, headings, _load_recognition(body, len(text)), tables, running)
 
     def read_layout(self, number: int) -> Layout:
         """Read the boxes of one page's words; pages are counted from 1."""
@@ -298,6 +312,16 @@ def _check_unread(value: Any, page_count: int) -> Unread:
         if type(number) is not int or not 1 <= number <= page_count:
             raise DamagedParseError("there is no such page")
     return value
+
+
+def _check_table(value: Any, most: int) -> Table:
+    if not isinstance(value, list) or len(value) != 4:
+        raise DamagedParseError("there is no table")
+    start, body = _check_pair(value[:2], most)
+    _, end = _check_pair(value[1:3], most)
+    if not start <= body <= end:
+        raise DamagedParseError("a table ends before it begins")
+    return Table(start, body, end, [_check_pair(pair, most) for pair in _check_list(value[3])])
 
 
 def _check_text(value: Any) -> str:

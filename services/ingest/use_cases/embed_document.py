@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from services.ingest.domain.chunking import Chunk, make_header
+from services.ingest.domain.chunking import Chunk, make_embedded_text
 from services.ingest.use_cases.dependencies import EMBED_CHUNKS, IngestDependencies, Sharing
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.jobs import DocumentJob
@@ -59,11 +59,10 @@ async def _embed_shared(
 async def embed_chunks(
     chunks: Sequence[Chunk], job: DocumentJob, title: str, version: str, deps: IngestDependencies
 ) -> list[IndexPoint]:
-    """Return the points of chunks. What is embedded has a header line before it; what is stored and shown has not."""
+    """Return the points of chunks. What is embedded has a header line before it, and the head of a table that is cut;
+    what is stored and shown is the page's own text."""
     count = deps.embedder.count_tokens
-    texts = await asyncio.to_thread(
-        lambda: [f"{make_header(title, chunk.section, count)}\n{chunk.text}" for chunk in chunks]
-    )
+    texts = await asyncio.to_thread(lambda: [make_embedded_text(title, chunk, count) for chunk in chunks])
     names = await asyncio.to_thread(lambda: [make_embedded_id(deps.embedder.model_id, text) for text in texts])
     dense = await _find_or_embed(dict(zip(names, texts, strict=True)), job.tenant, deps)
     sparse = await asyncio.to_thread(deps.bm25.encode_passages, texts)
@@ -79,6 +78,7 @@ async def embed_chunks(
                 start=chunk.start,
                 end=chunk.end,
                 text=chunk.text,
+                table_head=chunk.table_head,
                 embedded=names[position],
                 ocr_confidence=chunk.ocr_confidence,
             ),

@@ -24,7 +24,7 @@ from shared.registry.port import Lease, LeaseLostError, Progress
 
 log = structlog.get_logger(__name__)
 
-PIPELINE = "4"
+PIPELINE = "5"
 """Raised whenever chunking or embedding changes, so that old points are not taken for new ones. How a PDF is read has a
 version of its own: `PdfParser.version`."""
 

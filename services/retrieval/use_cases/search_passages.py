@@ -132,6 +132,7 @@ def _make_passage(candidate: Candidate, rerank: float | None) -> Passage:
         start=payload.start,
         end=payload.end,
         text=payload.text,
+        table_head=payload.table_head,
         ocr_confidence=payload.ocr_confidence,
         score=candidate.fused if rerank is None else rerank,
         scores=scores,

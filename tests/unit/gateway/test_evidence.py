@@ -49,6 +49,19 @@ def test_the_made_sentences_are_judged_rightly(case: dict[str, Any]) -> None:
     assert [[citation.n, citation.supported] for citation in judge_sentence(case)] == case["expected"]
 
 
+def test_the_head_of_a_table_counts_but_has_no_place_in_the_text() -> None:
+    """A year and a unit may stand above the part of the table that was cited."""
+    passage = make_passage("Total revenues 16,920 15,128", "Document")
+    with_head = passage.model_copy(update={"table_head": "(In millions) 2021 2020"})
+    answer = "In 2021 total revenues were $16.92 billion [1]."
+
+    (without,) = check_whole(EvidenceCheck("Which?", [passage]), answer, 1)
+    (found,) = check_whole(EvidenceCheck("Which?", [with_head]), answer, 1)
+
+    assert (without.supported, found.supported) == (False, True)
+    assert [passage.text[span.start : span.end] for span in found.evidence] == ["16,920"]
+
+
 def group(digits: str, separator: str) -> str:
     return separator.join(reversed([digits[max(0, end - 3) : end] for end in range(len(digits), 0, -3)]))
 

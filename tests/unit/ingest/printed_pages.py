@@ -1,5 +1,7 @@
 """Pages for property tests: a text, and boxes for some of its words."""
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
 from services.ingest.domain.pages import Box, Layout, WordBox
@@ -23,3 +25,22 @@ def printed_pages(draw: st.DrawFn) -> tuple[str, Layout]:
             if left < right and top < bottom:
                 words.append(WordBox(*match.span(), Box(left, top, right, bottom)))
     return text, Layout(width, height, words)
+
+
+def print_lines(lines: Sequence[tuple[float, str]], *, height: float = 792.0) -> tuple[str, Layout]:
+    """A page whose lines stand where they are told to: their top in points, and their words, parted as typed.
+
+    Each character is 5 points wide and the print is 10 points high, so that two blanks part columns.
+    """
+    text, words = "", list[WordBox]()
+    for top, line in lines:
+        text += "\n" if text else ""
+        first = True
+        for match in WORD.finditer(line):
+            text += "" if first else " "
+            first = False
+            left = 50.0 + 5 * match.start()
+            box = Box(left, top, left + 5 * len(match[0]), top + 10)
+            words.append(WordBox(len(text), len(text) + len(match[0]), box))
+            text += match[0]
+    return text, Layout(1000.0, height, words)

@@ -1,5 +1,6 @@
 """Chunks are verbatim spans of their pages, fit the model's window, and leave nothing out."""
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -14,10 +15,11 @@ from services.ingest.domain.chunking import (
     TARGET_TOKENS,
     TooManyChunksError,
     chunk_pages,
+    make_embedded_text,
     make_header,
 )
 from services.ingest.domain.headings import find_headings
-from services.ingest.domain.pages import Page, Recognition
+from services.ingest.domain.pages import Page, Recognition, Table
 from services.ingest.domain.text import clean_text
 
 
@@ -36,29 +38,51 @@ PROSE = st.lists(
 ).map("\n".join)
 
 
-@given(st.lists(TEXTS | PROSE, max_size=4))
-def test_every_chunk_is_a_verbatim_span_that_fits(texts: list[str]) -> None:
-    """`text` is exactly `page[start:end]`, on its own page, and with header and marks within the window."""
-    pages = [Page(number, text, find_headings(text)) for number, text in enumerate(texts, start=1)]
+LINE = re.compile(r"[^\n]+")
 
-    chunks = chunk_pages(pages, count_words_and_letters, WINDOW)
+
+@st.composite
+def documents(draw: st.DrawFn) -> list[Page]:
+    """Pages with headings, tables and running lines anywhere."""
+    pages = []
+    for number, text in enumerate(draw(st.lists(TEXTS | PROSE, max_size=4)), start=1):
+        lines = [match.span() for match in LINE.finditer(text)]
+        places = st.lists(st.integers(0, len(lines)), min_size=6, max_size=6).map(sorted)
+        tables: list[Table] = []
+        for first, body, behind in [draw(places)[place : place + 3] for place in (0, 3)] if lines else []:
+            if body < behind and not (tables and lines[first][0] < tables[-1].end):
+                head = lines[first:body][:5]
+                tables.append(Table(lines[first][0], lines[body][0], lines[behind - 1][1], head))
+        running = sorted(draw(st.lists(st.sampled_from(lines), max_size=3, unique=True))) if lines else []
+        pages.append(Page(number, text, find_headings(text), tables=tables, running=running))
+    return pages
+
+
+@given(documents(), st.text(max_size=100), st.sampled_from([64, 128, WINDOW]))
+def test_every_chunk_is_a_verbatim_span_that_fits(pages: list[Page], title: str, window: int) -> None:
+    """`text` is exactly `page[start:end]`, and what is embedded has room in the window with all that is added."""
+    chunks = chunk_pages(pages, count_words_and_letters, window)
 
     assert [chunk.chunk_id for chunk in chunks] == list(range(len(chunks)))
     for chunk in chunks:
         assert chunk.text == pages[chunk.page - 1].text[chunk.start : chunk.end]
-        assert chunk.text.strip()
-        assert count_words_and_letters([chunk.text])[0] <= WINDOW - HEADER_TOKENS - SPECIAL_TOKENS
+        assert chunk.searched.strip()
+        embedded = make_embedded_text(title, chunk, count_words_and_letters)
+        assert count_words_and_letters([embedded])[0] <= window - SPECIAL_TOKENS
 
 
-@given(st.lists(TEXTS | PROSE, max_size=4))
-def test_no_character_is_left_out(texts: list[str]) -> None:
-    """Every printed character of every page is in some chunk."""
-    pages = [Page(number, text, find_headings(text)) for number, text in enumerate(texts, start=1)]
-
+@given(documents())
+def test_no_character_is_left_out(pages: list[Page]) -> None:
+    """Every printed character is in some chunk, apart from running lines that say what one before them has said."""
     chunks = chunk_pages(pages, count_words_and_letters, WINDOW)
 
+    said: set[str] = set()
     for page in pages:
         covered = bytearray(len(page.text))
+        for start, end in page.running:
+            key = re.sub(r"\d+", "#", page.text[start:end].casefold())
+            covered[start:end] = bytes([key in said]) * (end - start)
+            said.add(key)
         for chunk in chunks:
             if chunk.page == page.number:
                 covered[chunk.start : chunk.end] = b"\x01" * (chunk.end - chunk.start)
@@ -99,6 +123,83 @@ def test_a_table_row_stays_whole() -> None:
     chunks = chunk_pages([Page(1, "\n".join(rows))], count_words_and_letters, WINDOW)
 
     assert all(any(row in chunk.text.split("\n") for chunk in chunks) for row in rows)
+
+
+def make_table_page(number: int, rows: int, *, before: str = "", head: bool = True, name: str = "Item") -> Page:
+    """A page with a table that may have a head of two lines."""
+    lines = ["Sales by item (in millions)", "2021 2020"] if head else []
+    lines += [f"{name} {row:03d} {row * 7 + 1},{row:03d} {row * 3 + 2},{row:03d}" for row in range(rows)]
+    text = f"{before}\n" if before else ""
+    start = len(text)
+    text += "\n".join(lines)
+    spans = [match.span() for match in LINE.finditer(text, start)]
+    heads = spans[:2] if head else []
+    return Page(number, text, find_headings(text), tables=[Table(start, spans[len(heads)][0], len(text), heads)])
+
+
+def test_each_part_of_a_table_has_its_head() -> None:
+    """A row of figures says nothing without its column; the part that begins with the head has it in its text."""
+    first, *others = chunk_pages([make_table_page(1, 90)], count_words_and_letters, WINDOW)
+
+    assert first.text.startswith("Sales by item (in millions)\n2021 2020\n")
+    assert first.table_head == ""
+    assert len(others) > 2
+    for chunk in others:
+        assert chunk.table_head == "Sales by item (in millions) 2021 2020"
+        assert f"\n{chunk.table_head}\n{chunk.text}" in make_embedded_text("Acme", chunk, count_words_and_letters)
+
+
+def test_a_table_goes_on_on_the_next_page() -> None:
+    """Where the page before ends with a table and this one begins with rows; not where text stands between."""
+    pages = [make_table_page(1, 8), make_table_page(2, 8, before="(continued)", head=False)]
+    other = [make_table_page(1, 8), make_table_page(2, 8, before="One.\nTwo.\nThree.\nFour.", head=False)]
+    far = [make_table_page(1, 8), Page(2, "A page of prose."), make_table_page(3, 8, head=False)]
+
+    assert [chunk.table_head for chunk in chunk_pages(pages, count_words_and_letters, WINDOW)] == [
+        "",
+        "Sales by item (in millions) 2021 2020",
+    ]
+    for document in (other, far):
+        assert not any(chunk.table_head for chunk in chunk_pages(document, count_words_and_letters, WINDOW))
+
+
+def test_a_table_that_fits_is_not_cut() -> None:
+    """The chunk before it ends early instead, and the line that introduces the table goes with it."""
+    prose = "\n".join(f"Sentence {n} is about something else." for n in range(16))
+    chunks = chunk_pages([make_table_page(1, 12, before=prose)], count_words_and_letters, WINDOW)
+
+    assert len(chunks) == 2
+    assert chunks[1].text.count("Item") == 12
+    assert chunks[1].text.startswith("Sentence")
+
+
+def test_a_long_head_loses_its_caption_first() -> None:
+    """The heads of the columns are what a row cannot do without."""
+    caption = "The following table shows what we have sold in each of the regions in which we do business and " * 3
+    text = f"{caption}\n2021 2020\n" + "\n".join(f"Item {row} 1 2" for row in range(90))
+    spans = [match.span() for match in LINE.finditer(text)]
+    page = Page(1, text, tables=[Table(0, spans[2][0], len(text), spans[:2])])
+
+    assert {chunk.table_head for chunk in chunk_pages([page], count_words_and_letters, WINDOW)[1:]} == {"2021 2020"}
+
+
+def test_running_lines_are_no_part_of_what_is_searched() -> None:
+    """They are no section and begin no chunk; what they say is found in the first of them."""
+    pages = []
+    for number in range(1, 4):
+        body = f"Segment information\nSales of segment {number} grew, for reasons that are told below."
+        text = f"Table of Contents\n{body}\nPage {number}\nThis line is read behind the foot."
+        running = [(0, 17), (text.index("Page"), text.index("\nThis"))]
+        pages.append(Page(number, text, find_headings(text), running=running))
+
+    chunks = chunk_pages(pages, count_words_and_letters, WINDOW)
+
+    assert [chunk.section for chunk in chunks] == ["Segment information"] * 3
+    assert chunks[0].searched == chunks[0].text == pages[0].text
+    for number in (2, 3):
+        chunk, page = chunks[number - 1], pages[number - 1]
+        assert chunk.text == page.text.removeprefix("Table of Contents\n")
+        assert chunk.searched == chunk.text.replace(f"\nPage {number}", "")
 
 
 def test_words_without_end_are_cut() -> None:

@@ -3,7 +3,7 @@
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.headings import find_headings
-from services.ingest.domain.pages import Layout, Page, Recognition
+from services.ingest.domain.pages import Layout, Page, Recognition, Span
 from services.ingest.domain.stored_parse import (
     MAX_PAGE_CHARS,
     DamagedParseError,
@@ -19,6 +19,7 @@ from services.ingest.domain.stored_parse import (
     ParseWriter,
     StoredParse,
 )
+from services.ingest.domain.tables import find_tables
 from tests.unit.ingest.printed_pages import TEXTS, printed_pages
 
 FACTS = st.builds(DocumentFacts, st.none() | TEXTS, TEXTS, st.sampled_from([None, "en", "de"]))
@@ -29,13 +30,21 @@ Printed = Sequence[tuple[str, Layout]]
 def write(pages: Printed, facts: DocumentFacts) -> bytes:
     writer = ParseWriter()
     parts = [writer.begin()]
-    parts += [writer.add_page(text, find_headings(text), layout) for text, layout in pages]
-    return b"".join([*parts, writer.end(facts)])
+    parts += [
+        writer.add_page(text, find_headings(text), layout, None, find_tables(text, layout)) for text, layout in pages
+    ]
+    return b"".join([*parts, writer.end(facts, find_running(pages))])
+
+
+def find_running(pages: Printed) -> Mapping[int, Sequence[Span]]:
+    """Of each page the first heading."""
+    first = {number: find_headings(text)[:1] for number, (text, _) in enumerate(pages, start=1)}
+    return {number: spans for number, spans in first.items() if spans}
 
 
 @given(st.lists(printed_pages(), max_size=3), FACTS)
 def test_what_is_written_comes_back(pages: Printed, facts: DocumentFacts) -> None:
-    """Texts and facts to the letter; boxes in their order and around what they were, larger by less than a step."""
+    """Texts, facts and all that was found in the texts to the letter; boxes in order, rounded by less than a step."""
     parse = StoredParse.open(write(pages, facts))
 
     assert parse.facts == facts
@@ -43,7 +52,8 @@ def test_what_is_written_comes_back(pages: Printed, facts: DocumentFacts) -> Non
         with_unread = StoredParse.open(write(pages, replace(facts, unread=UNREAD)))
         assert with_unread.facts.unread == UNREAD
     assert list(parse.read_pages()) == [
-        Page(number, text, find_headings(text)) for number, (text, _) in enumerate(pages, start=1)
+        Page(number, text, find_headings(text), None, find_tables(text, layout), find_running(pages).get(number, []))
+        for number, (text, layout) in enumerate(pages, start=1)
     ]
     for number, (_, layout) in enumerate(pages, start=1):
         read = parse.read_layout(number)
@@ -105,13 +115,14 @@ def forge(text: bytes, layout: bytes, **index: object) -> bytes:
         "headline": "",
         "language": None,
         "unread": {},
+        "running": {},
         "blocks": [[*map(len, blocks)]],
     }
     packed = zlib.compress(json.dumps({**whole, **index}).encode())
     return b"PWPARSE\x01" + b"".join(blocks) + packed + struct.pack("<I", len(packed))
 
 
-TEXT = b'{"text": "one two", "headings": []}'
+TEXT = b'{"text": "one two", "headings": [], "tables": [[0, 4, 7, [[0, 3]]]]}'
 LAYOUT = struct.pack("<ddI5H", 612, 792, 1, 0, 10, 10, 10, 10)
 
 
@@ -131,6 +142,13 @@ def test_a_forged_one_is_read_as_far_as_it_is_whole() -> None:
         pytest.param(forge(TEXT[:-1] + b',"recognition":[[0,8],90]}', LAYOUT), id="recognized text beyond its page"),
         pytest.param(forge(TEXT[:-1] + b',"recognition":[[0,7],101]}', LAYOUT), id="more than sure"),
         pytest.param(forge(TEXT[:-1] + b',"recognition":[[0,7]]}', LAYOUT), id="who knows how sure"),
+        pytest.param(forge(b'{"text": "one", "headings": []}', LAYOUT), id="no tables"),
+        pytest.param(forge(TEXT.replace(b"[0, 4, 7,", b"[0, 4, 8,"), LAYOUT), id="a table beyond its page"),
+        pytest.param(forge(TEXT.replace(b"[0, 4, 7,", b"[4, 0, 7,"), LAYOUT), id="a table that ends before it begins"),
+        pytest.param(forge(TEXT.replace(b"[0, 4, 7,", b"[0, 4,"), LAYOUT), id="a table that is none"),
+        pytest.param(forge(TEXT.replace(b"[[0, 3]]", b"[[0, 9]]"), LAYOUT), id="a head beyond its page"),
+        pytest.param(forge(TEXT, LAYOUT, running=[]), id="no running lines"),
+        pytest.param(forge(TEXT, LAYOUT, running={"1": [[0, 8]]}), id="a running line beyond its page"),
         pytest.param(forge(TEXT, b" " * 10_000), id="more boxes than words"),
         pytest.param(forge(TEXT, struct.pack("<ddI", 612, 792, 0xFFFFFFFF)), id="boxes that are not there"),
         pytest.param(forge(TEXT, struct.pack("<ddI", float("nan"), 792, 0)), id="a page of no width"),
@@ -152,7 +170,7 @@ def test_a_hostile_one_is_said_to_be_damaged(forged: bytes) -> None:
 
 def test_a_page_that_unpacks_to_more_than_a_page_may_have_is_not_unpacked() -> None:
     """A kilobyte may hold a gigabyte of nothing."""
-    bomb = forge(b" " * (8 * MAX_PAGE_CHARS + 1), LAYOUT)
+    bomb = forge(b" " * (9 * MAX_PAGE_CHARS), LAYOUT)
     assert len(bomb) < 100_000
 
     with pytest.raises(DamagedParseError, match="not as long as it says"):
