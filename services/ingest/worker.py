@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from services.ingest.adapters.ocr_engine import OcrNotUsableError, find_engine
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
+from services.ingest.lane import Lane
 from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.compact import compact_stores
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
@@ -69,8 +70,10 @@ COMPACT_REST = 9
 """Pause after a compaction, as a multiple of the time that it took."""
 READ_LIMIT = 1000
 """arq looks only at this many queued jobs, running ones included: it caps the running jobs of the whole fleet."""
-
-
+POLL_S = 0.1
+"""Between looks at a lane whose jobs may be done in a second."""
+PATIENT_POLL_S = 0.5
+"""Between looks at a lane whose jobs take minutes, or for which nobody waits."""
 HELP_S = 1.0
 """Pause between an idle worker's looks for large documents of others; such a document takes minutes."""
 HELP_FAULT_S = 10.0
@@ -128,7 +131,9 @@ class IngestWorker:
 
     def _make_small_lane(self) -> Worker:
         concurrency = self.settings.ingest_concurrency
-        return self._make_arq_worker(INGEST, self._run_ingest, queue_name=SMALL_QUEUE_NAME, max_jobs=concurrency)
+        return self._make_arq_worker(
+            INGEST, self._run_ingest, queue_name=SMALL_QUEUE_NAME, max_jobs=concurrency, poll_delay=POLL_S
+        )
 
     def _make_large_lane(self) -> Worker:
         return self._make_arq_worker(
@@ -136,19 +141,21 @@ class IngestWorker:
             self._run_ingest,
             queue_name=QUEUE_NAME,
             max_jobs=self.settings.ingest_concurrency,
+            poll_delay=PATIENT_POLL_S,
             health_check_interval=NOTE_INTERVAL_S,
             health_check_key=make_health_key(),
         )
 
     def _make_purge_lane(self) -> Worker:
-        return self._make_arq_worker(PURGE, self._run_purge, queue_name=PURGE_QUEUE_NAME, max_jobs=PURGE_CONCURRENCY)
+        return self._make_arq_worker(
+            PURGE, self._run_purge, queue_name=PURGE_QUEUE_NAME, max_jobs=PURGE_CONCURRENCY, poll_delay=PATIENT_POLL_S
+        )
 
     def _make_arq_worker(self, name: str, run: Any, **lane: Any) -> Worker:
-        return Worker(
+        return Lane(
             functions=[func(run, name=name, timeout=JOB_TIMEOUT_S, max_tries=sys.maxsize, keep_result=0)],
             redis_pool=self.queue.arq,
             handle_signals=False,
-            poll_delay=0.1,
             queue_read_limit=READ_LIMIT,
             keep_result=0,
             job_serializer=serialize_job,

@@ -1,6 +1,6 @@
 """The job queue on arq and Redis, with JSON bodies.
 
-arq is in maintenance, so this module and `services/ingest/worker.py` are the only ones that know it.
+arq is in maintenance, so only this module, `services/ingest/worker.py` and `lane.py` beside it know it.
 """
 
 import json
