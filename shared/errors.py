@@ -139,6 +139,12 @@ class IndexRejected(ServiceError):
     retryable = False
 
 
+class IndexDamaged(IndexRejected):
+    """The files of the index cannot be read: it has to be made anew."""
+
+    code = "index_damaged"
+
+
 class DiskFull(ServiceError):
     """Too little space is left where the data is."""
 

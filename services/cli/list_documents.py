@@ -39,4 +39,6 @@ def describe_document(record: DocumentRecord) -> str:
     parts = [record.document_id, record.status, str(record.pages_total), record.filename]
     if record.failure is not None:
         parts.append(describe_failure(record))
+    if record.replacement is not None:
+        parts.append(f"new version: {record.replacement.status}")
     return "\t".join(map(clean_line, parts))

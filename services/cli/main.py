@@ -15,6 +15,7 @@ from services.cli.add import add_files
 from services.cli.ask import ask
 from services.cli.gateway import CliError
 from services.cli.list_documents import list_documents
+from services.cli.reindex import reindex
 from services.cli.retry import retry_documents
 from services.cli.terminal import complain
 from shared.contracts.questions import QueryRequest
@@ -88,6 +89,17 @@ def run_retry(
 ) -> None:
     """Try failed documents again, without another upload, and wait until they are ready."""
     if retry_documents(url, documents):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+@app.command("reindex")
+def run_reindex(
+    url: Url = DEFAULT_URL,
+    everything: Annotated[bool, typer.Option("--all", help="Also what the present code and model have made.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Say how many are left until none is.")] = False,
+) -> None:
+    """Have documents made anew that older code or another model has made."""
+    if reindex(url, everything=everything, wait=wait):
         raise typer.Exit(EXIT_FAILURE)
 
 

@@ -237,7 +237,7 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
         app.add_middleware(
             CORSMiddleware,
             allow_origins=sorted(settings.known_origins),
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["*"],  # clients add many of their own, and whoever may read answers may send any
             expose_headers=["X-Request-ID", "X-Run-Id", "Retry-After"],
         )

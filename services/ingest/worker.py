@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from services.ingest.adapters.ocr_engine import OcrNotUsableError, find_engine
 from services.ingest.adapters.pdf_process import ProcessPdfParser
+from services.ingest.domain.pipeline import name_pipeline
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
 from services.ingest.lane import Lane
 from services.ingest.settings import IngestSettings
@@ -205,9 +206,13 @@ class IngestWorker:
     async def _reconcile_forever(self) -> None:
         """Take part in looking for what the queue lost: one of all workers does it at a time."""
         lease_ms, interval_ms = int(self.settings.lease_s * 1000), int(self.settings.reconcile_interval_s * 1000)
-        registry = self.dependencies.registry
+        registry, noted = self.dependencies.registry, False
+        pipeline = name_pipeline(self.dependencies.parser.version, self.dependencies.embedder.model_id)
         while True:
             try:
+                if not noted:
+                    await registry.note_pipeline(pipeline)
+                    noted = True
                 if await registry.take_turn("reconcile", interval_ms):
                     await reconcile(registry, self.queue, lease_ms)
                 if self.upkeep is not None and await registry.take_turn("collect", COLLECT_MS):

@@ -7,13 +7,24 @@ from pathlib import Path
 from typing import Protocol
 
 
-def make_blob_key(tenant: str, sha256: str, document_id: str) -> str:
+def make_blob_key(tenant: str, sha256: str, blob: str) -> str:
     """Where a document's bytes lie.
 
-    The document's id is part of the key so that removing one document can never take away the bytes of another
-    that was uploaded with the same content in the same moment.
+    `blob` is the document's id, with another name behind it for each upload that replaced its bytes: so removing one
+    document, or what it had before, can never take away bytes that were uploaded with the same content in the same
+    moment.
     """
-    return f"{tenant}/{sha256[:2]}/{sha256}/{document_id}.pdf"
+    return f"{tenant}/{sha256[:2]}/{sha256}/{blob}.pdf"
+
+
+def make_blob_name(document_id: str, upload: str) -> str:
+    """Return the name of the bytes that an upload brings to a document that is there."""
+    return f"{document_id}.{upload}"
+
+
+def parse_blob_name(blob: str) -> str:
+    """Return the id of the document to which bytes of this name belong."""
+    return blob.partition(".")[0]
 
 
 def make_parses_folder(tenant: str, sha256: str) -> str:

@@ -17,6 +17,9 @@ class DocumentProgress(BaseModel):
     chunks_done: int = 0
     warnings: list[DocumentWarning] | None = Field(default=None, description="only in `ready`: what was left out")
     failure: DocumentFailure | None = Field(default=None, description="only in `failed`: why, and what to do")
+    replacement: bool | None = Field(
+        default=None, description="true where a document that can be searched already gets a new version"
+    )
 
 
 DocumentEventName = Literal["progress", "ready", "failed"]
@@ -41,12 +44,14 @@ def load_document_event(name: str, data: Any) -> DocumentEvent:
 
 def describe_record(record: DocumentRecord) -> DocumentEvent:
     """Return the event that says what a record says: for a stream that is kept no more."""
+    told = record.replacement or record
     name: DocumentEventName = "progress"
-    if record.status is DocumentStatus.READY:
+    if told.status is DocumentStatus.READY:
         name = "ready"
-    elif record.status is DocumentStatus.FAILED:
+    elif told.status is DocumentStatus.FAILED:
         name = "failed"
-    values = record.model_dump(include=set(DocumentProgress.model_fields))
+    values = told.model_dump(include=set(DocumentProgress.model_fields) - {"replacement"})
+    values["replacement"] = record.replacement is not None or None
     if name != "ready":
         values["warnings"] = None
     return DocumentEvent(name=name, data=DocumentProgress.model_validate(values))

@@ -37,6 +37,22 @@ class DocumentWarning(BaseModel):
     pages: list[int] = Field(default_factory=list, description="the pages it concerns, counted from 1")
 
 
+class DocumentReplacement(BaseModel):
+    """What is to take a document's place, or has failed to. Until it is whole the document answers as before."""
+
+    status: DocumentStatus = Field(
+        description="queued, parsing, embedding or failed; once it is ready it is the document"
+    )
+    filename: str
+    size_bytes: int
+    sha256: str
+    pages_total: int = 0
+    pages_done: int = 0
+    chunks_total: int = 0
+    chunks_done: int = 0
+    failure: DocumentFailure | None = None
+
+
 class DocumentRecord(BaseModel):
     """A document as its owner sees it."""
 
@@ -54,6 +70,19 @@ class DocumentRecord(BaseModel):
     chunks_done: int = 0
     warnings: list[DocumentWarning] = Field(default_factory=list)
     failure: DocumentFailure | None = None
+    replacement: DocumentReplacement | None = Field(
+        default=None, description="a new version on its way, or the last one if it failed; null otherwise"
+    )
+
+    @property
+    def settled(self) -> bool:
+        """Whether no worker will touch the document again: it is final, and so is what was to replace it."""
+        return self.status.final and (self.replacement is None or self.replacement.status.final)
+
+    def find_upload(self, sha256: str, filename: str) -> "DocumentRecord | DocumentReplacement":
+        """Return that part of the record which tells how far these bytes of this name are."""
+        new = self.replacement
+        return new if new is not None and (new.sha256, new.filename) == (sha256, filename) else self
 
 
 class DocumentList(BaseModel):
@@ -62,6 +91,13 @@ class DocumentList(BaseModel):
     documents: list[DocumentRecord]
     total: int
     next_offset: int | None = Field(default=None, description="pass as `offset` for the next page; null at the end")
+
+
+class ReindexAccepted(BaseModel):
+    """How many documents are made anew in the background, of how many that can be searched."""
+
+    queued: int
+    documents: int
 
 
 class UploadAccepted(BaseModel):

@@ -16,7 +16,7 @@ from redis.asyncio import ConnectionPool
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
 from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
-from shared.queue.scripts import CLOCK, PLACE
+from shared.queue.scripts import BACKGROUND, CLOCK, PLACE
 from shared.redis_client import run_command
 
 QUEUE_NAME = f"pagewire:{default_queue_name}"
@@ -76,16 +76,19 @@ class ArqJobQueue:
         await self._calls.close()
         await self.arq.aclose()
 
-    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0, *, background: bool = False) -> bool:
         """Queue a job; return False when the same job waits, pauses or runs already."""
         job_id = make_job_id(function, job)
-        lane, other_lane = _choose_lanes(function, size_bytes)
+        lane, other_lane = _choose_lanes(function, size_bytes, background=background)
         body = serialize_arq_job(
             function, (job.model_dump(),), {}, None, time.time_ns() // 1_000_000, serializer=serialize_job
         )
         keys = [lane, f"{lane}:places", other_lane, job_key_prefix + job_id, in_progress_key_prefix + job_id]
         cost = 1 + size_bytes // 1024
-        arguments: list[Any] = [job_id, body, EXPIRES_EXTRA_MS, job.tenant, cost, _LONGEST_PAUSE_MS]
+        # In the background a tenant has a turn of its own: its next upload does not stand behind that.
+        turn = f"{job.tenant} background" if background else job.tenant
+        floor = BACKGROUND if background else 0
+        arguments: list[Any] = [job_id, body, EXPIRES_EXTRA_MS, turn, cost, _LONGEST_PAUSE_MS, floor]
         return bool(await self._call(self.arq.eval(PLACE, len(keys), *keys, *arguments)))
 
     async def find_unqueued(self, function: str, jobs: Sequence[DocumentJob], lease_ms: int) -> Sequence[DocumentJob]:
@@ -134,11 +137,12 @@ class ArqJobQueue:
         return await run_command(self._calls, command, "The queue does not answer now; try again.")
 
 
-def _choose_lanes(function: str, size_bytes: int) -> tuple[str, str]:
-    """Return the job's lane, and the one in which it may stand from a version of ours that had no lanes."""
+def _choose_lanes(function: str, size_bytes: int, *, background: bool) -> tuple[str, str]:
+    """Return the job's lane, and the one in which it may stand for another reason, or from a version without lanes."""
     if function == PURGE:
         return PURGE_QUEUE_NAME, PURGE_QUEUE_NAME
-    return (SMALL_QUEUE_NAME, QUEUE_NAME) if size_bytes <= SMALL_BYTES else (QUEUE_NAME, SMALL_QUEUE_NAME)
+    small = size_bytes <= SMALL_BYTES and not background
+    return (SMALL_QUEUE_NAME, QUEUE_NAME) if small else (QUEUE_NAME, SMALL_QUEUE_NAME)
 
 
 def _is_astray(score: float, now_ms: int, *, runs: bool) -> bool:

@@ -21,10 +21,10 @@ class JobQueue(Protocol):
     """Queues jobs, at most one per function and document. Raises DependencyUnavailable when it does not answer.
 
     Small documents and large ones wait in lanes of their own, and in each lane the tenants take turns by the amount of
-    work.
+    work. What is done in the background waits behind all large ones.
     """
 
-    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0, *, background: bool = False) -> bool:
         """Queue a job; return False when the same job waits, pauses or runs already.
 
         What is left of an earlier one that never would be run is not in its way.

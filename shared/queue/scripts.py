@@ -13,25 +13,30 @@ would stand behind all others, and the reconciler gives it a place again.
 CLOCK = 1_000_000_000_000
 """Scores from here on are times of the clock (since 2001), those below are places: kilobytes, of a petabyte."""
 
+BACKGROUND = CLOCK // 2
+"""Places from here on are of work that is done when nobody waits for anything else."""
+
 # KEYS: lane, places of the lane, the other lane, job's body, in-progress key
-# ARGV: job id, body, milliseconds to live, tenant, cost, longest pause in ms
+# ARGV: job id, body, milliseconds to live, tenant, cost, longest pause in ms, BACKGROUND or 0
 # Queues a job that is not queued, or is but never would be run; returns 1. One that waits, runs or pauses stays: 0.
 PLACE = f"""
-local CLOCK = {CLOCK}
+local CLOCK, BACKGROUND = {CLOCK}, {BACKGROUND}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or -1)
 local body, running = redis.call('EXISTS', KEYS[4]) == 1, redis.call('EXISTS', KEYS[5]) == 1
 local waits = score >= 0 and score < CLOCK
 local pauses = score >= CLOCK and score <= now + tonumber(ARGV[6]) and (score > now or running)
-if body and (waits or pauses) then return 0 end
+local floor = tonumber(ARGV[7])
+local promoted = waits and floor == 0 and score >= BACKGROUND and not running
+if body and (waits or pauses) and not promoted then return 0 end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local lane = tonumber(first[2] or CLOCK)
-if lane >= CLOCK then  -- nobody waits: all begin anew
+if lane >= CLOCK or (lane >= BACKGROUND and floor == 0) then  -- nobody of these waits: all begin anew
   redis.call('DEL', KEYS[2])
   lane = 0
 end
-local place = math.max(lane, tonumber(redis.call('HGET', KEYS[2], ARGV[4]) or 0)) + tonumber(ARGV[5])
+local place = math.max(lane, floor, tonumber(redis.call('HGET', KEYS[2], ARGV[4]) or 0)) + tonumber(ARGV[5])
 redis.call('HSET', KEYS[2], ARGV[4], string.format('%.0f', place))
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[1], string.format('%.0f', place), ARGV[1])

@@ -13,6 +13,7 @@
     pagewire:T:ranges:D     hash    what is done of a large document, and who has which part: see range_scripts.py
     pagewire:T:helpers:D    zset    the tokens of those who have a part, as long as they may be writing
     pagewire:T:revision     string  of what searches see; what hangs on it: see revision.py
+    pagewire:pipeline       string  what the workers of now make versions with
     pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
     pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
     pagewire:shared         set     "T/D" of large documents that idle workers may help with
@@ -30,6 +31,22 @@ PENDING: Final = "pagewire:pending"
 PURGING: Final = "pagewire:purging"
 SHARED: Final = "pagewire:shared"
 PURGED: Final = "pagewire:purged"
+PIPELINE: Final = "pagewire:pipeline"
+
+
+def make_identities_key(tenant: str) -> str:
+    """Return the key of a tenant's uploads."""
+    return f"pagewire:{tenant}:identities"
+
+
+def make_ready_key(tenant: str) -> str:
+    """Return the key of a tenant's documents that can be searched."""
+    return f"pagewire:{tenant}:ready"
+
+
+def make_identity(sha256: str, filename: str) -> str:
+    """Return what makes an upload the same as another one."""
+    return f"{sha256}\n{filename}"
 
 
 def make_document_key(tenant: str, document_id: str) -> str:

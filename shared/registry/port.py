@@ -28,13 +28,54 @@ class NewDocument:
 
 
 @dataclass(frozen=True)
+class BlobId:
+    """Which bytes: with the tenant these two are their key, see `make_blob_key`."""
+
+    sha256: str
+    blob: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a document is made of."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    blob: str
+
+
+@dataclass(frozen=True)
 class Lease:
-    """A worker's right to process a document, valid while it is renewed."""
+    """A worker's right to process a document, valid while it is renewed.
+
+    Attributes:
+        edition: which making of the document it is, counted from 1.
+    """
 
     job: DocumentJob
     token: str
     epoch: int
     attempts: int
+    content: Content
+    edition: int
+
+
+@dataclass(frozen=True)
+class DocumentBlobs:
+    """The bytes of a document: those that its record names, what is being made or was made last first, and those that
+    it named before and that are still to be removed."""
+
+    named: Sequence[BlobId]
+    dropped: Sequence[BlobId]
+
+
+@dataclass(frozen=True)
+class QueuedWork:
+    """What the queue is to know of an unfinished document; in the background: after what people wait for."""
+
+    size_bytes: int
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +106,29 @@ class DocumentRegistry(Protocol):
 
     async def requeue(self, job: DocumentJob) -> DocumentRecord:
         """Have a failed document tried again, with all its attempts; others stay as they are. Raises NotFound."""
+        ...
+
+    async def replace(self, job: DocumentJob, content: Content) -> tuple[DocumentRecord, bool]:
+        """Give a document other bytes or another name; return its record and whether it has them by this call.
+
+        One that can be searched is so as before until the new version is whole, or for good when that fails. What is
+        on its way, and what has failed, gives way at once. Where the document has these bytes and this name already
+        nothing happens. Raises NotFound, and Conflict (`duplicate_document`) where another document has them.
+        """
+        ...
+
+    async def reindex(self, job: DocumentJob, version: str) -> bool:
+        """Have a document that is searched in this version made anew of its bytes, in the background, as by `replace`.
+
+        Returns whether it is to be.
+        """
+        ...
+
+    async def rebuild(self, job: DocumentJob) -> bool:
+        """Have a document whose points are lost made anew; it is not searched until then.
+
+        Returns whether it is to be: failed and deleted ones are not.
+        """
         ...
 
     async def get(self, tenant: str, document_id: str) -> DocumentRecord:
@@ -166,20 +230,47 @@ class DocumentRegistry(Protocol):
         """Deleted documents whose points and bytes are still to be removed; some at a time, as above."""
         ...
 
-    async def find_sizes(self, jobs: Sequence[DocumentJob]) -> Sequence[int]:
-        """The size of each of these documents in bytes; 0 where its record is gone."""
+    async def find_work(self, jobs: Sequence[DocumentJob]) -> Sequence[QueuedWork]:
+        """What the queue is to know of each of these documents; of size 0 where its record is gone."""
         ...
 
     async def request_purge(self, job: DocumentJob) -> None:
         """Note that a deleted document may have points or bytes; the reconciler queues the purge."""
         ...
 
-    async def find_blob_of(self, job: DocumentJob) -> str | None:
-        """The sha-256 of a document's content, deleted or not; None when the record is gone."""
+    async def find_blobs(self, job: DocumentJob) -> DocumentBlobs:
+        """The bytes of a document, deleted or not; none when the record is gone."""
+        ...
+
+    async def note_removed(self, job: DocumentJob, dropped: Sequence[BlobId]) -> None:
+        """Note that bytes which a document does not name any more are removed."""
         ...
 
     async def let_go_of_content(self, job: DocumentJob, sha256: str) -> bool:
-        """Note that a deleted document's bytes are gone; return whether no other of its tenant has the same ones."""
+        """Note that a document does not have these bytes any more; return whether no other of its tenant has them."""
+        ...
+
+    async def find_edition(self, job: DocumentJob) -> int:
+        """Which making of the document is the last; 0 when it is gone or deleted."""
+        ...
+
+    async def find_content(self, job: DocumentJob) -> Content | None:
+        """What is being made of the document, or was made last; None when it is gone or deleted."""
+        ...
+
+    async def note_pipeline(self, pipeline: str) -> None:
+        """Note what the workers of now make versions with."""
+        ...
+
+    async def find_pipeline(self) -> str | None:
+        """What the workers of now make versions with; None as long as none has started."""
+        ...
+
+    def list_versions(self, tenant: str) -> AsyncGenerator[Sequence[tuple[DocumentJob, str]], None]:
+        """A tenant's documents that can be searched, with their versions, some at a time.
+
+        Those that are there all the while come at least once.
+        """
         ...
 
     async def forget(self, job: DocumentJob) -> None:

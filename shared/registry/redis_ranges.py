@@ -21,7 +21,7 @@ from shared.registry.keys import (
 )
 from shared.registry.port import Lease, LeaseLostError
 from shared.registry.ranges_port import RangeClaim, RangePlan
-from shared.registry.redis_registry import AWAY, DEADLINE_S
+from shared.registry.redis_versions import AWAY, DEADLINE_S
 
 CALLS_AT_ONCE = 8
 

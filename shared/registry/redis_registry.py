@@ -1,18 +1,11 @@
 """The document registry on Redis; its keys are in `keys.py`."""
 
 import json
-import time
 from collections.abc import AsyncGenerator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from redis.asyncio import Redis
-
-from shared.bounded_calls import BoundedCalls
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
-from shared.errors import NotFound
-from shared.redis_client import run_command
 from shared.registry import scripts
 from shared.registry.keys import (
     PENDING,
@@ -22,35 +15,29 @@ from shared.registry.keys import (
     make_document_key,
     make_events_key,
     make_helpers_key,
+    make_identities_key,
+    make_identity,
     make_lease_key,
     make_member,
     make_ranges_key,
+    make_ready_key,
     parse_member,
 )
-from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.records import check_id, flatten, make_missing, now_ms, parse_record, parse_reply
+from shared.registry.redis_versions import RedisVersions
 from shared.registry.revision import make_revision, make_revision_keys
 from shared.registry.status_lists import LIST_OLDER, make_status_key
 
 TOMBSTONE_MS = 10 * 60 * 1000
 """How long a forgotten document's id is known as deleted: far longer than a command can be on its way."""
-
-
-AWAY = "The document registry does not answer now; try again in a few seconds."
-DEADLINE_S = 5.0
-"""For each call, however many wait."""
 SCAN_MEMBERS = 500
 """How many members of a set are read at a time: neither Redis nor our loop is kept from its other work for long."""
-CALLS_AT_ONCE = 64
-"""Connections that the registry takes of its client's pool of 100; a busy gateway needs one or two."""
 
 
-class RedisDocumentRegistry:
+class RedisDocumentRegistry(RedisVersions):
     """A DocumentRegistry. Raises DependencyUnavailable when Redis does not answer within `deadline_s` seconds, and
     DiskFull when it cannot write."""
-
-    def __init__(self, redis: Redis, *, deadline_s: float = DEADLINE_S) -> None:
-        self._redis = redis
-        self._calls = BoundedCalls(deadline_s=deadline_s, at_once=CALLS_AT_ONCE)
 
     async def close(self) -> None:
         """End the calls that nobody waits for any more; the client stays open."""
@@ -69,22 +56,22 @@ class RedisDocumentRegistry:
         }
         keys = [
             make_document_key(new.tenant, new.document_id),
-            f"pagewire:{new.tenant}:identities",
+            make_identities_key(new.tenant),
             f"pagewire:{new.tenant}:documents",
             PENDING,
             make_events_key(new.tenant, new.document_id),
             make_content_key(new.tenant, new.sha256),
         ]
         member = f"{new.tenant}/{new.document_id}"
-        identity = f"{new.sha256}\n{new.filename}"
-        reply = await self._run(scripts.CREATE, keys, [new.document_id, identity, _now_ms(), member, *_flatten(fields)])
+        identity = make_identity(new.sha256, new.filename)
+        reply = await self._run(scripts.CREATE, keys, [new.document_id, identity, now_ms(), member, *flatten(fields)])
         document_id, fields = reply
-        return _parse_reply(document_id, fields), document_id != new.document_id
+        return parse_reply(document_id, fields), document_id != new.document_id
 
     async def requeue(self, job: DocumentJob) -> DocumentRecord:
         """Has a failed document tried again, with all its attempts; others stay as they are. Raises NotFound."""
         keys = [make_document_key(job.tenant, job.document_id), PENDING, make_events_key(job.tenant, job.document_id)]
-        return _parse_reply(job.document_id, await self._run(scripts.REQUEUE, keys, [_now_ms(), make_member(job)]))
+        return parse_reply(job.document_id, await self._run(scripts.REQUEUE, keys, [now_ms(), make_member(job)]))
 
     async def get(self, tenant: str, document_id: str) -> DocumentRecord:
         """The record. Raises NotFound for unknown, deleted and other tenants' documents."""
@@ -96,11 +83,11 @@ class RedisDocumentRegistry:
         The number of a final record is that of its `ready` or `failed`, also when its stream has expired; it is 0
         where the record is older than streams are.
         """
-        _check_id(document_id)
+        check_id(document_id)
         fields = await self._call(self._redis.hgetall(make_document_key(tenant, document_id)))
         if not fields or fields["status"] == "deleted":
-            raise _make_missing(document_id)
-        return _parse_record(document_id, fields), int(fields.get("event_number", 0))
+            raise make_missing(document_id)
+        return parse_record(document_id, fields), int(fields.get("event_number", 0))
 
     async def list(
         self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
@@ -120,7 +107,7 @@ class RedisDocumentRegistry:
             pipe.hgetall(make_document_key(tenant, document_id))
         rows = await self._call(pipe.execute())
         found = zip(ids, rows, strict=True)
-        records = [_parse_record(i, row) for i, row in found if row and row["status"] != "deleted"]
+        records = [parse_record(i, row) for i, row in found if row and row["status"] != "deleted"]
         return [record for record in records if status in (None, record.status)], total
 
     async def _list_older(self, tenant: str) -> None:
@@ -140,19 +127,19 @@ class RedisDocumentRegistry:
         """How many documents there are, and how many of them can be searched."""
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         pipe.zcard(f"pagewire:{tenant}:documents")
-        pipe.scard(f"pagewire:{tenant}:ready")
+        pipe.scard(make_ready_key(tenant))
         total, ready = await self._call(pipe.execute())
         return int(total), int(ready)
 
     async def delete(self, tenant: str, document_id: str) -> None:
         """Takes a document out of lists and answers at once; its points and bytes go later, by a purge."""
-        _check_id(document_id)
+        check_id(document_id)
         keys = [
             make_document_key(tenant, document_id),
-            f"pagewire:{tenant}:identities",
+            make_identities_key(tenant),
             f"pagewire:{tenant}:documents",
             PENDING,
-            f"pagewire:{tenant}:ready",
+            make_ready_key(tenant),
             PURGING,
             make_events_key(tenant, document_id),
             *make_revision_keys(tenant).as_list(),
@@ -161,12 +148,12 @@ class RedisDocumentRegistry:
         arguments = [
             document_id,
             f"{tenant}/{document_id}",
-            _now_ms(),
+            now_ms(),
             make_revision(),
             failure.model_dump_json(),
         ]
         if not await self._run(scripts.DELETE, keys, arguments):
-            raise _make_missing(document_id)
+            raise make_missing(document_id)
 
     async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
         """The published version of each of the documents that can be searched; others are left out."""
@@ -175,10 +162,14 @@ class RedisDocumentRegistry:
             return {}
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for document_id in document_ids:
-            pipe.hmget(make_document_key(tenant, document_id), ["status", "version"])
+            pipe.hmget(make_document_key(tenant, document_id), ["status", "version", "live"])
         rows = await self._call(pipe.execute())
         pairs = zip(document_ids, rows, strict=True)
-        return {document_id: row[1] for document_id, row in pairs if row[0] == "ready" and row[1]}
+        return {
+            document_id: version
+            for document_id, (status, version, live) in pairs
+            if version and (status == "ready" or (live and status != "deleted"))
+        }
 
     # --- for workers -------------------------------------------------------------------------------------
 
@@ -197,14 +188,17 @@ class RedisDocumentRegistry:
         an attempt until `release` gives it back, so a document that kills its workers is found out.
         """
         keys = [make_document_key(job.tenant, job.document_id), make_lease_key(job), PENDING]
-        reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, _now_ms(), make_member(job)])
+        reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, now_ms(), make_member(job)])
         if reply[0] == "claimed":
-            return Lease(job=job, token=token, epoch=int(reply[1]), attempts=int(reply[2]))
+            epoch, attempts, edition, sha256, filename, size, blob = reply[1:]
+            content = Content(filename, sha256, int(size), blob or job.document_id)
+            return Lease(job, token, int(epoch), int(attempts), content, int(edition))
         return "held" if reply[0] == "held" else "gone"
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
         """Prolongs a lease; False when it is lost."""
-        return bool(await self._run(scripts.RENEW, [make_lease_key(lease.job)], [lease.token, lease_ms]))
+        keys = [make_lease_key(lease.job), make_document_key(lease.job.tenant, lease.job.document_id)]
+        return bool(await self._run(scripts.RENEW, keys, [lease.token, lease_ms, lease.epoch]))
 
     async def release(self, lease: Lease) -> None:
         """Ends a lease and gives its attempt back: only a worker that dies, and so never comes here, keeps it."""
@@ -216,7 +210,7 @@ class RedisDocumentRegistry:
         values = {name: value for name, value in vars(progress).items() if value is not None}
         tenant, document_id = lease.job.tenant, lease.job.document_id
         keys = [make_document_key(tenant, document_id), make_events_key(tenant, document_id)]
-        if not await self._run(scripts.UPDATE, keys, [lease.epoch, _now_ms(), *_flatten(values)]):
+        if not await self._run(scripts.UPDATE, keys, [lease.epoch, now_ms(), *flatten(values)]):
             raise LeaseLostError(lease.job.document_id)
 
     async def publish(self, lease: Lease, version: str, warnings: Sequence[DocumentWarning]) -> None:
@@ -233,19 +227,20 @@ class RedisDocumentRegistry:
         keys = [
             make_document_key(job.tenant, job.document_id),
             PENDING,
-            f"pagewire:{job.tenant}:ready",
+            make_ready_key(job.tenant),
             make_events_key(job.tenant, job.document_id),
             *make_revision_keys(job.tenant).as_list(),
+            make_identities_key(job.tenant),
             make_ranges_key(job),
         ]
         arguments = [
             lease.epoch,
-            _now_ms(),
+            now_ms(),
             make_member(job),
             job.document_id,
             make_revision(),
             status,
-            *_flatten(fields),
+            *flatten(fields),
         ]
         if not await self._run(scripts.FINISH, keys, arguments):
             raise LeaseLostError(job.document_id)
@@ -278,13 +273,6 @@ class RedisDocumentRegistry:
             if members:
                 yield [parse_member(member) for member in members]
 
-    async def find_sizes(self, jobs: Sequence[DocumentJob]) -> Sequence[int]:
-        """The size of each of these documents in bytes; 0 where its record is gone."""
-        pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
-        for job in jobs:
-            pipe.hget(make_document_key(job.tenant, job.document_id), "size_bytes")
-        return [int(size or 0) for size in await self._call(pipe.execute())]
-
     async def find_deleted(self, tenant: str) -> Sequence[str]:
         """Return the ids of a tenant's deleted documents that may still have points."""
         members = await self._call(self._redis.smembers(PURGING))
@@ -294,14 +282,8 @@ class RedisDocumentRegistry:
         """Notes that a deleted document may have points or bytes; the reconciler queues the purge."""
         await self._call(self._redis.sadd(PURGING, make_member(job)))
 
-    async def find_blob_of(self, job: DocumentJob) -> str | None:
-        """The sha-256 of a document's content, deleted or not; None when the record is gone."""
-        key = make_document_key(job.tenant, job.document_id)
-        sha256: str | None = await self._call(self._redis.hget(key, "sha256"))
-        return sha256
-
     async def let_go_of_content(self, job: DocumentJob, sha256: str) -> bool:
-        """Notes that a deleted document's bytes are gone; returns whether no other of its tenant has the same ones.
+        """Notes that a document does not have these bytes any more; returns whether no other of its tenant has them.
 
         It may be called again: the answer says who is left, not who left.
         """
@@ -332,59 +314,3 @@ class RedisDocumentRegistry:
     async def ping(self) -> None:
         """Raises DependencyUnavailable when Redis does not answer, and DiskFull when it cannot write."""
         await self._call(self._redis.ping())
-
-    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return await self._call(self._redis.eval(script, len(keys), *keys, *arguments))
-
-    async def _call(self, command: Any) -> Any:
-        return await run_command(self._calls, command, AWAY)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _flatten(fields: dict[str, Any]) -> list[Any]:
-    return [part for pair in fields.items() for part in pair]
-
-
-def _check_id(document_id: str) -> None:
-    """Raise NotFound for what would name another key of a document than its record."""
-    if ":" in document_id:
-        raise _make_missing(document_id)
-
-
-def _make_missing(document_id: str) -> NotFound:
-    return NotFound(f"There is no document {document_id!r}; GET /documents lists what there is.")
-
-
-def _parse_reply(document_id: str, flat: Sequence[str]) -> DocumentRecord:
-    """The record in a script's reply. Raises NotFound when it is gone, or was deleted before the reply came."""
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    if not fields or fields["status"] == "deleted":
-        raise _make_missing(document_id)
-    return _parse_record(document_id, fields)
-
-
-def _parse_record(document_id: str, fields: dict[str, str]) -> DocumentRecord:
-    failure = fields.get("failure")
-    return DocumentRecord(
-        document_id=document_id,
-        filename=fields["filename"],
-        title=fields["title"],
-        status=DocumentStatus(fields["status"]),
-        size_bytes=int(fields["size_bytes"]),
-        sha256=fields["sha256"],
-        created_at=_parse_time(fields["created_at"]),
-        updated_at=_parse_time(fields["updated_at"]),
-        pages_total=int(fields.get("pages_total", 0)),
-        pages_done=int(fields.get("pages_done", 0)),
-        chunks_total=int(fields.get("chunks_total", 0)),
-        chunks_done=int(fields.get("chunks_done", 0)),
-        warnings=[DocumentWarning(**warning) for warning in json.loads(fields.get("warnings") or "[]")],
-        failure=DocumentFailure.model_validate_json(failure) if failure else None,
-    )
-
-
-def _parse_time(milliseconds: str) -> datetime:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

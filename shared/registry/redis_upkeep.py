@@ -20,7 +20,8 @@ from shared.registry.keys import (
     make_member,
     parse_document_key,
 )
-from shared.registry.redis_registry import AWAY, DEADLINE_S
+from shared.registry.records import parse_blobs
+from shared.registry.redis_versions import AWAY, DEADLINE_S
 from shared.registry.upkeep_port import DocumentState, Stray
 
 CALLS_AT_ONCE = 8
@@ -52,8 +53,8 @@ _HOLD = """
 if redis.call('EXISTS', KEYS[5]) == 1 then return {} end
 if redis.call('SISMEMBER', KEYS[3], ARGV[3]) == 1 or redis.call('SISMEMBER', KEYS[4], ARGV[3]) == 1 then return {} end
 if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {} end
-local found = redis.call('HMGET', KEYS[1], 'status', 'sha256', 'version')
-return {found[1] or '', found[2] or '', found[3] or ''}
+local found = redis.call('HMGET', KEYS[1], 'status', 'version')
+return {found[1] or '', found[2] or ''}
 """
 
 # KEYS: lease   ARGV: token
@@ -75,14 +76,21 @@ class RedisRegistryUpkeep:
         """Return the states of these documents; None for one without a record."""
         pipe = self._redis.pipeline(transaction=True)  # of one moment; `execute` gives its connection back
         for job in jobs:
-            pipe.hmget(make_document_key(job.tenant, job.document_id), ["status", "sha256", "version"])
+            pipe.hmget(make_document_key(job.tenant, job.document_id), ["status", "version", "sha256", "blob", "live"])
             pipe.exists(make_lease_key(job), make_helpers_key(job))
             pipe.sismember(PENDING, make_member(job))
             pipe.sismember(PURGING, make_member(job))
         replies = iter(await self._call(pipe.execute()))
         return [
-            None if row[0] is None else DocumentState(row[0], row[1] or "", row[2] or "", busy=any(marks))
-            for row, *marks in zip(replies, replies, replies, replies, strict=True)
+            None
+            if (status := row[0]) is None
+            else DocumentState(
+                status,
+                row[1] or "",
+                parse_blobs(job.document_id, row[2], row[3], row[4] or "", "").named,
+                busy=any(marks),
+            )
+            for job, (row, *marks) in zip(jobs, zip(replies, replies, replies, replies, strict=True), strict=True)
         ]
 
     async def list_states(self) -> AsyncGenerator[Sequence[tuple[DocumentJob, DocumentState]], None]:
@@ -125,7 +133,7 @@ class RedisRegistryUpkeep:
             make_helpers_key(job),
         ]
         found = await self._call(self._redis.eval(_HOLD, len(keys), *keys, token, str(for_ms), make_member(job)))
-        return DocumentState(found[0], found[1], found[2], busy=False) if found else None
+        return DocumentState(found[0], found[1], [], busy=False) if found else None
 
     async def let_go(self, job: DocumentJob, token: str) -> None:
         """End a hold."""

@@ -9,7 +9,13 @@ second time must change nothing and answer the same.
 What changes for those who watch a document is also written, in the same step, to its stream of events: an entry has the
 event's number as its id (`N-0`) and a field `events` with a JSON array of `[number, name, data]`; the last one also a
 field `end`. Numbers begin at 1 and go on after a requeue. Whoever reads them sees progress that only rises, then
-exactly one `ready` or `failed`, and nothing after it until a requeue begins the stream anew.
+exactly one `ready` or `failed`, and nothing after it until a requeue or another version begins the stream anew. Where
+other bytes take the place of those that are being worked on, the same stream goes on and its counts begin anew.
+
+Versions. What is being made of a document are the fields of its record. As long as an older version is searched
+meanwhile, what is known of that one is kept aside in the field `live`, as JSON: a success drops it, a failure puts it
+back and leaves what is known of the failure in the field `replacement`. Each time a document is to be made anew its
+`edition` rises by one. `dropped` lists the bytes that nothing names any more and that are still to be removed.
 """
 
 from shared.registry.status_lists import LIST_BY_STATUS
@@ -26,6 +32,7 @@ EMIT = (
 local function emit(document, events, name, status, extra)
   list_by_status(document)
   local counts = redis.call('HMGET', document, 'pages_total', 'pages_done', 'chunks_total', 'chunks_done')
+  if (redis.call('HGET', document, 'live') or '') ~= '' then extra = (extra or '') .. ',"replacement":true' end
   local number = string.format('%d', redis.call('HINCRBY', document, 'event_number', 1))
   local entry = string.format(
     '[[%s,"%s",{"status":"%s","pages_total":%d,"pages_done":%d,"chunks_total":%d,"chunks_done":%d%s}]]', number, name,
@@ -44,8 +51,42 @@ RANKS = """
 local RANKS = {queued = 0, parsing = 1, embedding = 2}  -- of a document that is not finished; a status only rises
 """
 
+LIVE = """
+local SAVED = {'filename', 'title', 'sha256', 'size_bytes', 'identity', 'blob', 'warnings', 'pages_total', 'pages_done',
+  'chunks_total', 'chunks_done'}
+local FAILED = {'filename', 'sha256', 'size_bytes', 'failure', 'pages_total', 'pages_done', 'chunks_total',
+  'chunks_done'}
+local function save(document, names)
+  local values, saved = redis.call('HMGET', document, unpack(names)), {}
+  for i, name in ipairs(names) do if values[i] then saved[name] = values[i] end end
+  return cjson.encode(saved)
+end
+local function find_live(document)
+  local live = redis.call('HGET', document, 'live')
+  return live and live ~= '' and cjson.decode(live) or nil
+end
+local function drop(document, id, sha256, blob)
+  local dropped = redis.call('HGET', document, 'dropped') or ''
+  redis.call('HSET', document, 'dropped', dropped .. sha256 .. '/' .. (blob or id) .. ' ')
+end
+-- The bytes that were to be made a version of, unless they are those of the one that is searched as well.
+local function drop_unless_live(document, id, live)
+  local sha256, blob = unpack(redis.call('HMGET', document, 'sha256', 'blob'))
+  if not live or live.sha256 ~= sha256 or (live.blob or id) ~= (blob or id) then drop(document, id, sha256, blob) end
+end
+-- Another document may have taken the identity: it keeps it.
+local function take_identity(document, identities, id, identity)
+  redis.call('HSETNX', identities, identity, id)
+  redis.call('HSET', document, 'identity', identity)
+end
+local function leave_identity(document, identities, id)
+  local identity = redis.call('HGET', document, 'identity')
+  if redis.call('HGET', identities, identity) == id then redis.call('HDEL', identities, identity) end
+end
+"""
+
 # What searches see has changed: see revision.py. The three keys begin at the `first`.
-_CHANGE = """
+CHANGE = """
 local function note_change(first, revision)
   redis.call('SET', KEYS[first], revision)
   redis.call('UNLINK', KEYS[first + 1], KEYS[first + 2])
@@ -87,6 +128,7 @@ if not status or status == 'deleted' then return {} end
 if status == 'failed' then
   redis.call('HSET', KEYS[1], 'status', 'queued', 'failure', '', 'attempts', 0, 'updated_at', ARGV[1],
              'pages_total', 0, 'pages_done', 0, 'chunks_total', 0, 'chunks_done', 0)
+  redis.call('HSET', KEYS[1], 'edition', (redis.call('HGET', KEYS[1], 'edition') or 1) + 1)
   redis.call('HINCRBY', KEYS[1], 'epoch', 1)
   redis.call('SADD', KEYS[2], ARGV[2])
   redis.call('DEL', KEYS[3])
@@ -97,25 +139,33 @@ return redis.call('HGETALL', KEYS[1])
 )
 
 # KEYS: document, lease, pending   ARGV: token, lease_ms, now_ms, member
-# Returns {'claimed', epoch, attempts}, {'held'} or {'gone'}.
+# Returns {'claimed', epoch, attempts, edition, sha256, filename, size, blob}, {'held'} or {'gone'}.
 CLAIM = """
+local function reply()
+  local found = redis.call('HMGET', KEYS[1], 'epoch', 'attempts', 'edition', 'sha256', 'filename', 'size_bytes', 'blob')
+  return {'claimed', found[1], found[2], found[3] or '1', found[4], found[5], found[6], found[7] or ''}
+end
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status or status == 'ready' or status == 'failed' or status == 'deleted' then
   redis.call('SREM', KEYS[3], ARGV[4])
   return {'gone'}
 end
 if redis.call('GET', KEYS[2]) == ARGV[1] then
-  return {'claimed', redis.call('HGET', KEYS[1], 'epoch'), redis.call('HGET', KEYS[1], 'attempts')}
+  return reply()
 end
 if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {'held'} end
-local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-local attempts = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[3])
-return {'claimed', epoch, attempts}
+return reply()
 """
 
-# KEYS: lease   ARGV: token, lease_ms
-RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+# KEYS: lease, document   ARGV: token, lease_ms, epoch
+# Not where other bytes have taken the place of those that the worker has, or the document was deleted and forgotten.
+RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[3] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
 
 # KEYS: lease, document   ARGV: token, epoch
 # Gives the attempt back and ends the epoch: whatever of this lease arrives later is stale. After a requeue the attempts
@@ -162,16 +212,20 @@ return 1
 """
 )
 
-# KEYS: document, pending, ready, events, revision, answers, ages, ranges
+# KEYS: document, pending, ready, events, revision, answers, ages, identities, ranges
 # ARGV: epoch, now_ms, member, id, new revision, 'ready'|'failed', field, value, …
+# Where an older version is searched a failure leaves it as it was.
 FINISH = (
     EMIT
     + RANKS
-    + _CHANGE
+    + CHANGE
+    + LIVE
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 if not RANKS[status] then  -- final already: this call has run before, or it is a stale one
+  local left = redis.call('HGET', KEYS[1], 'replacement') or ''
+  if ARGV[6] == 'failed' and left ~= '' then return cjson.decode(left).failure == ARGV[8] and 1 or 0 end
   if status ~= ARGV[6] then return 0 end
   for i = 7, #ARGV, 2 do
     if redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1] then return 0 end
@@ -180,14 +234,29 @@ if not RANKS[status] then  -- final already: this call has run before, or it is 
 end
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[6], unpack(ARGV, 7))
 redis.call('SREM', KEYS[2], ARGV[3])
-redis.call('DEL', KEYS[8])  -- the next try begins anew: what was done for this one may be removed
+redis.call('DEL', KEYS[9])  -- the next try begins anew: what was done for this one may be removed
+local live = find_live(KEYS[1])
 if ARGV[6] == 'ready' then
   redis.call('SADD', KEYS[3], ARGV[4])
   note_change(5, ARGV[5])
   emit(KEYS[1], KEYS[4], 'ready', 'ready', ',"warnings":' .. redis.call('HGET', KEYS[1], 'warnings'))
+  local sha256, blob = unpack(redis.call('HMGET', KEYS[1], 'sha256', 'blob'))
+  if live and (live.sha256 ~= sha256 or (live.blob or ARGV[4]) ~= (blob or ARGV[4])) then
+    drop(KEYS[1], ARGV[4], live.sha256, live.blob)
+  end
 else
   emit(KEYS[1], KEYS[4], 'failed', 'failed', ',"failure":' .. redis.call('HGET', KEYS[1], 'failure'))
+  if live then
+    redis.call('HSET', KEYS[1], 'replacement', save(KEYS[1], FAILED), 'status', 'ready', 'failure', '')
+    drop_unless_live(KEYS[1], ARGV[4], live)
+    leave_identity(KEYS[1], KEYS[8], ARGV[4])
+    for _, name in ipairs(SAVED) do
+      if live[name] then redis.call('HSET', KEYS[1], name, live[name]) else redis.call('HDEL', KEYS[1], name) end
+    end
+    take_identity(KEYS[1], KEYS[8], ARGV[4], live.identity)
+  end
 end
+redis.call('HSET', KEYS[1], 'live', '', 'background', '')
 return 1
 """
 )
@@ -198,7 +267,7 @@ return 1
 DELETE = (
     EMIT
     + RANKS
-    + _CHANGE
+    + CHANGE
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return 0 end

@@ -15,7 +15,9 @@ def make_status_key(tenant: str, status: DocumentStatus) -> str:
 # Lists a document under the status that its record has now; one that is deleted, nowhere.
 LIST_BY_STATUS = """
 local function list_by_status(document)
-  local status, before, created = unpack(redis.call('HMGET', document, 'status', 'listed_as', 'created_at'))
+  local status, before, created, live =
+    unpack(redis.call('HMGET', document, 'status', 'listed_as', 'created_at', 'live'))
+  if (live or '') ~= '' and status ~= 'deleted' then status = 'ready' end  -- while it gets another version
   if status == before then return end
   local tenant, id = string.match(document, '^(.*):document:(.*)$')
   if before then redis.call('ZREM', tenant .. ':documents:' .. before, id) end

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.contracts.jobs import DocumentJob
+from shared.registry.port import BlobId
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,13 @@ class DocumentState:
     Attributes:
         status: as in the record, or `deleted`.
         version: the published one, empty when none is.
+        blobs: the bytes that the record names: what is or was being made, and what is searched meanwhile.
         busy: a worker has the document, or is to have it: to ingest it, or to purge it.
     """
 
     status: str
-    sha256: str
     version: str
+    blobs: Sequence[BlobId]
     busy: bool
 
 
@@ -58,7 +60,7 @@ class RegistryUpkeep(Protocol):
     async def hold(self, job: DocumentJob, token: str, for_ms: int) -> DocumentState | None:
         """Keep workers off a document that none of them has or is to have; return its state, None when that cannot be.
 
-        A document without a record is held too; its status is empty.
+        A document without a record is held too; its status is empty. The state names no bytes.
         """
         ...
 

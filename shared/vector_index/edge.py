@@ -81,9 +81,11 @@ class EdgeIndex:
         """Return how many points a tenant or one of its documents has."""
         return int(await self._read("count", tenant, document_id))
 
-    async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
-        """Remove a document's points; with `except_version` only those of other versions."""
-        await self._write("delete_document", tenant, document_id, except_version)
+    async def delete_document(
+        self, tenant: str, document_id: str, *, except_version: str | None = None, up_to_edition: int | None = None
+    ) -> None:
+        """Remove a document's points; only those of other versions, or of no later edition, where these are given."""
+        await self._write("delete_document", tenant, document_id, except_version, up_to_edition)
 
     async def delete_version(self, tenant: str, document_id: str, version: str) -> None:
         """Remove the points of one version of a document."""

@@ -14,10 +14,11 @@ from typing import Any, cast
 
 import qdrant_edge as edge
 
-from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
+from shared.errors import DependencyUnavailable, IndexDamaged, IndexRejected, ServiceError
 from shared.vector_index.edge_folder import get_deletion_mark
 from shared.vector_index.payload import (
     DOCUMENT,
+    EDITION,
     EMBEDDED,
     KEYWORD_FIELDS,
     TENANT,
@@ -47,6 +48,12 @@ RawPoint = tuple[str, list[float], SparseVector, dict[str, Any]]
 _PERMANENT = frozenset({"Vector dimension error", "Not existing vector name error", "Validation failed"})
 """How the engine's messages begin when it refuses a call as such."""
 _INCOMPATIBLE = "config is incompatible"
+_NO_DAMAGE = ("WouldBlock", "os error 12)", "os error 13)", "os error 24)", "os error 28)")
+"""In messages of a folder that cannot be opened now: another process has it; memory, rights, files or space lack."""
+_REBUILD = (
+    "`python -m services.standalone_rebuild` makes a new one from what was read of the documents, and sets this one"
+    " aside until that is whole."
+)
 
 
 class EdgeShard:
@@ -123,9 +130,11 @@ class EdgeShard:
         """Return how many points a tenant or one of its documents has."""
         return self._count(_make_document_filter(tenant, document_id))
 
-    def delete_document(self, tenant: str, document_id: str, except_version: str | None) -> None:
-        """Remove a document's points; with `except_version` only those of other versions."""
-        self._delete(_make_document_filter(tenant, document_id, except_version))
+    def delete_document(
+        self, tenant: str, document_id: str, except_version: str | None, up_to_edition: int | None
+    ) -> None:
+        """Remove a document's points; only those of other versions, or of no later edition, where these are given."""
+        self._delete(_make_document_filter(tenant, document_id, except_version, up_to_edition))
 
     def delete_version(self, tenant: str, document_id: str, version: str) -> None:
         """Remove the points of one version of a document."""
@@ -177,7 +186,7 @@ def explain(error: Exception) -> ServiceError:
 
 def _open(folder: Path, dimension: int | None) -> edge.EdgeShard:
     if dimension is None:
-        return edge.EdgeShard.load(str(folder))
+        return _load(folder, dimension, None)
     config = edge.EdgeConfig(
         vectors={DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)},
         sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
@@ -196,17 +205,19 @@ def _open(folder: Path, dimension: int | None) -> edge.EdgeShard:
     return shard
 
 
-def _load(folder: Path, dimension: int, config: edge.EdgeConfig) -> edge.EdgeShard:
+def _load(folder: Path, dimension: int | None, config: edge.EdgeConfig | None) -> edge.EdgeShard:
     try:
         return edge.EdgeShard.load(str(folder), config)
-    except Exception as error:
-        if _INCOMPATIBLE not in str(error):
+    except BaseException as error:  # a panic of the engine is no Exception
+        message = str(error)
+        if any(fault in message for fault in _NO_DAMAGE):
             raise
-        raise IndexRejected(
-            f"The vectors in {folder.parent} do not have {dimension} numbers: they are of another embedding"
-            " model. Set PAGEWIRE_EMBEDDING_MODEL to that model, or move the data folder away and add the documents"
-            " again."
-        ) from error
+        if _INCOMPATIBLE in message:
+            raise IndexRejected(
+                f"The vectors in {folder.parent} do not have {dimension} numbers: they are of another embedding model."
+                f" Set PAGEWIRE_EMBEDDING_MODEL to that model. Or {_REBUILD}"
+            ) from error
+        raise IndexDamaged(f"The index in {folder.parent} is damaged and cannot be opened: {_REBUILD}") from error
 
 
 def _match(field: str, value: str) -> edge.FieldCondition:
@@ -229,13 +240,18 @@ def _make_filter(tenant: str, query: IndexQuery) -> edge.Filter:
     return edge.Filter(must=must, must_not=must_not)
 
 
-def _make_document_filter(tenant: str, document_id: str | None, except_version: str | None = None) -> edge.Filter:
+def _make_document_filter(
+    tenant: str, document_id: str | None, except_version: str | None = None, up_to_edition: int | None = None
+) -> edge.Filter:
     must: list[edge.ConditionType] = [_match(TENANT, tenant)]
     must_not: list[edge.ConditionType] = []
     if document_id is not None:
         must.append(_match(DOCUMENT, document_id))
         if except_version is not None:
             must_not.append(_match(VERSION_KEY, version_key(document_id, except_version)))
+        if up_to_edition is not None:
+            # So that points without an edition, which are older, are among them.
+            must_not.append(edge.FieldCondition(key=EDITION, range=edge.RangeFloat(gt=up_to_edition)))
     return edge.Filter(must=must, must_not=must_not)
 
 

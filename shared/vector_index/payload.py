@@ -13,6 +13,7 @@ VERSION_FIELDS = [TENANT, DOCUMENT, "version"]
 """What `load_version` needs of a point."""
 KEYWORD_FIELDS = (DOCUMENT, VERSION_KEY)
 """Indexed besides the tenant, because searches and deletions filter on them."""
+EDITION = "edition"
 EMBEDDED = "embedded"
 """Indexed as UUIDs: a writer asks by them for vectors that are there already."""
 

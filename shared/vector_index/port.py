@@ -24,6 +24,7 @@ class ChunkPayload:
     """What a point knows besides its vectors. `start` and `end` are characters of the page's text.
 
     Attributes:
+        edition: which making of the document it is of; 0 in old points.
         table_head: the heads of the columns of a table of which the text is a later part, one line; else empty.
         embedded: names the text that was embedded and the model, see `make_embedded_id`; None in old points.
         ocr_confidence: some of `text` was recognized in pictures (OCR), and how surely, 0 to 1; None: none of it was.
@@ -40,6 +41,7 @@ class ChunkPayload:
     table_head: str = ""
     embedded: str | None = None
     ocr_confidence: float | None = None
+    edition: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,10 @@ class VectorIndex(Protocol):
         """Return how many points a tenant or one of its documents has."""
         ...
 
-    async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
-        """Remove a document's points; with `except_version` only those of other versions."""
+    async def delete_document(
+        self, tenant: str, document_id: str, *, except_version: str | None = None, up_to_edition: int | None = None
+    ) -> None:
+        """Remove a document's points; only those of other versions, or of no later edition, where these are given."""
         ...
 
     async def compact(self) -> bool:

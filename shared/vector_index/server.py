@@ -14,6 +14,7 @@ from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
 from shared.settings import IndexSettings
 from shared.vector_index.payload import (
     DOCUMENT,
+    EDITION,
     EMBEDDED,
     KEYWORD_FIELDS,
     TENANT,
@@ -161,9 +162,11 @@ class ServerIndex:
         result = await self._call(self._client.count(self._collection, count_filter=condition, exact=True))
         return result.count
 
-    async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
-        """Remove a document's points; with `except_version` only those of other versions."""
-        condition = _make_document_filter(tenant, document_id, except_version)
+    async def delete_document(
+        self, tenant: str, document_id: str, *, except_version: str | None = None, up_to_edition: int | None = None
+    ) -> None:
+        """Remove a document's points; only those of other versions, or of no later edition, where these are given."""
+        condition = _make_document_filter(tenant, document_id, except_version, up_to_edition)
         selector = models.FilterSelector(filter=condition)
         await self._call(self._client.delete(self._collection, selector, wait=True))
 
@@ -256,13 +259,18 @@ def _make_filter(tenant: str, query: IndexQuery) -> models.Filter:
     return models.Filter(must=must, must_not=must_not)
 
 
-def _make_document_filter(tenant: str, document_id: str | None, except_version: str | None = None) -> models.Filter:
+def _make_document_filter(
+    tenant: str, document_id: str | None, except_version: str | None = None, up_to_edition: int | None = None
+) -> models.Filter:
     must: list[models.Condition] = [_match(TENANT, tenant)]
     must_not: list[models.Condition] = []
     if document_id is not None:
         must.append(_match(DOCUMENT, document_id))
         if except_version is not None:
             must_not.append(_match(VERSION_KEY, version_key(document_id, except_version)))
+        if up_to_edition is not None:
+            # So that points without an edition, which are older, are among them.
+            must_not.append(models.FieldCondition(key=EDITION, range=models.Range(gt=up_to_edition)))
     return models.Filter(must=must, must_not=must_not)
 
 

@@ -164,3 +164,23 @@ async def test_an_empty_lane_begins_anew(arq_queue: WatchedArqQueue) -> None:
     await arq_queue.enqueue(INGEST, make_job("b", 2), LARGE)
 
     assert await list_lane(arq_queue, QUEUE_NAME) == ["a4", "b1", "b2"]
+
+
+async def test_the_background_waits_behind_all_uploads(arq_queue: WatchedArqQueue) -> None:
+    """However much of it there is, whoever comes later, and of whatever size: the tenant's own uploads, too."""
+    background = [DocumentJob(tenant="t", document_id=f"old-{n}") for n in range(3)]
+    for job in background:
+        assert await arq_queue.enqueue(INGEST, job, 1, background=True)
+    uploads = [DocumentJob(tenant=tenant, document_id="new") for tenant in ("t", "u")]
+    for job in uploads:
+        assert await arq_queue.enqueue(INGEST, job, LARGE)
+    assert not await arq_queue.enqueue(INGEST, background[0], 1, background=True)
+
+    lane = [name.decode().rpartition(":")[2] for name in await arq_queue.arq.zrange(QUEUE_NAME, 0, -1)]
+
+    assert lane == ["new", "new", "old-0", "old-1", "old-2"]
+    assert await arq_queue.find_unqueued(INGEST, [*background, *uploads], LEASE_MS) == []
+    # Somebody replaces one of them: it is an upload now.
+    assert await arq_queue.enqueue(INGEST, background[1], LARGE)
+    lane = [name.decode().rpartition(":")[2] for name in await arq_queue.arq.zrange(QUEUE_NAME, 0, -1)]
+    assert (sorted(lane[:3]), lane[3:]) == (["new", "new", "old-1"], ["old-0", "old-2"])

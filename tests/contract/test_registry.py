@@ -11,7 +11,7 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
-from shared.registry.port import DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.port import BlobId, DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress
 from tests.batches import collect
 from tests.fakes.memory_registry import MemoryRegistry
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
@@ -270,14 +270,14 @@ async def test_a_deleted_document_is_gone_at_once(registry: AnyRegistry) -> None
     assert await registry.get_active_versions("t", [new.document_id]) == {}
     assert await registry.count("t") == (0, 0)
     assert await collect(registry.find_purgeable()) == [lease.job]
-    assert await registry.find_blob_of(lease.job) == "aa"
+    assert (await registry.find_blobs(lease.job)).named == [BlobId("aa", new.document_id)]
     again, duplicate = await registry.create(make_new())
     assert not duplicate
     assert again.document_id != new.document_id
 
     await registry.forget(lease.job)
     assert await collect(registry.find_purgeable()) == []
-    assert await registry.find_blob_of(lease.job) is None
+    assert (await registry.find_blobs(lease.job)).named == []
 
     late, duplicate = await registry.create(new)  # the upload's command arrives once more: it does not come back
     assert (late.document_id, duplicate) == (again.document_id, True)

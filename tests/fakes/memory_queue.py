@@ -14,7 +14,7 @@ class MemoryJobQueue:
         self._jobs: dict[Key, DocumentJob] = {}
         self._in_progress: dict[Key, int] = {}
 
-    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0, *, background: bool = False) -> bool:
         """Queue a job that is not queued."""
         key = _make_key(function, job)
         if key in self._jobs:

@@ -5,14 +5,29 @@ It keeps no streams of events, only their numbers, and a lease runs out when a t
 
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
+from shared.contracts.documents import (
+    DocumentFailure,
+    DocumentRecord,
+    DocumentReplacement,
+    DocumentStatus,
+    DocumentWarning,
+)
 from shared.contracts.jobs import DocumentJob
-from shared.errors import NotFound
-from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
+from shared.errors import Conflict, NotFound
+from shared.registry.port import (
+    BlobId,
+    Content,
+    DocumentBlobs,
+    Lease,
+    LeaseLostError,
+    NewDocument,
+    Progress,
+    QueuedWork,
+)
 from shared.registry.revision import make_revision
 
 _RANKS = {DocumentStatus.QUEUED: 0, DocumentStatus.PARSING: 1, DocumentStatus.EMBEDDING: 2}
@@ -21,12 +36,42 @@ _COUNTS = ("pages_total", "pages_done", "chunks_total", "chunks_done")
 
 @dataclass
 class _Document:
+    """`record` is what is being made or was made last; `live` what is searched meanwhile, with its bytes' name."""
+
     record: DocumentRecord
+    blob: str
     event_number: int = 1
     version: str = ""
     epoch: int = 0
     attempts: int = 0
     deleted: bool = False
+    edition: int = 1
+    live: tuple[DocumentRecord, str] | None = None
+    background: bool = False
+    dropped: list[BlobId] = field(default_factory=list)
+
+    @property
+    def shown(self) -> DocumentRecord:
+        """The record as its owner sees it."""
+        if self.live is None:
+            return self.record
+        values = self.record.model_dump(include=set(DocumentReplacement.model_fields))
+        return self.live[0].model_copy(update={"replacement": DocumentReplacement(**values)})
+
+    @property
+    def named(self) -> list[BlobId]:
+        """The bytes that it needs."""
+        made = BlobId(self.record.sha256, self.blob)
+        return [made] if self.live is None else list(dict.fromkeys([made, BlobId(self.live[0].sha256, self.live[1])]))
+
+    def begin_anew(self, **fields: Any) -> None:
+        """Have it made once more."""
+        self.attempts = 0
+        self.epoch += 1
+        self.edition += 1
+        self.event_number += 1
+        counts = dict.fromkeys(_COUNTS, 0)
+        self.change(status=DocumentStatus.QUEUED, failure=None, replacement=None, warnings=[], **counts, **fields)
 
     def change(self, **fields: Any) -> None:
         self.record = self.record.model_copy(update={**fields, "updated_at": _now()})
@@ -47,12 +92,16 @@ class MemoryRegistry:
         self.revisions: dict[str, str] = {}
         """By tenant: of what searches see."""
         self._contents: dict[tuple[str, str], set[str]] = {}
+        self._pipeline: str | None = None
 
     async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
         """Record a document, or find the one with the same bytes and name."""
         job = DocumentJob(tenant=new.tenant, document_id=new.document_id)
         for document_id, record in self._find_records(new.tenant):
-            if (record.sha256, record.filename) == (new.sha256, new.filename):
+            told = record.replacement or record
+            if told.status is DocumentStatus.FAILED and record.status is DocumentStatus.READY:
+                told = record  # what has failed to replace it is not there
+            if (told.sha256, told.filename) == (new.sha256, new.filename):
                 return record, document_id != new.document_id
         if job in self._forgotten or job in self._documents:
             raise NotFound("deleted")
@@ -67,7 +116,7 @@ class MemoryRegistry:
             created_at=now,
             updated_at=now,
         )
-        self._documents[job] = _Document(record)
+        self._documents[job] = _Document(record, new.document_id)
         self._contents.setdefault((new.tenant, new.sha256), set()).add(new.document_id)
         return record, False
 
@@ -75,20 +124,69 @@ class MemoryRegistry:
         """Have a failed document tried again."""
         document = self._get(job)
         if document.record.status is DocumentStatus.FAILED:
-            document.change(status=DocumentStatus.QUEUED, failure=None, **dict.fromkeys(_COUNTS, 0))
-            document.attempts = 0
-            document.epoch += 1
-            document.event_number += 1
-        return document.record
+            document.begin_anew()
+        return document.shown
+
+    async def replace(self, job: DocumentJob, content: Content) -> tuple[DocumentRecord, bool]:
+        """Give a document other bytes or another name."""
+        document, record = self._get(job), self._get(job).record
+        if (record.sha256, record.filename) == (content.sha256, content.filename) and (
+            record.status is not DocumentStatus.FAILED
+        ):
+            return document.shown, False
+        for document_id, other in self._find_records(job.tenant):
+            if document_id == job.document_id:
+                continue
+            told = other.replacement or other
+            if (told.sha256, told.filename) == (content.sha256, content.filename):
+                raise Conflict("known", code="duplicate_document", details={"document_id": document_id})
+        before = BlobId(record.sha256, document.blob)
+        if record.status is DocumentStatus.READY:
+            document.live = (record.model_copy(update={"replacement": None}), document.blob)
+        document.blob = content.blob
+        document.begin_anew(
+            filename=content.filename, title=content.filename, sha256=content.sha256, size_bytes=content.size_bytes
+        )
+        document.background = False
+        if before not in document.named:
+            document.dropped.append(before)
+        self._contents.setdefault((job.tenant, content.sha256), set()).add(job.document_id)
+        return document.shown, True
+
+    async def reindex(self, job: DocumentJob, version: str) -> bool:
+        """Have a document made anew of its bytes."""
+        document = self._documents.get(job)
+        if document is None or document.deleted or document.version != version:
+            return False
+        if document.unfinished:
+            return document.background
+        document.live = (document.record.model_copy(update={"replacement": None}), document.blob)
+        document.begin_anew()
+        document.background = True
+        return True
+
+    async def rebuild(self, job: DocumentJob) -> bool:
+        """Have a document made anew whose points are lost."""
+        document = self._documents.get(job)
+        if document is None or document.deleted or document.record.status is DocumentStatus.FAILED:
+            return False
+        if document.live is not None:
+            live = BlobId(document.live[0].sha256, document.live[1])
+            document.live = None
+            document.dropped += [live] if live not in document.named else []
+        document.version, document.background = "", False
+        document.begin_anew()
+        self.revisions[job.tenant] = make_revision()
+        return True
 
     async def get(self, tenant: str, document_id: str) -> DocumentRecord:
         """Return the record."""
-        return self._get(DocumentJob(tenant=tenant, document_id=document_id)).record
+        return self._get(DocumentJob(tenant=tenant, document_id=document_id)).shown
 
     async def get_with_event_number(self, tenant: str, document_id: str) -> tuple[DocumentRecord, int]:
         """Return the record and the number of its last event."""
         document = self._get(DocumentJob(tenant=tenant, document_id=document_id))
-        return document.record, document.event_number
+        return document.shown, document.event_number
 
     async def list(
         self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
@@ -150,11 +248,15 @@ class MemoryRegistry:
             self._leases[job] = token
             document.epoch += 1
             document.attempts += 1
-        return Lease(job=job, token=token, epoch=document.epoch, attempts=document.attempts)
+        record = document.record
+        content = Content(record.filename, record.sha256, record.size_bytes, document.blob)
+        return Lease(job, token, document.epoch, document.attempts, content, document.edition)
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
         """Return whether the lease is still this one."""
-        return self._leases.get(lease.job) == lease.token
+        document = self._documents.get(lease.job)
+        current = document is not None and document.epoch == lease.epoch
+        return current and self._leases.get(lease.job) == lease.token
 
     async def release(self, lease: Lease) -> None:
         """End a lease, its attempt and its epoch."""
@@ -209,17 +311,53 @@ class MemoryRegistry:
         """Yield what waits for its purge."""
         yield [*self._purging]
 
-    async def find_sizes(self, jobs: Sequence[DocumentJob]) -> Sequence[int]:
-        """Return the documents' sizes."""
-        return [self._documents[job].record.size_bytes if job in self._documents else 0 for job in jobs]
+    async def find_work(self, jobs: Sequence[DocumentJob]) -> Sequence[QueuedWork]:
+        """Return the documents' sizes, and which are made in the background."""
+        found = [self._documents.get(job) for job in jobs]
+        return [
+            QueuedWork(0) if document is None else QueuedWork(document.record.size_bytes, document.background)
+            for document in found
+        ]
 
     async def request_purge(self, job: DocumentJob) -> None:
         """Note that a document is to be purged."""
         self._purging.add(job)
 
-    async def find_blob_of(self, job: DocumentJob) -> str | None:
-        """Return the sha-256 of a document's content."""
-        return self._documents[job].record.sha256 if job in self._documents else None
+    async def find_blobs(self, job: DocumentJob) -> DocumentBlobs:
+        """Return the bytes of a document."""
+        document = self._documents.get(job)
+        return DocumentBlobs([], []) if document is None else DocumentBlobs(document.named, [*document.dropped])
+
+    async def note_removed(self, job: DocumentJob, dropped: Sequence[BlobId]) -> None:
+        """Forget bytes that are removed."""
+        if document := self._documents.get(job):
+            document.dropped = [name for name in document.dropped if name not in dropped]
+
+    async def find_edition(self, job: DocumentJob) -> int:
+        """Return which making of the document is the last."""
+        return self._documents[job].edition if await self.exists(job) else 0
+
+    async def find_content(self, job: DocumentJob) -> Content | None:
+        """Return what is made of the document."""
+        if not await self.exists(job):
+            return None
+        document = self._documents[job]
+        record = document.record
+        return Content(record.filename, record.sha256, record.size_bytes, document.blob)
+
+    async def note_pipeline(self, pipeline: str) -> None:
+        """Keep it."""
+        self._pipeline = pipeline
+
+    async def find_pipeline(self) -> str | None:
+        """Return what was noted last."""
+        return self._pipeline
+
+    async def list_versions(self, tenant: str) -> AsyncGenerator[Sequence[tuple[DocumentJob, str]], None]:
+        """Yield documents that can be searched, with their versions."""
+        for job, document in [*self._documents.items()]:
+            if job.tenant == tenant and not document.deleted and document.shown.status is DocumentStatus.READY:
+                yield [(job, document.version)]
 
     async def let_go_of_content(self, job: DocumentJob, sha256: str) -> bool:
         """Return whether no other document has these bytes."""
@@ -250,21 +388,32 @@ class MemoryRegistry:
 
     def _find_records(self, tenant: str) -> Sequence[tuple[str, DocumentRecord]]:
         documents = ((job, document) for job, document in self._documents.items() if job.tenant == tenant)
-        return [(job.document_id, document.record) for job, document in documents if not document.deleted]
+        return [(job.document_id, document.shown) for job, document in documents if not document.deleted]
 
     def _finish(self, lease: Lease, version: str, **fields: Any) -> None:
         """Make a document final; the same once more changes nothing."""
         document = self._documents.get(lease.job)
         if document is None or document.deleted or document.epoch != lease.epoch:
             raise LeaseLostError(lease.job.document_id)
-        if document.unfinished:
-            document.change(**fields)
+        if not document.unfinished:
+            told, was = document.record, document.record.replacement
+            if fields["status"] is DocumentStatus.FAILED and was is not None and was.failure == fields["failure"]:
+                return
+            if document.version != version or any(getattr(told, name) != fields[name] for name in fields):
+                raise LeaseLostError(lease.job.document_id)
+            return
+        document.event_number += 1
+        document.change(**fields)
+        live, before = document.live, document.named
+        if document.record.status is DocumentStatus.READY:
             document.version = version
-            document.event_number += 1
-            if document.record.status is DocumentStatus.READY:
-                self.revisions[lease.job.tenant] = make_revision()
-        elif document.version != version or any(getattr(document.record, name) != fields[name] for name in fields):
-            raise LeaseLostError(lease.job.document_id)
+            self.revisions[lease.job.tenant] = make_revision()
+        elif live is not None:
+            values = document.record.model_dump(include=set(DocumentReplacement.model_fields))
+            document.record, document.blob = live
+            document.change(replacement=DocumentReplacement(**values))
+        document.live, document.background = None, False
+        document.dropped += [name for name in before if name not in document.named]
 
 
 def _now() -> datetime:

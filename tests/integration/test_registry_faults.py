@@ -15,11 +15,11 @@ from redis.asyncio import Redis as AsyncRedis
 
 from shared.contracts.documents import DocumentFailure, DocumentStatus
 from shared.contracts.jobs import DocumentJob
-from shared.errors import DependencyUnavailable, NotFound
+from shared.errors import Conflict, DependencyUnavailable, NotFound
 from shared.identifiers import make_document_id
-from shared.registry import scripts
+from shared.registry import scripts, version_scripts
 from shared.registry.keys import PENDING, PURGING, make_events_key
-from shared.registry.port import Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress
 from shared.registry.redis_registry import RedisDocumentRegistry
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ LEASE_MS = 3_600_000
 """No lease runs out by itself: the machine says when."""
 COUNTS = ("pages_total", "pages_done", "chunks_total", "chunks_done")
 UNFINISHED = ("queued", "parsing", "embedding")
+ANEW = (version_scripts.REPLACE, version_scripts.REINDEX, version_scripts.REBUILD)
 
 
 class Fate(Enum):
@@ -87,6 +88,10 @@ class FaultyRegistry(RedisDocumentRegistry):
             raise DependencyUnavailable("away")
         return reply
 
+    async def _read_edition(self, document: str) -> str:
+        edition = self._connection.hget(document, "edition")
+        return str(edition or 1)
+
     def deliver(self, call: Call) -> Any:
         """Runs a script and checks what it changed."""
         before = self.state
@@ -140,16 +145,19 @@ def check_invariants(state: State) -> None:
     """What holds at every moment, whatever has arrived."""
     statuses = {document_id: record["status"] for document_id, record in state.records.items()}
     live = {document_id for document_id, status in statuses.items() if status != "deleted"}
-    assert state.sets["ready"] == {i for i in live if statuses[i] == "ready"}
+    assert state.sets["ready"] == {i for i in live if is_searched(state.records[i])}
     assert state.sets["pending"] == {i for i in live if statuses[i] in UNFINISHED}
     assert state.sets["listed"] == live
     # The record of a forgotten document says only that it is deleted.
     assert state.sets["purging"] == {i for i in statuses if statuses[i] == "deleted" and "sha256" in state.records[i]}
     # One upload, one document.
-    assert state.identities == {state.records[i]["identity"]: i for i in live}
-    assert len(state.identities) == len(live)
+    assert state.identities.keys() == {state.records[i]["identity"] for i in live}
+    assert all(i in live and state.records[i]["identity"] == identity for identity, i in state.identities.items())
     for document_id, record in state.records.items():
         assert (record["status"] == "ready") <= bool(record.get("version"))
+        assert bool(record.get("live")) <= (
+            bool(record.get("version")) and record["status"] in (*UNFINISHED, "deleted")
+        )
         assert int(record.get("attempts", 0)) >= 0
         check_events(record, state.events.get(document_id, []))
 
@@ -164,11 +172,18 @@ def check_events(record: dict[str, str], events: Sequence[tuple[int, str, dict[s
     assert events[0][2]["status"] == "queued"
     for (_, name, earlier), (_, _, later) in pairwise(events):
         assert name == "progress"
+        if later["status"] == "queued" and not any(later[count] for count in COUNTS):
+            continue  # other bytes took the place of those that were being worked on
         order = [*UNFINISHED, "ready", "failed"]
         assert order.index(earlier["status"]) <= order.index(later["status"])
         assert all(earlier[count] <= later[count] for count in COUNTS)
         assert earlier != later
     _, name, data = events[-1]
+    if record["status"] == "ready" and record.get("replacement"):
+        left = json.loads(record["replacement"])
+        assert name == "failed"
+        assert all(data[count] == int(left.get(count, 0)) for count in COUNTS)
+        return
     assert all(data[count] == int(record.get(count, 0)) for count in COUNTS)
     if record["status"] == "deleted":
         assert name in ("ready", "failed")
@@ -187,13 +202,23 @@ def check_change(before: State, after: State, call: Call) -> None:
         old.get("status") not in UNFINISHED or old.get("epoch") != str(call.arguments[0])
     ):
         assert after == before
-    if call.script not in (scripts.REQUEUE, scripts.DELETE, scripts.FORGET) and old.get("status") not in UNFINISHED:
+    begins = call.script in (scripts.REQUEUE, *ANEW)
+    if not begins and call.script not in (scripts.DELETE, scripts.FORGET) and old.get("status") not in UNFINISHED:
         assert new.get("status") == old.get("status") or not old
         assert new.get("version") == old.get("version")
-    if call.script not in (scripts.REQUEUE, scripts.FORGET):
+    if is_searched(old) and call.script not in (scripts.DELETE, scripts.FORGET, version_scripts.REBUILD):
+        assert is_searched(new)
+        assert new["version"] == old["version"] or call.script == scripts.FINISH
+    if not begins and call.script != scripts.FORGET and not new.get("replacement"):
         assert all(int(new.get(count, 0)) >= int(old.get(count, 0)) for count in COUNTS)
     if call.script != scripts.FORGET:
         assert int(new.get("epoch", 0)) >= int(old.get("epoch", 0))
+
+
+def is_searched(record: dict[str, str]) -> bool:
+    """Whether searches see a version of the document."""
+    status = record.get("status")
+    return bool(record.get("version")) and (status == "ready" or (bool(record.get("live")) and status != "deleted"))
 
 
 class RegistryMachine(RuleBasedStateMachine):
@@ -218,7 +243,7 @@ class RegistryMachine(RuleBasedStateMachine):
             coroutine.send(None)
         except StopIteration as end:
             return cast("T", end.value)
-        except (DependencyUnavailable, NotFound, LeaseLostError):
+        except (DependencyUnavailable, NotFound, LeaseLostError, Conflict):
             return None
         raise AssertionError("The call waits for something.")
 
@@ -274,6 +299,20 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule(document_id=documents, fate=fates)
     def requeue(self, document_id: str, fate: Fate) -> None:
         self._call(self._registry.requeue(make_job(document_id)), fate)
+
+    @rule(document_id=documents, content=st.sampled_from("abc"), fate=fates)
+    def replace(self, document_id: str, content: str, fate: Fate) -> None:
+        self._tokens += 1
+        new = Content("a.pdf", content, 1, f"{document_id}.{self._tokens}")
+        self._call(self._registry.replace(make_job(document_id), new), fate)
+
+    @rule(document_id=documents, version=st.sampled_from(("v1", "v2")), fate=fates)
+    def reindex(self, document_id: str, version: str, fate: Fate) -> None:
+        self._call(self._registry.reindex(make_job(document_id), version), fate)
+
+    @rule(document_id=documents, fate=fates)
+    def rebuild(self, document_id: str, fate: Fate) -> None:
+        self._call(self._registry.rebuild(make_job(document_id)), fate)
 
     @rule(document_id=documents, fate=fates)
     def forget(self, document_id: str, fate: Fate) -> None:

@@ -208,6 +208,8 @@ async def test_a_machine_without_file_descriptors_is_not_the_documents_fault(
 ) -> None:
     """No child can be started: the document stays unfinished, and is ready once the shortage is over."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    # Connections that are open stay so: Redis is to be there, to take the lease back.
+    await asyncio.gather(*[deps.registry.ping() for _ in range(4)])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:

@@ -28,7 +28,7 @@ class BodyLimitMiddleware:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Wraps one request; responses pass through untouched. No coroutine of its own, which a stream would keep."""
-        if scope["type"] != "http" or scope["path"] in UPLOAD_PATHS:
+        if scope["type"] != "http" or _is_upload(scope):
             return self.app(scope, receive, send)
         if int(Headers(scope=scope).get("content-length", 0)) > MAX_BODY_BYTES:
             return _refuse(scope, receive, send)
@@ -43,6 +43,11 @@ class BodyLimitMiddleware:
             return message
 
         return self.app(scope, receive_within_limit, send)
+
+
+def _is_upload(scope: Scope) -> bool:
+    replaces = scope["method"] == "PUT" and scope["path"].startswith("/documents/")
+    return replaces or scope["path"] in UPLOAD_PATHS
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,12 +18,14 @@ from services.gateway.documents.accept_document import (
 )
 from services.gateway.documents.accept_once import accept_once
 from services.gateway.documents.follow_document import follow_document, wait_until_final
+from services.gateway.documents.replace_document import replace_document
 from services.gateway.documents.retry_document import retry_document
 from services.gateway.runs.dialects import native
 from shared.contracts.document_events import DocumentProgress
-from shared.contracts.documents import DocumentList, DocumentRecord, DocumentStatus, UploadAccepted
+from shared.contracts.documents import DocumentList, DocumentRecord, DocumentStatus, ReindexAccepted, UploadAccepted
 from shared.disk import telling_full_disk
 from shared.event_log.port import pour
+from shared.reindexing import reindex_documents
 from shared.while_connected import run_while_connected
 
 router = APIRouter(tags=["documents"])
@@ -82,15 +84,53 @@ async def upload(
         registry, events = gateway.documents.registry, gateway.document_log
         waiting = wait_until_final(tenant, record.document_id, seconds, registry, events)
         record = await run_while_connected(request, waiting)
-    pages, chunks = count_indexed(record) if wait > 0 else (None, None)
+    told = record.find_upload(received.sha256, received.filename)
+    pages, chunks = count_indexed(told) if wait > 0 else (None, None)
     return UploadAccepted(
         document_id=record.document_id,
-        status=record.status,
+        status=told.status,
         duplicate=duplicate,
         pages_processed=pages,
         chunks_indexed=chunks,
-        failure=record.failure,
+        failure=told.failure,
     )
+
+
+@router.put("/documents/{document_id}", status_code=202, openapi_extra=_FORM)
+async def replace(
+    document_id: str,
+    request: Request,
+    gateway: Gateway,
+    tenant: Tenant,
+    wait: Annotated[float, Query(ge=0, description="seconds to wait until the new version is ready or has failed")] = 0,
+) -> DocumentRecord:
+    """Gives a document other bytes and another name; those before answer until the new ones do, see `replacement`."""
+    settings = gateway.settings
+    size = read_largest_size(request.headers, settings.max_upload_bytes)
+    with telling_full_disk():
+        async with gateway.spool.reserve(size) as path:
+            received = await receive_file(request.stream(), request.headers, path, settings.max_upload_bytes)
+            record = await replace_document(tenant, document_id, received, gateway.documents)
+    if wait > 0:
+        seconds = min(wait, settings.max_upload_wait_s)
+        waiting = wait_until_final(tenant, document_id, seconds, gateway.documents.registry, gateway.document_log)
+        record = await run_while_connected(request, waiting)
+    return record
+
+
+@router.post("/documents/reindex", status_code=202)
+async def reindex(
+    gateway: Gateway,
+    tenant: Tenant,
+    everything: Annotated[
+        bool, Query(alias="all", description="also what the present code and model have made")
+    ] = False,
+) -> ReindexAccepted:
+    """Has documents made anew that older code or another model has made; each answers as before until it is."""
+    documents = gateway.documents
+    found = documents.registry.list_versions(tenant)
+    queued, total = await reindex_documents(found, documents.registry, documents.queue, everything=everything)
+    return ReindexAccepted(queued=queued, documents=total)
 
 
 @router.get("/documents")

@@ -6,12 +6,12 @@ import structlog
 
 from services.gateway.documents.received_file import ReceivedFile
 from shared.blobs.port import BlobStore, make_blob_key
-from shared.contracts.documents import DocumentRecord, DocumentStatus
+from shared.contracts.documents import DocumentRecord, DocumentReplacement, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, DiskFull, InvalidRequest, NotFound, UnsupportedFile
 from shared.identifiers import make_document_id
 from shared.queue.port import INGEST, PURGE, JobQueue
-from shared.registry.port import DocumentRegistry, NewDocument
+from shared.registry.port import BlobId, DocumentRegistry, NewDocument
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ async def accept_document(
     record, duplicate = await _record(new, received, deps)
     if duplicate:
         await deps.blobs.delete(key)  # no record names these bytes
-    if not record.status.final:
+    if not record.settled:
         job = DocumentJob(tenant=tenant, document_id=record.document_id)
         await enqueue_or_leave(INGEST, job, deps, record.size_bytes)
     log.info("document_accepted", document_id=record.document_id, size=new.size_bytes, duplicate=duplicate)
@@ -59,10 +59,12 @@ async def _record(new: NewDocument, received: ReceivedFile, deps: DocumentDepend
         if not duplicate or record.status is not DocumentStatus.FAILED:
             return record, duplicate
         # Perhaps it failed because its bytes were lost: they must be there before a worker looks for them.
-        key = make_blob_key(new.tenant, record.sha256, record.document_id)
+        job = DocumentJob(tenant=new.tenant, document_id=record.document_id)
+        (name,) = (await deps.registry.find_blobs(job)).named or [BlobId(record.sha256, record.document_id)]
+        key = make_blob_key(new.tenant, name.sha256, name.blob)
         await deps.blobs.put_file(key, received.path)
         try:
-            return await deps.registry.requeue(DocumentJob(tenant=new.tenant, document_id=record.document_id)), True
+            return await deps.registry.requeue(job), True
         except NotFound:
             # Deleted in this moment, and perhaps purged before our bytes came: the upload is a new document then.
             await deps.blobs.delete(key)
@@ -92,7 +94,7 @@ async def delete_document(tenant: str, document_id: str, deps: DocumentDependenc
     log.info("document_deleted", document_id=document_id)
 
 
-def count_indexed(record: DocumentRecord) -> tuple[int | None, int | None]:
+def count_indexed(record: DocumentRecord | DocumentReplacement) -> tuple[int | None, int | None]:
     """Pages and chunks of a document that is ready, for the answer to a waiting upload."""
     if record.status is not DocumentStatus.READY:
         return None, None

@@ -1,4 +1,4 @@
-"""Follows a document on its way to `ready` or `failed`."""
+"""Follows a document, or its next version, on its way to `ready` or `failed`."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -21,7 +21,7 @@ async def follow_document(
     """
     record, last = await registry.get_with_event_number(tenant, document_id)
     stream = name_document(tenant, document_id)
-    if record.status.final:
+    if record.settled:
         if 0 < last <= after:
             return None
         if await events.find(stream) is None:
@@ -36,9 +36,9 @@ async def wait_until_final(
     registry: DocumentRegistry,
     events: EventReader[DocumentEvent],
 ) -> DocumentRecord:
-    """Return the record as soon as it is ready or failed, or as it is when the time is over."""
+    """Return the record as soon as it is settled, ready or failed, or as it is when the time is over."""
     record = await registry.get(tenant, document_id)
-    if record.status.final:
+    if record.settled:
         return record
     following = asyncio.create_task(_read_to_end(events.read(name_document(tenant, document_id))))
     try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from services.gateway.documents.accept_document import DocumentDependencies
 from shared.blobs.port import BlobStore, make_blob_key
+from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, NotFound
 
 PIECE_BYTES: Final = 256 * 1024
@@ -27,9 +28,13 @@ class StoredFile:
 
 async def find_file(tenant: str, document_id: str, deps: DocumentDependencies) -> StoredFile:
     """Return where a document's file is to be, which is not looked up. Raises NotFound for an unknown document."""
-    record = await deps.registry.get(tenant, document_id)
-    key = make_blob_key(tenant, record.sha256, document_id)
-    return StoredFile(key, record.filename, record.size_bytes, record.sha256)
+    while True:
+        record = await deps.registry.get(tenant, document_id)
+        found = await deps.registry.find_blobs(DocumentJob(tenant=tenant, document_id=document_id))
+        for name in found.named:
+            if name.sha256 == record.sha256:  # else another version was published between the two calls
+                key = make_blob_key(tenant, name.sha256, name.blob)
+                return StoredFile(key, record.filename, record.size_bytes, record.sha256)
 
 
 async def read_file(file: StoredFile, start: int, end: int, blobs: BlobStore) -> AsyncGenerator[bytes, None]:

@@ -24,10 +24,11 @@ async def retry_document(tenant: str, document_id: str, deps: DocumentDependenci
         message = f"The document {document_id!r} is {record.status}; only failed ones can be tried again."
         raise Conflict(message, code="not_failed", details={"status": record.status})
     # Asked before: a worker would find that out as well, but only the one who asks can do something about it.
-    if not await deps.blobs.exists(make_blob_key(tenant, record.sha256, document_id)):
+    job = DocumentJob(tenant=tenant, document_id=document_id)
+    keys = [make_blob_key(tenant, name.sha256, name.blob) for name in (await deps.registry.find_blobs(job)).named]
+    if not all([await deps.blobs.exists(key) for key in keys]):
         message = "The document's file is no longer in the store. Upload the same file again: it is the same document."
         raise Conflict(message, code="blob_missing")
-    job = DocumentJob(tenant=tenant, document_id=document_id)
     record = await deps.registry.requeue(job)
     await enqueue_or_leave(INGEST, job, deps, record.size_bytes)
     log.info("document_tried_again", document_id=document_id)

@@ -16,6 +16,7 @@ from shared.identifiers import make_embedded_id, make_point_id
 from shared.registry.port import Lease, LeaseLostError, Progress
 from shared.registry.ranges_port import RangePlan
 from shared.vector_index.port import ChunkPayload, IndexPoint
+from shared.version_names import parse_edition
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +82,7 @@ async def embed_chunks(
                 table_head=chunk.table_head,
                 embedded=names[position],
                 ocr_confidence=chunk.ocr_confidence,
+                edition=parse_edition(version),
             ),
             dense=dense[names[position]],
             sparse=sparse[position],

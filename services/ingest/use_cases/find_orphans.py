@@ -2,20 +2,21 @@
 
 Nothing that an upload or a job needs is taken for an orphan, whatever happens meanwhile:
 - what may become part of a document is listed before it is asked whether there is a record. A document's id is new with
-  each upload, so what has no record then never gets one, unless it was stored in this moment: bytes younger than the
-  grace are left alone;
+  each upload, and so is the name of bytes that replace others; what no record names then is never named, unless it
+  was stored in this moment: bytes younger than the grace are left alone;
 - of a document that a worker has, or is to have, to ingest or to purge it, nothing is an orphan.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from shared.blobs.port import BlobStore, StoredBlob, make_blob_key
+from shared.blobs.port import BlobStore, StoredBlob, make_blob_key, parse_blob_name
 from shared.contracts.jobs import DocumentJob
+from shared.registry.port import BlobId
 from shared.registry.upkeep_port import DocumentState, RegistryUpkeep, Stray
 from shared.spool_folder import find_abandoned
 from shared.vector_index.port import IndexUpkeep, StoredVersion
@@ -79,11 +80,11 @@ async def find_orphan_blobs(deps: UpkeepDependencies) -> AsyncGenerator[Orphan, 
         for blob in old:
             if blob.is_unfinished:
                 yield Orphan(OrphanKind.UNFINISHED_BLOB, blob.key, blob.key)
-        named = _find_documents(old)
-        states = await deps.registry.find_states(list(named))
-        for key, state in zip(named.values(), states, strict=True):
-            if _is_gone(state):
-                yield Orphan(OrphanKind.BLOB, key, key)
+        uploads = _find_uploads(old)
+        states = await deps.registry.find_states([upload.job for upload in uploads])
+        for upload, state in zip(uploads, states, strict=True):
+            if _is_gone(state) or _is_left(state, upload.blob):
+                yield Orphan(OrphanKind.BLOB, upload.key, upload.key)
         for blob in old:
             if content := _find_content(blob):
                 derived.setdefault(content, []).append(blob.key)
@@ -91,7 +92,8 @@ async def find_orphan_blobs(deps: UpkeepDependencies) -> AsyncGenerator[Orphan, 
         return
     async for found in deps.registry.list_states():
         for job, state in found:
-            derived.pop((job.tenant, state.sha256), None)
+            for name in state.blobs:
+                derived.pop((job.tenant, name.sha256), None)
     for key in (key for keys in derived.values() for key in keys):
         yield Orphan(OrphanKind.BLOB, key, key)
 
@@ -99,12 +101,13 @@ async def find_orphan_blobs(deps: UpkeepDependencies) -> AsyncGenerator[Orphan, 
 async def _find_lost_blobs(deps: UpkeepDependencies) -> AsyncGenerator[Orphan, None]:
     async for found in deps.registry.list_states():
         for job, state in found:
-            key = make_blob_key(job.tenant, state.sha256, job.document_id)
-            if state.status == "deleted" or await deps.blobs.exists(key):
-                continue
-            now = (await deps.registry.find_states([job]))[0]
-            if now is not None and now.status != "deleted":
-                yield Orphan(OrphanKind.LOST_BLOB, key, job)
+            for name in state.blobs:
+                key = make_blob_key(job.tenant, name.sha256, name.blob)
+                if state.status == "deleted" or await deps.blobs.exists(key):
+                    continue
+                now = (await deps.registry.find_states([job]))[0]
+                if now is not None and now.status != "deleted" and name in now.blobs:
+                    yield Orphan(OrphanKind.LOST_BLOB, key, job)
 
 
 async def _find_orphan_points(index: IndexUpkeep, registry: RegistryUpkeep) -> AsyncGenerator[Orphan, None]:
@@ -130,13 +133,27 @@ def _is_gone(state: DocumentState | None) -> bool:
     return state is None or (state.status == "deleted" and not state.busy)
 
 
-def _find_documents(blobs: Iterable[StoredBlob]) -> Mapping[DocumentJob, str]:
-    """Return the keys of uploaded bytes by the documents to which they belong."""
-    found = {}
+def _is_left(state: DocumentState | None, blob: BlobId) -> bool:
+    """Return whether a document has other bytes now, and no worker is going to remove these."""
+    return state is not None and state.status != "deleted" and not state.busy and blob not in state.blobs
+
+
+@dataclass(frozen=True)
+class _Upload:
+    key: str
+    job: DocumentJob
+    blob: BlobId
+
+
+def _find_uploads(blobs: Iterable[StoredBlob]) -> Sequence[_Upload]:
+    """Return uploaded bytes, with the documents to which they belong."""
+    found = []
     for blob in blobs:
         parts = blob.key.split("/")
         if len(parts) == 4 and parts[-1].endswith(".pdf"):
-            found[DocumentJob(tenant=parts[0], document_id=parts[-1].removesuffix(".pdf"))] = blob.key
+            name = parts[-1].removesuffix(".pdf")
+            job = DocumentJob(tenant=parts[0], document_id=parse_blob_name(name))
+            found.append(_Upload(blob.key, job, BlobId(parts[2], name)))
     return found
 
 

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import structlog
 
 from services.ingest.domain.chunking import Chunk
+from services.ingest.domain.pipeline import name_pipeline
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
 from services.ingest.use_cases.embed_document import embed_chunks
-from services.ingest.use_cases.ingest_document import chunk_document, name_version
+from services.ingest.use_cases.ingest_document import chunk_document
 from services.ingest.use_cases.read_document import find_stored_parse
-from services.ingest.use_cases.remove_points import clean_up_if_deleted
+from services.ingest.use_cases.tidy_document import tidy_after_another
 from shared.blobs.port import make_parse_key
-from shared.contracts.documents import DocumentRecord
-from shared.errors import NotFound
 from shared.registry.ranges_port import RangeClaim
 from shared.tasks import run_to_end
+from shared.version_names import is_made_by, is_version_of, parse_edition
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +37,12 @@ async def help_others(deps: IngestDependencies, sharing: Sharing) -> bool:
     if found is None:
         return False
     job, plan = found
-    try:
-        record = await deps.registry.get(job.tenant, job.document_id)
-    except NotFound:
+    content = await deps.registry.find_content(job)
+    if content is None:
         return False  # deleted in this moment
-    if name_version(record.sha256, deps) != plan.version:
-        raise CannotHelpError(f"it makes {name_version(record.sha256, deps)}")
+    pipeline = name_pipeline(deps.parser.version, deps.embedder.model_id)
+    if not is_version_of(content.sha256, plan.version) or not is_made_by(plan.version, pipeline):
+        raise CannotHelpError(f"it makes {pipeline}")
     chunks: Sequence[Chunk] = []
     helped = False
     with deps.gate.pass_by():
@@ -51,25 +51,25 @@ async def help_others(deps: IngestDependencies, sharing: Sharing) -> bool:
             if claim is None:
                 break
             try:
-                chunks = chunks or await _find_chunks(record, claim, deps)
-                helped = await _embed_range(record, chunks, claim, deps, sharing)
+                chunks = chunks or await _find_chunks(content.sha256, claim, deps)
+                helped = await _embed_range(content.sha256, chunks, claim, deps, sharing)
             finally:
                 # To the end: also when this worker is stopped, nobody shall wait for the claim to run out.
                 await run_to_end(sharing.ranges.give_back(claim))
     return helped
 
 
-async def _find_chunks(record: DocumentRecord, claim: RangeClaim, deps: IngestDependencies) -> Sequence[Chunk]:
-    document = await find_stored_parse(make_parse_key(claim.job.tenant, record.sha256, deps.parser.version), deps.blobs)
+async def _find_chunks(sha256: str, claim: RangeClaim, deps: IngestDependencies) -> Sequence[Chunk]:
+    document = await find_stored_parse(make_parse_key(claim.job.tenant, sha256, deps.parser.version), deps.blobs)
     chunks = [] if document is None else await chunk_document(document.pages, deps)
     if len(chunks) != claim.plan.chunks:
         raise CannotHelpError(f"it makes {len(chunks)} chunks of it, not {claim.plan.chunks}")
-    log.info("document_helped", document_id=record.document_id, first_range=claim.number)
+    log.info("document_helped", document_id=claim.job.document_id, first_range=claim.number)
     return chunks
 
 
 async def _embed_range(
-    record: DocumentRecord, chunks: Sequence[Chunk], claim: RangeClaim, deps: IngestDependencies, sharing: Sharing
+    sha256: str, chunks: Sequence[Chunk], claim: RangeClaim, deps: IngestDependencies, sharing: Sharing
 ) -> bool:
     """Embed and store a range; return False when it was taken from us."""
     job, plan = claim.job, claim.plan
@@ -81,5 +81,5 @@ async def _embed_range(
     await deps.index.upsert(job.tenant, points)
     if await sharing.ranges.finish(claim):
         return True
-    await clean_up_if_deleted(job, record.sha256, deps)
+    await tidy_after_another(job, parse_edition(plan.version), sha256, deps)
     return False

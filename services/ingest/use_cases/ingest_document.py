@@ -11,22 +11,21 @@ import structlog
 
 from services.ingest.domain.chunking import Chunk, TooManyChunksError, chunk_pages
 from services.ingest.domain.pages import Page
+from services.ingest.domain.pipeline import name_pipeline
 from services.ingest.domain.title import choose_title
 from services.ingest.domain.unread import explain_no_text, make_warnings
 from services.ingest.ports import UnreadablePdfError
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.embed_document import embed_document
 from services.ingest.use_cases.read_document import ReadDocument, read_document
-from services.ingest.use_cases.remove_points import clean_up_if_deleted, remove_points
-from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
+from services.ingest.use_cases.tidy_document import tidy_after_another, tidy_document
+from shared.contracts.documents import DocumentFailure, DocumentStatus, DocumentWarning
 from shared.errors import IndexRejected
 from shared.registry.port import Lease, LeaseLostError, Progress
+from shared.version_names import name_version
 
 log = structlog.get_logger(__name__)
 
-PIPELINE = "5"
-"""Raised whenever chunking or embedding changes, so that old points are not taken for new ones. How a PDF is read has a
-version of its own: `PdfParser.version`."""
 
 _INDEX_REJECTED = (
     "The search index refuses this document's passages, so trying again is no use. The log of the ingest says why; once"
@@ -36,15 +35,14 @@ _TOO_LONG = "The PDF has more text than is allowed: more than {limit} passages o
 
 
 async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
-    """Bring the leased document to `ready` or `failed`.
+    """Bring the leased document to `ready` or `failed`; where an older version is searched, it is so until then.
 
     Raises LeaseLostError when another worker took over or the document was deleted, and DependencyUnavailable when
     Redis, Qdrant or the blob store does not answer; then the document stays unfinished, to be tried again.
     """
     await deps.index.check()  # where it is away nothing is parsed and embedded in vain
-    record = await deps.registry.get(lease.job.tenant, lease.job.document_id)
     try:
-        warnings = await _make_searchable(lease, record, deps)
+        warnings = await _make_searchable(lease, deps)
     except UnreadablePdfError as error:
         await fail_document(lease, error.failure, deps)
         return
@@ -53,25 +51,25 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
         await fail_document(lease, DocumentFailure(code=error.error_code, detail=_INDEX_REJECTED), deps)
         return
     except LeaseLostError:
-        await clean_up_if_deleted(lease.job, record.sha256, deps)
+        await tidy_after_another(lease.job, lease.edition, lease.content.sha256, deps)
         raise
     log.info("document_ready", document_id=lease.job.document_id, warnings=len(warnings))
 
 
 async def fail_document(lease: Lease, failure: DocumentFailure, deps: IngestDependencies) -> None:
-    """End a document as failed, and remove the points that it may have. Raises LeaseLostError.
+    """End a document as failed, and remove the points that it may have, but for those of a version that is searched.
 
     In this order: once it has failed nobody writes for it, and as long as we have the lease nobody tries it again.
+    Raises LeaseLostError.
     """
     await deps.registry.fail(lease, failure)
     log.info("document_failed", document_id=lease.job.document_id, code=failure.code)
-    await remove_points(lease.job, deps)
+    await tidy_document(lease.job, lease.edition, deps)
 
 
-async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDependencies) -> Sequence[DocumentWarning]:
-    job = lease.job
-    document = await read_document(lease, record, registry=deps.registry, blobs=deps.blobs, parser=deps.parser)
-    title = _choose_title(document, record.filename)
+async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[DocumentWarning]:
+    document = await read_document(lease, registry=deps.registry, blobs=deps.blobs, parser=deps.parser)
+    title = _choose_title(document, lease.content.filename)
     warnings = make_warnings(document.pages, document.facts.unread)
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))
     try:
@@ -80,17 +78,13 @@ async def _make_searchable(lease: Lease, record: DocumentRecord, deps: IngestDep
         failure = DocumentFailure(code="too_long", detail=_TOO_LONG.format(limit=deps.max_chunks))
         raise UnreadablePdfError(failure) from None
     del document  # the chunks are enough from here on, and embedding takes minutes
-    version = name_version(record.sha256, deps)
+    pipeline = name_pipeline(deps.parser.version, deps.embedder.model_id)
+    version = name_version(lease.content.sha256, pipeline, lease.edition)
     await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
     await embed_document(lease, chunks, title, version, deps)
     await deps.registry.publish(lease, version, warnings)
-    await remove_points(job, deps, except_version=version)
+    await tidy_document(lease.job, lease.edition, deps)
     return warnings
-
-
-def name_version(sha256: str, deps: IngestDependencies) -> str:
-    """Return the name of what this worker makes of these bytes."""
-    return f"{sha256[:16]}-{deps.parser.version}-{PIPELINE}"
 
 
 async def chunk_document(pages: Sequence[Page], deps: IngestDependencies) -> Sequence[Chunk]:

@@ -22,7 +22,7 @@ from services.ingest.domain.stored_parse import (
 )
 from services.ingest.ports import ParseProgress, PdfParser, UnreadablePdfError
 from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_parses_folder
-from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
+from shared.contracts.documents import DocumentFailure, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound, TooLarge
 from shared.registry.port import DocumentRegistry, Lease, Progress
@@ -49,27 +49,27 @@ class ReadDocument:
 
 
 async def read_document(
-    lease: Lease, record: DocumentRecord, *, registry: DocumentRegistry, blobs: BlobStore, parser: PdfParser
+    lease: Lease, *, registry: DocumentRegistry, blobs: BlobStore, parser: PdfParser
 ) -> ReadDocument:
     """Return the text of a leased document. The PDF is only opened where no stored parse of its bytes is there.
 
     Raises UnreadablePdfError, LeaseLostError, and DependencyUnavailable or NotFound of the stores.
     """
-    key = make_parse_key(lease.job.tenant, record.sha256, parser.version)
+    key = make_parse_key(lease.job.tenant, lease.content.sha256, parser.version)
     document = await find_stored_parse(key, blobs)
     if document is not None:
-        log.info("stored_parse_used", document_id=record.document_id, pages=len(document.pages))
+        log.info("stored_parse_used", document_id=lease.job.document_id, pages=len(document.pages))
     else:
-        content = await _parse(lease, record, registry=registry, blobs=blobs, parser=parser)
+        content = await _parse(lease, registry=registry, blobs=blobs, parser=parser)
         try:
             document = await asyncio.to_thread(_read, content)
         except DamagedParseError as error:
-            log.error("parse_unusable", document_id=record.document_id, reason=str(error))  # noqa: TRY400
+            log.error("parse_unusable", document_id=lease.job.document_id, reason=str(error))  # noqa: TRY400
             raise UnreadablePdfError(DocumentFailure(code="damaged", detail=_UNUSABLE)) from error
         # The lease is looked at just before: who lost it stores nothing for a document that may be purged already.
         await registry.update(lease, Progress(DocumentStatus.PARSING))
         await blobs.put(key, content)
-        log.info("document_parsed", document_id=record.document_id, pages=len(document.pages))
+        log.info("document_parsed", document_id=lease.job.document_id, pages=len(document.pages))
     pages = len(document.pages)
     await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=pages, pages_done=pages))
     return document
@@ -78,7 +78,7 @@ async def read_document(
 async def remove_unshared_parses(
     job: DocumentJob, sha256: str, *, registry: DocumentRegistry, blobs: BlobStore
 ) -> None:
-    """Remove what was read of a deleted document's bytes, unless another document of the tenant has the same ones.
+    """Remove what was read of bytes that a document has no more, unless another one of the tenant has the same.
 
     Should one be uploaded in this moment, its worker parses it once more; nothing else is lost.
     """
@@ -103,17 +103,15 @@ def _read(content: bytes) -> ReadDocument:
     return ReadDocument(parse.facts, list(parse.read_pages()))
 
 
-async def _parse(
-    lease: Lease, record: DocumentRecord, *, registry: DocumentRegistry, blobs: BlobStore, parser: PdfParser
-) -> bytes:
+async def _parse(lease: Lease, *, registry: DocumentRegistry, blobs: BlobStore, parser: PdfParser) -> bytes:
     """The stored parse of a document's PDF."""
     await registry.update(lease, Progress(DocumentStatus.PARSING))
     content = b""
     loop = asyncio.get_running_loop()
     told = loop.time()
-    async with blobs.open_as_file(make_blob_key(lease.job.tenant, record.sha256, record.document_id)) as path:
-        if await asyncio.to_thread(hash_file, path) != record.sha256:
-            log.error("blob_damaged", document_id=record.document_id)
+    async with blobs.open_as_file(make_blob_key(lease.job.tenant, lease.content.sha256, lease.content.blob)) as path:
+        if await asyncio.to_thread(hash_file, path) != lease.content.sha256:
+            log.error("blob_damaged", document_id=lease.job.document_id)
             raise UnreadablePdfError(DocumentFailure(code="blob_damaged", detail=_BLOB_DAMAGED))
         async with aclosing(parser.parse(path)) as messages:
             async for message in messages:

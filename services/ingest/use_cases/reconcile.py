@@ -31,5 +31,5 @@ async def _requeue(
 ) -> int:
     """Queues those that are not queued; how many. Nearly all are, so all are asked after in few commands."""
     unqueued = await queue.find_unqueued(function, jobs, lease_ms)
-    sizes = await registry.find_sizes(unqueued)
-    return sum([await queue.enqueue(function, job, size) for job, size in zip(unqueued, sizes, strict=True)])
+    found = zip(unqueued, await registry.find_work(unqueued), strict=True)
+    return sum([await queue.enqueue(function, job, work.size_bytes, background=work.background) for job, work in found])

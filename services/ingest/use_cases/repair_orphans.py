@@ -17,6 +17,7 @@ from services.ingest.use_cases.read_document import hash_file
 from shared.blobs.port import make_blob_key
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
+from shared.registry.port import BlobId
 from shared.registry.upkeep_port import Stray
 from shared.spool_folder import remove_abandoned
 from shared.vector_index.port import StoredVersion
@@ -76,19 +77,26 @@ async def _restore_blob(job: DocumentJob, deps: UpkeepDependencies) -> bool:
     state = (await deps.registry.find_states([job]))[0]
     if state is None or state.status == "deleted":
         return False
+    missing = [name for name in state.blobs if not await deps.blobs.exists(_make_key(job, name))]
+    return all([await _restore(name, job, deps) for name in missing])
+
+
+async def _restore(lost: BlobId, job: DocumentJob, deps: UpkeepDependencies) -> bool:
     async for found in deps.registry.list_states():
         for other, its_state in found:
-            if other.tenant != job.tenant or its_state.sha256 != state.sha256 or other == job:
-                continue
-            try:
-                async with deps.blobs.open_as_file(
-                    make_blob_key(other.tenant, state.sha256, other.document_id)
-                ) as path:
-                    if await asyncio.to_thread(hash_file, path) != state.sha256:
-                        continue
-                    key = make_blob_key(job.tenant, state.sha256, job.document_id)
-                    await deps.blobs.put_file(key, path)
-            except NotFound:
-                continue
-            return True
+            for name in its_state.blobs:
+                if other.tenant != job.tenant or name.sha256 != lost.sha256 or name == lost:
+                    continue
+                try:
+                    async with deps.blobs.open_as_file(_make_key(other, name)) as path:
+                        if await asyncio.to_thread(hash_file, path) != lost.sha256:
+                            continue
+                        await deps.blobs.put_file(_make_key(job, lost), path)
+                except NotFound:
+                    continue
+                return True
     return False
+
+
+def _make_key(job: DocumentJob, name: BlobId) -> str:
+    return make_blob_key(job.tenant, name.sha256, name.blob)

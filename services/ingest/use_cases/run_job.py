@@ -147,10 +147,10 @@ async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
     try:
         leased = await deps.registry.is_leased(job)
         await deps.index.delete_document(job.tenant, job.document_id)
-        sha256 = await deps.registry.find_blob_of(job)
-        if sha256 is not None:
-            await deps.blobs.delete(make_blob_key(job.tenant, sha256, job.document_id))
-            await remove_unshared_parses(job, sha256, registry=deps.registry, blobs=deps.blobs)
+        found = await deps.registry.find_blobs(job)
+        for name in (*found.named, *found.dropped):
+            await deps.blobs.delete(make_blob_key(job.tenant, name.sha256, name.blob))
+            await remove_unshared_parses(job, name.sha256, registry=deps.registry, blobs=deps.blobs)
         if leased:
             return Outcome.HELD
         await deps.registry.forget(job)

@@ -71,7 +71,7 @@ class Queue(MemoryJobQueue):
         self._registry = registry
         self.error: Exception | None = None
 
-    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
+    async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0, *, background: bool = False) -> bool:
         if self.error is not None:
             raise self.error
         assert job.document_id in self._registry.recorded

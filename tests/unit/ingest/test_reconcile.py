@@ -77,7 +77,9 @@ async def test_a_queue_that_is_away_is_told(registry: MemoryRegistry) -> None:
     """The worker looks again later; nothing is forgotten."""
 
     class Away(MemoryJobQueue):
-        async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0) -> bool:
+        async def enqueue(
+            self, function: str, job: DocumentJob, size_bytes: int = 0, *, background: bool = False
+        ) -> bool:
             raise DependencyUnavailable("The queue does not answer now.")
 
     job = await record(registry)

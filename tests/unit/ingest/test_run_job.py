@@ -20,9 +20,10 @@ from shared.blobs.port import make_blob_key, make_parse_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
-from shared.registry.port import Lease, NewDocument, Progress
+from shared.registry.port import Content, Lease, NewDocument, Progress
 from shared.tasks import end_tasks
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits, SparseVector
+from shared.version_names import parse_edition
 from tests.batches import collect
 from tests.fakes.memory_blobs import MemoryBlobStore
 from tests.fakes.memory_registry import MemoryRegistry
@@ -129,10 +130,18 @@ class Index:
     async def count(self, tenant: str, document_id: str | None = None) -> int:
         return len(self.points)
 
-    async def delete_document(self, tenant: str, document_id: str, *, except_version: str | None = None) -> None:
+    async def delete_document(
+        self, tenant: str, document_id: str, *, except_version: str | None = None, up_to_edition: int | None = None
+    ) -> None:
         if self.away:
             raise AWAY
-        self.points = {i: (d, v) for i, (d, v) in self.points.items() if d != document_id or v == except_version}
+        self.points = {
+            i: (d, v)
+            for i, (d, v) in self.points.items()
+            if d != document_id
+            or v == except_version
+            or (up_to_edition is not None and "-" in v and parse_edition(v) > up_to_edition)
+        }
 
     async def compact(self) -> bool:
         return False
@@ -516,6 +525,137 @@ async def test_what_is_in_the_index_is_not_embedded_again(system: System, tenant
     system.embedder.model_id = "m2"
     assert await system.run(job=await add_copy(system, tenant, "c")) is Outcome.DONE
     assert len(system.embedder.embedded) == 4 + again
+
+
+async def replace_bytes(system: System, texts: Sequence[str] = ("Cranes lift loads.", "Ropes pull them.")) -> str:
+    """Give the document other bytes, which are read as these pages; return the key of its new bytes."""
+    content = Content("new.pdf", hashlib.sha256(b"%PDF-2").hexdigest(), 6, "doc_1.2")
+    key = make_blob_key("t", content.sha256, content.blob)
+    system.blobs.blobs[key] = b"%PDF-2"
+    system.parser.stored = make_parse(texts, NO_FACTS)
+    await system.registry.replace(JOB, content)
+    return key
+
+
+async def test_a_replacement_is_searched_when_it_is_whole(system: System) -> None:
+    """Until then the version before is, to its last point; then nothing of that is left, neither points nor bytes."""
+    await system.run()
+    before = await system.registry.get_active_versions("t", ["doc_1"])
+    key = await replace_bytes(system)
+
+    async def check() -> None:
+        assert await system.registry.get_active_versions("t", ["doc_1"]) == before
+        assert [pair for pair in system.index.points.values() if pair in before.items()] == [*before.items()] * 2
+
+    system.index.before = check
+    assert await system.run() is Outcome.DONE
+
+    after = await system.registry.get_active_versions("t", ["doc_1"])
+    assert after != before
+    assert {*system.index.points.values()} == {*after.items()}
+    record = await system.get_record()
+    assert (record.filename, record.replacement, record.status) == ("new.pdf", None, DocumentStatus.READY)
+    assert {*system.blobs.blobs} == {key, make_parse_key("t", record.sha256, PARSER_VERSION)}
+    assert (await system.registry.find_blobs(JOB)).dropped == []
+
+
+async def test_a_replacement_that_fails_takes_nothing_away(system: System) -> None:
+    """Its own points and bytes go, and what was read of them; those that are searched stay."""
+    await system.run()
+    points, blobs = {**system.index.points}, {**system.blobs.blobs}
+    await replace_bytes(system)
+    system.index.before = raise_error(IndexRejected("Wrong dimension."))
+
+    assert await system.run() is Outcome.DONE
+
+    record = await system.get_record()
+    assert record.replacement is not None
+    assert record.replacement.failure is not None
+    assert (record.status, record.replacement.failure.code) == (DocumentStatus.READY, "index_rejected")
+    assert (system.index.points, system.blobs.blobs) == (points, blobs)
+
+
+async def test_work_on_bytes_that_were_replaced_leaves_nothing(system: System) -> None:
+    """Whoever was at it when newer ones came stops, and what it has written goes, even once they are there."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        system.index.before = do_nothing
+        reached.set()
+        await go_on.wait()
+
+    system.index.before = hang
+    stale = asyncio.create_task(system.run())
+    await reached.wait()
+    key = await replace_bytes(system)
+    await system.registry.expire_lease(JOB)  # it hangs for so long that another one takes over
+    assert await system.run() is Outcome.DONE
+    go_on.set()
+    assert await stale is Outcome.DONE
+
+    active = await system.registry.get_active_versions("t", ["doc_1"])
+    assert {*system.index.points.values()} == {*active.items()}
+    assert {name for name in system.blobs.blobs if name.endswith(".pdf")} == {key}
+
+
+async def test_who_is_late_to_tidy_takes_nothing_of_a_later_version(system: System) -> None:
+    """It published, and hung before it removed the version before; meanwhile the next one is being written."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    delete = system.index.delete_document
+
+    async def hang(*arguments: Any, **options: Any) -> None:
+        system.index.delete_document = delete  # type: ignore[method-assign]
+        reached.set()
+        await go_on.wait()
+        await delete(*arguments, **options)
+
+    system.index.delete_document = hang  # type: ignore[method-assign]
+    stale = asyncio.create_task(system.run())
+    await reached.wait()
+    await replace_bytes(system)
+    await system.registry.expire_lease(JOB)
+
+    async def let_it_go_on() -> None:
+        system.index.before = do_nothing
+        system.index.points["later"] = ("doc_1", "x-y-2")
+        go_on.set()
+        await stale
+        assert "later" in system.index.points
+
+    system.index.before = let_it_go_on
+    assert await system.run() is Outcome.DONE
+    assert (await system.get_record()).filename == "new.pdf"
+
+
+async def test_a_deletion_during_a_replacement_leaves_nothing(system: System) -> None:
+    """Neither of the version that was searched nor of the one on its way."""
+    await system.run()
+    await replace_bytes(system)
+
+    async def delete() -> None:
+        system.index.before = do_nothing
+        await system.registry.delete("t", "doc_1")
+        assert await run_purge_job(JOB, system.deps) is Outcome.HELD
+
+    system.index.before = delete
+    assert await system.run() is Outcome.DONE
+    assert await run_purge_job(JOB, system.deps) is Outcome.DONE
+
+    assert (system.index.points, system.blobs.blobs) == ({}, {})
+
+
+async def test_of_unchanged_pages_no_passage_is_embedded_again(system: System) -> None:
+    """A document is made anew of its own bytes at the cost of no embedding, of others at that of what has changed."""
+    system.parser.stored = make_parse(TEXTS, DocumentFacts(title="Cranes and their hooks"))
+    await system.run()
+    (version,) = (await system.registry.get_active_versions("t", ["doc_1"])).values()
+    assert await system.registry.reindex(JOB, version)
+
+    assert await system.run() is Outcome.DONE
+    assert len(system.embedder.embedded) == 2
+    assert system.parser.parsed == 1
+    active = await system.registry.get_active_versions("t", ["doc_1"])
+    assert {*system.index.points.values()} == {*active.items()} != {("doc_1", version)}
 
 
 async def test_a_document_of_too_many_chunks_is_failed_with_what_to_do(system: System) -> None:
