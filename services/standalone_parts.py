@@ -66,7 +66,8 @@ class StandaloneParts:
         ingest = settings.ingest
         try:
             parser = build_parser(ingest)  # before what takes long
-            return cls(settings, DenseEmbedder(ingest.embedding_model, threads=ingest.embedding_threads), parser)
+            model, threads, precision = ingest.embedding_model, ingest.embedding_threads, ingest.embedding_precision
+            return cls(settings, DenseEmbedder(model, threads=threads, precision=precision), parser)
         except (ModelNotUsableError, OcrNotUsableError) as error:
             raise PartNotUsableError(str(error)) from error
 

@@ -6,6 +6,7 @@ from services.ingest.adapters.ocr_engine import OcrEngine, OcrMode
 from services.ingest.adapters.ocr_options import OcrOptions
 from services.ingest.adapters.pdf_process import ParseLimits
 from services.ingest.domain.chunking import MAX_CHUNKS
+from shared.embedding.port import Precision
 from shared.settings import IndexSettings
 
 
@@ -100,6 +101,14 @@ class IngestSettings(IndexSettings):
         description=(
             "PAGEWIRE_OCR_PICTURES: whether pictures on pages that have text are read, too; such a page takes as"
             " long as a scan"
+        ),
+    )
+
+    embedding_precision: Precision = Field(
+        default="auto",
+        description=(
+            "PAGEWIRE_EMBEDDING_PRECISION: float32, bfloat16 or auto, which is bfloat16 where the processor has units"
+            " for it (AMX): 2.4 times as fast there, with the same vectors to four digits"
         ),
     )
 

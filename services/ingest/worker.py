@@ -266,7 +266,12 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
     # Imported here: it takes 2 s, and standalone, which takes the worker from this module, needs no Qdrant client.
     from shared.vector_index.server import connect_server_index
 
-    embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
+    embedder = await asyncio.to_thread(
+        DenseEmbedder,
+        settings.embedding_model,
+        threads=settings.embedding_threads,
+        precision=settings.embedding_precision,
+    )
     index = await connect_server_index(settings, embedder.dimension)
     dependencies = IngestDependencies(
         registry=RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s),

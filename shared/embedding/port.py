@@ -1,9 +1,12 @@
 """The port of the lexical encoder. Those of the embedding model are each service's own: it needs a part of it only."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from shared.vector_index.port import SparseVector
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Of the multiplications for passages. `auto`: bfloat16 where the processor has units for it, float32 elsewhere."""
 
 
 class SparseEncoder(Protocol):

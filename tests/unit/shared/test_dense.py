@@ -1,0 +1,50 @@
+"""Embeddings of either precision are the same for a search."""
+
+import asyncio
+
+import numpy as np
+import pytest
+import torch
+
+from shared.embedding.dense import DenseEmbedder, Vectors
+
+TEXTS = [
+    "The crane lifts forty tonnes at ten metres.",
+    "Total revenues rose to $ 12,345 million in 2019, from 11,820 in 2018.",
+    "Prüfen Sie vor jedem Einsatz die Bremse.",
+    " ".join(f"Paragraph {n} explains how valves are serviced." for n in range(60)),
+]
+
+
+def embed(precision: str) -> tuple[Vectors, Vectors, bool]:
+    """Vectors of the passages, of a question, and whether passages are multiplied in bfloat16."""
+    embedder = DenseEmbedder("all-MiniLM-L6-v2", precision=precision)  # type: ignore[arg-type]
+
+    async def run() -> tuple[Vectors, Vectors]:
+        return await embedder.embed_passages(TEXTS), await embedder.embed_query(TEXTS[0])
+
+    try:
+        return (*asyncio.run(run()), embedder.is_bfloat16)
+    finally:
+        embedder.close()
+
+
+def test_both_precisions_may_stand_in_one_index() -> None:
+    """A passage has the same vector either way, to four digits; questions do not change at all."""
+    exact, question, _ = embed("float32")
+    fast, same_question, is_bfloat16 = embed("bfloat16")
+
+    assert is_bfloat16
+    assert fast.dtype == np.float32
+    assert np.linalg.norm(fast, axis=1) == pytest.approx(1, abs=1e-6)
+    assert (exact * fast).sum(axis=1).min() > 0.999
+    assert (exact != fast).any(), "the setting has an effect"
+    assert (question == same_question).all()
+
+
+@pytest.mark.parametrize("has_units", [True, False])
+def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, has_units: bool) -> None:
+    """bfloat16 is chosen where the processor multiplies it, and nowhere else: there it would be slower."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True} if has_units else {})
+
+    assert embed("auto")[2] is has_units
