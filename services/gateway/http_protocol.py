@@ -100,6 +100,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def open_stream(self) -> ClientStream:
         """Return what writes the body of the response that is being written."""
+        # uvicorn stops reading at 64 kB of a request's body until the app asks for more, and a stream asks for nothing:
+        # its client's leaving would go unseen.
+        self.flow.resume_reading()
         self._stream = ClientStream(self, self.cycle)
         return self._stream
 
