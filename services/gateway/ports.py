@@ -256,12 +256,11 @@ class UploadKeyUse:
 
     Attributes:
         identity: bytes and name of that upload.
-        document_id: the document that it is to become; the one that it has become where `is_accepted`.
+        document_id: the document that it has become; None where that has not been noted.
     """
 
     identity: str
-    document_id: str
-    is_accepted: bool
+    document_id: str | None
 
 
 class UploadKeys(Protocol):
@@ -270,10 +269,10 @@ class UploadKeys(Protocol):
     Raises DependencyUnavailable when the store does not answer, and DiskFull when it cannot write.
     """
 
-    async def take(self, tenant: str, key: str, identity: str, document_id: str) -> UploadKeyUse:
+    async def take(self, tenant: str, key: str, identity: str) -> UploadKeyUse:
         """Take a key for an upload, or return what it was taken for before."""
         ...
 
     async def note_accepted(self, tenant: str, key: str, document_id: str) -> None:
-        """Note which document the upload has become."""
+        """Note which document the upload has become; what was noted first stays."""
         ...

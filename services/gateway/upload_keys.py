@@ -16,18 +16,17 @@ AT_ONCE: Final = 16
 
 # Each script may run twice for one call: the second time changes nothing and answers the same.
 
-# KEYS: key   ARGV: identity, document id, milliseconds   Returns {identity, document id, whether it is accepted}.
+# KEYS: key   ARGV: identity, milliseconds   Returns {identity, document id}.
 _TAKE: Final = """
 if redis.call('HSETNX', KEYS[1], 'identity', ARGV[1]) == 1 then
-  redis.call('HSET', KEYS[1], 'document_id', ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
-return redis.call('HMGET', KEYS[1], 'identity', 'document_id', 'accepted')
+return redis.call('HMGET', KEYS[1], 'identity', 'document_id')
 """
 
 # KEYS: key   ARGV: document id
 _NOTE: Final = """
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'document_id', ARGV[1], 'accepted', '1') end
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'document_id', ARGV[1]) end
 """
 
 
@@ -43,10 +42,10 @@ class RedisUploadKeys:
         self._redis = redis
         self._calls = BoundedCalls(deadline_s=deadline_s, at_once=AT_ONCE)
 
-    async def take(self, tenant: str, key: str, identity: str, document_id: str) -> UploadKeyUse:
+    async def take(self, tenant: str, key: str, identity: str) -> UploadKeyUse:
         """Take a key for an upload, or return what it was taken for before."""
-        reply = await self._run(_TAKE, tenant, key, identity, document_id, str(KEPT_MS))
-        return UploadKeyUse(reply[0], reply[1], is_accepted=reply[2] is not None)
+        reply = await self._run(_TAKE, tenant, key, identity, str(KEPT_MS))
+        return UploadKeyUse(reply[0], reply[1])
 
     async def note_accepted(self, tenant: str, key: str, document_id: str) -> None:
         """Note which document the upload has become."""

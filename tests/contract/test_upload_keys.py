@@ -39,38 +39,38 @@ def keys(request: pytest.FixtureRequest) -> UploadKeys:
 
 async def test_a_key_belongs_to_who_came_first(keys: UploadKeys) -> None:
     """Whoever comes later, with whatever, learns of that one; other keys and other tenants know nothing of it."""
-    first = UploadKeyUse("sha\na.pdf", "doc_1", is_accepted=False)
-    assert await keys.take("t", "k", first.identity, first.document_id) == first
-    assert await keys.take("t", "k", first.identity, "doc_2") == first
-    assert await keys.take("t", "k", "other\nb.pdf", "doc_3") == first
+    first = UploadKeyUse("sha\na.pdf", None)
+    assert await keys.take("t", "k", first.identity) == first
+    assert await keys.take("t", "k", first.identity) == first
+    assert await keys.take("t", "k", "other\nb.pdf") == first
     for tenant, key in (("t", "K"), ("u", "k"), ("t", "k" * 255)):
-        assert (await keys.take(tenant, key, "other", "doc_4")).document_id == "doc_4"
+        assert await keys.take(tenant, key, "other") == UploadKeyUse("other", None)
 
 
 async def test_what_became_of_the_upload_is_known(keys: UploadKeys) -> None:
-    """It may be another document than was meant, which had the same bytes and name; said again it is the same."""
-    await keys.take("t", "k", "id", "doc_1")
-    for _ in range(2):
-        await keys.note_accepted("t", "k", "doc_0")
-        assert await keys.take("t", "k", "id", "doc_2") == UploadKeyUse("id", "doc_0", is_accepted=True)
+    """What was noted first stays; of a key that was never taken, or is forgotten, nothing is noted."""
+    await keys.take("t", "k", "id")
+    for noted in ("doc_0", "doc_1"):
+        await keys.note_accepted("t", "k", noted)
+        assert await keys.take("t", "k", "id") == UploadKeyUse("id", "doc_0")
     await keys.note_accepted("t", "unknown", "doc_0")
-    assert not (await keys.take("t", "unknown", "id", "doc_5")).is_accepted
+    assert (await keys.take("t", "unknown", "id")).document_id is None
 
 
 async def test_of_many_at_once_one_is_first(keys: UploadKeys) -> None:
-    """All learn of the same document."""
-    uses = await asyncio.gather(*(keys.take("t", "k", "id", f"doc_{n}") for n in range(20)))
-    assert len({use.document_id for use in uses}) == 1
+    """All learn of the same upload."""
+    uses = await asyncio.gather(*(keys.take("t", "k", f"id {n}") for n in range(20)))
+    assert len({use.identity for use in uses}) == 1
 
 
 async def test_a_key_goes_by_itself_a_day_after_its_first_use(redis: Redis) -> None:
     """Later uses do not prolong it, and no key of a client stands in Redis as it was sent."""
     keys = RedisUploadKeys(redis, deadline_s=5)
-    await keys.take("t", "secret", "id", "doc_1")
+    await keys.take("t", "secret", "id")
     (name,) = await redis.keys("*")
     assert "secret" not in name
     assert 0 < await redis.pttl(name) <= KEPT_MS
     await redis.pexpire(name, 50_000)
-    await keys.take("t", "secret", "id", "doc_2")
+    await keys.take("t", "secret", "id")
     await keys.note_accepted("t", "secret", "doc_1")
     assert 0 < await redis.pttl(name) <= 50_000

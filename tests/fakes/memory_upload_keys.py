@@ -9,11 +9,12 @@ class MemoryUploadKeys:
     def __init__(self) -> None:
         self.uses: dict[tuple[str, str], UploadKeyUse] = {}
 
-    async def take(self, tenant: str, key: str, identity: str, document_id: str) -> UploadKeyUse:
+    async def take(self, tenant: str, key: str, identity: str) -> UploadKeyUse:
         """Take a key, or return what it was taken for."""
-        return self.uses.setdefault((tenant, key), UploadKeyUse(identity, document_id, is_accepted=False))
+        return self.uses.setdefault((tenant, key), UploadKeyUse(identity, None))
 
     async def note_accepted(self, tenant: str, key: str, document_id: str) -> None:
         """Note the document."""
-        if (tenant, key) in self.uses:
-            self.uses[tenant, key] = UploadKeyUse(self.uses[tenant, key].identity, document_id, is_accepted=True)
+        use = self.uses.get((tenant, key))
+        if use is not None and use.document_id is None:
+            self.uses[tenant, key] = UploadKeyUse(use.identity, document_id)

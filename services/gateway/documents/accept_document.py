@@ -26,20 +26,17 @@ class DocumentDependencies:
 
 
 async def accept_document(
-    tenant: str, received: ReceivedFile, deps: DocumentDependencies, document_id: str | None = None
+    tenant: str, received: ReceivedFile, deps: DocumentDependencies
 ) -> tuple[DocumentRecord, bool]:
     """Checks, stores, records and queues an upload; returns its record and whether it was there already.
 
     In this order, so that whatever dies, the worst that is left is bytes that nobody names: the bytes are on disk
     before there is a record, and the record is the truth from which a lost job is rebuilt.
 
-    Parameters:
-        document_id: of a new document; None: a new one. Two uploads of the same file may have the same.
+    The id is new with each upload: nobody else names the bytes that are removed here, or collected later.
     """
     check_pdf(received)
-    new = NewDocument(
-        tenant, document_id or make_document_id(), received.filename, received.sha256, received.size_bytes
-    )
+    new = NewDocument(tenant, make_document_id(), received.filename, received.sha256, received.size_bytes)
     key = make_blob_key(tenant, new.sha256, new.document_id)
     await deps.blobs.put_file(key, received.path)
     record, duplicate = await _record(new, received, deps)

@@ -9,7 +9,6 @@ from services.gateway.documents.received_file import ReceivedFile
 from services.gateway.ports import UploadKeys
 from shared.contracts.documents import DocumentRecord
 from shared.errors import NotFound, UnprocessableRequest
-from shared.identifiers import make_document_id
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +26,8 @@ async def accept_once(
 ) -> tuple[DocumentRecord, bool]:
     """Accept an upload as `accept_document` does, or return the document that it made before, as it is now.
 
-    The key is taken before anything is stored, with the id that the document is going to have. Who comes with the same
-    key while the first one is at work, or after it died anywhere on its way, goes the same way with the same id: both
-    end at one document.
+    The key is taken before anything is stored. Who comes with the same key while the first one is at work, or after it
+    died anywhere on its way, goes the same way: both end at one document, as all uploads of the same bytes and name do.
 
     Raises:
         UnprocessableRequest: the key was used for other bytes or another name (`idempotency_key_reused`).
@@ -37,15 +35,15 @@ async def accept_once(
     """
     check_pdf(received)
     identity = f"{received.sha256}\n{received.filename}"
-    use = await keys.take(tenant, key, identity, make_document_id())
+    use = await keys.take(tenant, key, identity)
     if use.identity != identity:
         raise UnprocessableRequest(_REUSED, code="idempotency_key_reused")
-    if use.is_accepted:
+    if use.document_id is not None:
         log.info("upload_repeated", document_id=use.document_id)
         try:
             return await deps.registry.get(tenant, use.document_id), True
         except NotFound as error:
             raise NotFound(_DELETED.format(use.document_id)) from error
-    record, duplicate = await accept_document(tenant, received, deps, use.document_id)
+    record, duplicate = await accept_document(tenant, received, deps)
     await keys.note_accepted(tenant, key, record.document_id)
     return record, duplicate

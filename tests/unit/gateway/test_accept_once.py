@@ -1,18 +1,20 @@
 """An upload with a key is one document, whatever dies between any two steps of it. No server is needed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from services.gateway.documents.accept_document import accept_document, delete_document
+from services.gateway.documents.accept_document import DocumentDependencies, accept_document, delete_document
 from services.gateway.documents.accept_once import accept_once
 from services.gateway.documents.received_file import ReceivedFile
 from shared.contracts.documents import DocumentRecord, DocumentStatus
 from shared.errors import DependencyUnavailable, DiskFull, NotFound, UnprocessableRequest, UnsupportedFile
 from shared.queue.port import INGEST
+from shared.registry.port import NewDocument
 from tests.fakes.memory_upload_keys import MemoryUploadKeys
-from tests.unit.gateway.test_accept_document import CONTENT, Parts, make_job, make_key, parts, received
+from tests.unit.gateway.test_accept_document import CONTENT, Parts, Queue, Registry, make_job, make_key, parts, received
 
 __all__ = ["parts", "received"]
 
@@ -88,6 +90,41 @@ async def test_uploads_of_one_key_at_once_are_one_document(parts: Parts, keys: K
     assert [*parts.blobs.blobs] == [make_key(results[0][0])]
 
 
+class SlowRegistry(Registry):
+    """Something happens between a record's making and the answer."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def create(self, new: NewDocument) -> tuple[DocumentRecord, bool]:
+        result = await super().create(new)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return result
+
+
+async def test_a_try_that_found_a_duplicate_takes_no_bytes_of_another(keys: Keys, received: ReceivedFile) -> None:
+    """The first try learns of an older document, which is deleted then; the second one makes the document anew, before
+    the first removes the bytes that it does not need."""
+    parts = Parts()
+    parts.registry = registry = SlowRegistry(parts.blobs)
+    parts.queue = Queue(registry)
+    parts.deps = DocumentDependencies(registry=registry, blobs=parts.blobs, queue=parts.queue)
+    old, _ = await accept_document("t", received, parts.deps)
+    accepted = []
+
+    async def delete_and_try_again() -> None:
+        await delete_document("t", old.document_id, parts.deps)
+        accepted.append((await accept_once("t", "k", received, parts.deps, keys))[0])
+
+    registry.meanwhile = delete_and_try_again
+    await accept_once("t", "k", received, parts.deps, keys)
+
+    assert await list_documents(parts) == [accepted[0].document_id]
+    assert make_key(accepted[0]) in parts.blobs.blobs
+    assert (await accept_once("t", "k", received, parts.deps, keys))[0] == accepted[0]
+
+
 async def crash_before_storing(parts: Parts, keys: Keys) -> None:
     parts.blobs.full = True
 
@@ -133,7 +170,7 @@ async def test_after_a_crash_between_any_two_steps_the_next_try_ends_at_one_docu
 
     assert await list_documents(parts) == [record.document_id]
     assert made in ([], [record.document_id])
-    assert parts.blobs.blobs == {make_key(record): CONTENT}
+    assert parts.blobs.blobs[make_key(record)] == CONTENT  # what a try left that died is collected
     queued = parts.queue.list_jobs()
     unfinished = [job async for jobs in parts.registry.find_unleased() for job in jobs]
     assert queued == [(INGEST, make_job(record))] or unfinished == [make_job(record)]
