@@ -7,6 +7,7 @@ memory, so that a full or failing disk ends the process that it is in. One proce
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import structlog
 
 from shared.disk import check_free_space
 from shared.errors import DependencyUnavailable, ServiceError
-from shared.tasks import run_to_end
+from shared.tasks import end_tasks, run_to_end
 from shared.vector_index.edge_folder import (
     find_current,
     get_deletion_mark,
@@ -23,6 +24,7 @@ from shared.vector_index.edge_folder import (
     name_next,
     remove_others,
     remove_shard,
+    sync_folder,
 )
 from shared.vector_index.edge_process import EdgeProcess
 from shared.vector_index.port import IndexPoint, IndexQuery, LegHits, StoredVersion
@@ -52,6 +54,9 @@ class EdgeIndex:
         """Is being written in a compaction; what is written meanwhile goes to both."""
         self._compacting = asyncio.Lock()
         self._starting = asyncio.Lock()
+        """Who has it decides which process is ours."""
+        self._restart: asyncio.Task[None] | None = None
+        """One for all who wait: those who give up shall not end it for the others."""
         self._writing = asyncio.Lock()
 
     async def prepare(self) -> None:
@@ -125,6 +130,8 @@ class EdgeIndex:
 
     async def close(self) -> None:
         """Flush to disk and let go of the folder."""
+        if self._restart is not None:
+            await end_tasks(self._restart)
         process, self._process = self._process, None
         if process is not None:
             await process.close()
@@ -155,13 +162,15 @@ class EdgeIndex:
             await asyncio.sleep(loop.time() - started)
 
     async def _hand_over(self, shard: Path, successor: EdgeProcess) -> None:
-        async with self._writing:
+        async with AsyncExitStack() as ending, self._writing, self._starting:
             await successor.call("flush")
             await asyncio.to_thread(make_current, shard)
-            old, old_shard = self._process, self._shard
+            # From here on the new one has it, whatever fails: it must not be removed.
+            old_shard = self._shard
+            if self._process is not None:
+                ending.push_async_callback(self._process.close)  # after the searches that it still has to do
             self._process, self._shard, self._successor = successor, shard, None
-        if old is not None:
-            await old.close()  # after the searches that it still has to do
+            await asyncio.to_thread(sync_folder, self._folder)
         await asyncio.to_thread(remove_shard, old_shard)
 
     async def _read(self, method: str, *arguments: Any) -> Any:
@@ -183,12 +192,19 @@ class EdgeIndex:
 
     async def _get_process(self) -> EdgeProcess:
         if self._process is not None and self._process.is_broken:
-            async with self._starting:
-                if self._process is not None and self._process.is_broken:
-                    self._process = await EdgeProcess.start(self._shard, self._dimension)
+            self._restart = self._restart or asyncio.create_task(self._start_again())
+            await asyncio.shield(self._restart)
         if self._process is None:
             raise DependencyUnavailable("The vector index is not open; try again in a few seconds.", retry_after=5)
         return self._process
+
+    async def _start_again(self) -> None:
+        try:
+            async with self._starting:
+                if self._process is not None and self._process.is_broken:
+                    self._process = await EdgeProcess.start(self._shard, self._dimension)
+        finally:
+            self._restart = None
 
 
 async def _discard(shard: Path, process: EdgeProcess) -> None:

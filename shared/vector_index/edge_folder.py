@@ -11,6 +11,7 @@ A new shard takes the place of the old one in one step: when the file is replace
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 CURRENT = "current"
@@ -29,6 +30,7 @@ def find_current(folder: Path) -> Path:
     for name in OLD_LAYOUT:
         if (folder / name).exists():
             current.mkdir(exist_ok=True)
+            get_deletion_mark(current).touch()  # nobody noted then whether something was deleted
             (folder / name).rename(current / name)
     return current
 
@@ -46,18 +48,22 @@ def name_next(current: Path) -> Path:
 
 
 def make_current(shard: Path) -> None:
-    """Have a shard, which has been flushed, take the place of the current one; it does so after a power cut, too."""
+    """Have a shard, which has been flushed, take the place of the current one; where this raises it has not."""
     written = shard.with_name(f"{CURRENT}.new")
     with written.open("w") as file:
         file.write(shard.name)
         file.flush()
         os.fsync(file.fileno())
     written.replace(shard.with_name(CURRENT))
-    folder = os.open(shard.parent, os.O_RDONLY)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when a power cut no longer brings the shard back that was current before."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def remove_shard(shard: Path) -> None:
@@ -72,5 +78,9 @@ def get_deletion_mark(shard: Path) -> Path:
 
 
 def measure(shard: Path) -> int:
-    """Return how many bytes a shard takes of the disk."""
-    return sum(path.lstat().st_blocks * 512 for path in shard.rglob("*"))
+    """Return how many bytes a shard takes of the disk; the engine may make and remove files meanwhile."""
+    total = 0
+    for path in shard.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.lstat().st_blocks * 512
+    return total

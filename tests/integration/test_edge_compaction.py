@@ -1,6 +1,7 @@
 """What is deleted from Qdrant Edge is gone from the disk after a compaction, and nothing else is, whoever is killed."""
 
 import asyncio
+import errno
 import os
 import random
 import re
@@ -16,6 +17,8 @@ from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable, DiskFull
 from shared.identifiers import make_point_id
 from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.edge_folder import make_current
+from shared.vector_index.edge_process import EdgeProcess
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits
 
 DIMENSION = 8
@@ -205,6 +208,7 @@ async def test_points_of_the_layout_before_are_found(index: EdgeIndex, tmp_path:
     await index.prepare()
 
     assert await index.count("t") == PASSAGES
+    assert await index.compact()  # it may hold what was deleted from it
 
 
 async def test_an_engine_that_dies_is_started_again(index: EdgeIndex) -> None:
@@ -218,6 +222,102 @@ async def test_an_engine_that_dies_is_started_again(index: EdgeIndex) -> None:
     results = await asyncio.gather(*searching, return_exceptions=True)
 
     assert {type(result) for result in results} <= {LegHits, DependencyUnavailable}
+    assert await index.count("t") == PASSAGES
+
+
+async def test_a_disk_that_fails_while_the_new_shard_takes_over_costs_no_point(
+    index: EdgeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is current is never removed: all is there at once, after a start, and with what was written meanwhile."""
+    for name in ("gone", "kept"):
+        await index.upsert("t", make_document(name))
+    await index.delete_document("t", "gone")
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("shared.vector_index.edge.sync_folder", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        await index.compact()
+
+    assert await index.count("t") == PASSAGES
+    await index.upsert("t", make_document("later"))
+    await index.close()
+    await index.prepare()
+    assert await index.count("t") == 2 * PASSAGES
+    assert len([path for path in (tmp_path / "index").iterdir() if path.is_dir()]) == 1
+
+
+async def test_an_engine_that_dies_while_the_new_shard_takes_over_is_not_started_again(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that finds the old one dead in this moment gets the new one, not one on a folder that is removed."""
+    for name in ("gone", "kept"):
+        await index.upsert("t", make_document(name))
+    await index.delete_document("t", "gone")
+    loop, searching = asyncio.get_running_loop(), list[asyncio.Task[LegHits]]()
+    old = index._process
+    assert old is not None
+
+    async def search_with_dead_engine() -> None:
+        await old.kill()
+        searching.append(asyncio.create_task(search_all(index)))
+        await asyncio.sleep(0)
+
+    def make_current_meanwhile(shard: Path) -> None:
+        asyncio.run_coroutine_threadsafe(search_with_dead_engine(), loop).result()
+        make_current(shard)
+
+    monkeypatch.setattr("shared.vector_index.edge.make_current", make_current_meanwhile)
+    assert await index.compact()
+
+    assert len((await searching[0]).dense) == PASSAGES
+    await index.upsert("t", make_document("later"))
+    await index.close()
+    await index.prepare()
+    assert await index.count("t") == 2 * PASSAGES
+
+
+async def test_who_gives_up_waiting_for_a_start_does_not_end_it(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or an index that takes longer to open than any search may take would never be open again."""
+    await index.upsert("t", make_document("doc"))
+    assert index._process is not None
+    await index._process.kill()
+    begun, start = list[Path](), EdgeProcess.start
+
+    async def start_and_tell(folder: Path, dimension: int | None) -> EdgeProcess:
+        begun.append(folder)
+        return await start(folder, dimension)
+
+    monkeypatch.setattr(EdgeProcess, "start", start_and_tell)
+    first = asyncio.create_task(search_all(index))
+    second = asyncio.create_task(search_all(index))
+    while not begun:
+        await asyncio.sleep(0)
+
+    first.cancel()
+    hits = await second
+
+    assert first.cancelled()
+    assert len(begun) == 1
+    assert len(hits.dense) == PASSAGES
+
+
+async def test_an_index_that_is_closed_while_it_starts_again_leaves_no_process(index: EdgeIndex) -> None:
+    """Its folder can be opened at once."""
+    await index.upsert("t", make_document("doc"))
+    assert index._process is not None
+    await index._process.kill()
+    searching = asyncio.create_task(search_all(index))
+    while index._restart is None:
+        await asyncio.sleep(0)
+
+    await index.close()
+    await asyncio.wait([searching])
+
+    await index.prepare()
     assert await index.count("t") == PASSAGES
 
 
