@@ -13,6 +13,8 @@ from services.ingest.domain.pages import Box
 POINTS_PER_INCH = 72
 MAX_PIXELS = 25_000_000
 """Of a picture: A3 at 300 dpi has 17 million. Larger pages, such as plans, are seen at fewer dpi."""
+MAX_PIXELS_A_SIDE = 32_000
+"""tesseract takes no more than 32,767; receipts and web pages may be that long."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class PageView:
     Attributes:
         width: of the page in points as it is shown; `height`, too.
         angle: degrees by which it is turned clockwise.
-        wanted_dpi: of the picture, unless that had more than MAX_PIXELS.
+        wanted_dpi: of the picture, unless that had more than MAX_PIXELS, or MAX_PIXELS_A_SIDE.
     """
 
     width: float
@@ -34,7 +36,11 @@ class PageView:
     def scale(self) -> float:
         """Pixels per point."""
         width, height = self._around
-        return min(self.wanted_dpi / POINTS_PER_INCH, sqrt(MAX_PIXELS / (width * height)))
+        return min(
+            self.wanted_dpi / POINTS_PER_INCH,
+            sqrt(MAX_PIXELS / (width * height)),
+            MAX_PIXELS_A_SIDE / max(width, height),
+        )
 
     @property
     def dpi(self) -> int:

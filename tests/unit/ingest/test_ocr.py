@@ -116,6 +116,18 @@ async def test_a_page_on_which_nothing_stands_is_said_to_be_empty(options: OcrOp
     assert unread == {OCR_EMPTY: [1, 2, 3]}
 
 
+async def test_a_page_as_long_as_a_receipt_is_read(options: OcrOptions, tmp_path: Path) -> None:
+    """At as many dpi as the engine takes of its length."""
+    width, height = 600, 40_000
+    paper = Image.new("L", (width, height), 255)
+    lines = print_page("Two rotors\nTotal 47 euro").crop((0, 0, width, 800))
+    for top in range(0, height, 8_000):
+        paper.paste(lines, (0, top))
+    ((page,), _) = await read(bind([paper]), tmp_path, options)
+
+    assert page.text.splitlines() == ["Two rotors", "Total 47 euro"] * 5
+
+
 async def test_german_is_read_with_its_own_data(options: OcrOptions, tmp_path: Path) -> None:
     """Umlauts and ß, which the data of English have not."""
     text = (
