@@ -46,8 +46,8 @@ def test_killed_containers_lose_nothing(request: pytest.FixtureRequest) -> None:
     failed_before = request.session.testsfailed
     chance = random.Random(SEED)
     with run_stack(lambda: request.session.testsfailed > failed_before) as stack, connect(stack) as client:
-        scale = ("up", "--detach", "--wait", "--no-recreate", "--scale", f"ingest={WORKERS}")
-        stack.compose(*scale)
+        again = ("up", "--detach", "--no-recreate", "--scale", f"ingest={WORKERS}")
+        stack.compose(*again, "--wait")
 
         def send(number: int) -> str:
             name = f"depot-{number}"
@@ -58,7 +58,7 @@ def test_killed_containers_lose_nothing(request: pytest.FixtureRequest) -> None:
             for done in range(KILLS):
                 uploads[(done + 1) * DOCUMENTS // (KILLS + 2)].result()  # so far, and the next ones are at work
                 run("docker", "kill", "--signal", "KILL", chance.choice(stack.find_containers("ingest")))
-                stack.compose(*scale)
+                stack.compose(*again)
             accepted = {future.result() for future in uploads}
 
         while not all(record.status.final for record in list_documents(client)):
