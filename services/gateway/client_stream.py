@@ -75,6 +75,10 @@ class ClientStream:
         """Close the connection when its client lets the response wait for so many seconds."""
         self._connection.abort_unread(send_timeout_s)
 
+    def abort(self) -> None:
+        """Close the connection now, so that the client takes what it has for a part."""
+        self._transport.abort()
+
 
 def open_client_stream(scope: Scope) -> ClientStream:
     """Return the stream of the response to a request; once for each."""

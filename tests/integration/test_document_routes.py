@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from services.gateway.documents import read_file
 from services.gateway.main import create_app, open_gateway
@@ -132,7 +133,10 @@ async def test_what_is_not_there_has_no_file(client: httpx.AsyncClient, settings
 async def test_a_store_that_stalls_ends_the_answer(
     client: httpx.AsyncClient, settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the first byte with a status; later the connection breaks off, and nobody takes a part for the whole."""
+    """Before the first byte with a status; later the connection breaks off, and nobody takes a part for the whole.
+
+    A line says why: it is the store's fault, or a deletion, and no bug of ours.
+    """
     url = f"/documents/{await upload_one(client)}/file"
     pieces = 0
 
@@ -145,8 +149,10 @@ async def test_a_store_that_stalls_ends_the_answer(
     monkeypatch.setattr(read_file, "PIECE_S", 0.2)
     assert read_code(await client.get(url)) == (503, "dependency_unavailable")
     pieces = 1
-    with pytest.raises(httpx.RemoteProtocolError):
+    with capture_logs() as logs, pytest.raises(httpx.TransportError):
         await client.get(url)
+    assert [line["code"] for line in logs if line["event"] == "file_broken"] == ["dependency_unavailable"]
+    assert [line for line in logs if line["log_level"] == "error"] == []
 
 
 async def test_lists_are_filtered_by_status(client: httpx.AsyncClient, registry: RedisDocumentRegistry) -> None:

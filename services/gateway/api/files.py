@@ -1,19 +1,23 @@
 """Route of a document's PDF itself, to which the citations link."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import quote
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.gateway.api.byte_ranges import UnsatisfiableRangeError, find_range, is_known
 from services.gateway.api.dependencies import Gateway, Tenant
-from services.gateway.client_stream import open_client_stream
+from services.gateway.client_stream import ClientStream, open_client_stream
 from services.gateway.documents.read_file import StoredFile, find_file, read_file
 from shared.error_handlers import make_error_response
+from shared.errors import PagewireError
 
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["documents"])
 
 # A PDF is somebody else's work. The type is fixed, so no browser takes it for a page; and were there one that did, it
@@ -53,9 +57,10 @@ async def send_file(document_id: str, request: Request, gateway: Gateway, tenant
     pieces = read_file(file, start, end, gateway.documents.blobs)
     first = await anext(pieces)  # what is wrong with the blob is said with a status
     headers |= _describe(file, start, end, is_part=wanted is not None)
-    open_client_stream(request.scope).abort_unread(gateway.settings.send_timeout_s)
+    client = open_client_stream(request.scope)
+    client.abort_unread(gateway.settings.send_timeout_s)
     status = 200 if wanted is None else 206
-    return StreamingResponse(_send(first, pieces), status, headers, media_type="application/pdf")
+    return StreamingResponse(_send(first, pieces, client), status, headers, media_type="application/pdf")
 
 
 def _describe(file: StoredFile, start: int, end: int, *, is_part: bool) -> dict[str, str]:
@@ -67,8 +72,13 @@ def _describe(file: StoredFile, start: int, end: int, *, is_part: bool) -> dict[
     return headers | ({"Content-Range": f"bytes {start}-{end - 1}/{file.size_bytes}"} if is_part else {})
 
 
-async def _send(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _send(first: bytes, rest: AsyncGenerator[bytes, None], client: ClientStream) -> AsyncGenerator[bytes, None]:
     async with aclosing(rest):
-        yield first
-        async for piece in rest:
-            yield piece
+        try:
+            yield first
+            async for piece in rest:
+                yield piece
+        except PagewireError as error:  # as when the document is deleted meanwhile
+            log.warning("file_broken", code=error.error_code)
+            client.abort()
+            await asyncio.Event().wait()  # the response ends with its connection
