@@ -6,13 +6,16 @@ for its default. A `.env` file in the working folder is read too; real environme
 
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import urlparse
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEGABYTE = 1024 * 1024
+
+Quantization = Literal["none", "int8", "binary"]
+"""How small the vectors are that a Qdrant server keeps in memory: as they are, a byte or a bit a number."""
 
 Settings = TypeVar("Settings", bound="SharedSettings")
 
@@ -111,6 +114,38 @@ class IndexSettings(SharedSettings):
     )
     collection: str = Field(
         default="pagewire", description="PAGEWIRE_COLLECTION: Qdrant collection; one serves all tenants"
+    )
+    qdrant_on_disk_payload: bool | None = Field(
+        default=None,
+        description=(
+            "PAGEWIRE_QDRANT_ON_DISK_PAYLOAD: `true`: texts are read from the disk, `false`: they are kept in memory;"
+            " default: the server's own, which is `true` in v1.16.3. This and the next three hold for a collection"
+            " that is made; docs/operations.md says how to change one that exists"
+        ),
+    )
+    qdrant_quantization: Quantization = Field(
+        default="none",
+        description=(
+            "PAGEWIRE_QDRANT_QUANTIZATION: vectors that the Qdrant server searches in memory: `none` (4 bytes a"
+            " number), `int8` (1) or `binary` (a bit, for models of 1,000 numbers and more); the best are ranked by"
+            " full ones from the disk. `none`, because it pays only where vectors do not fit into memory"
+        ),
+    )
+    qdrant_shards: int | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "PAGEWIRE_QDRANT_SHARDS: parts of the collection, which the nodes of a Qdrant cluster share; cannot be"
+            " changed later. Default: the server's own, one a node"
+        ),
+    )
+    qdrant_replicas: int | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "PAGEWIRE_QDRANT_REPLICAS: copies of each shard, on as many nodes; a write waits for more than half of"
+            " them. Default: the server's own, one"
+        ),
     )
     embedding_model: str = Field(
         default="all-MiniLM-L6-v2",

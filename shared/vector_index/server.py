@@ -6,12 +6,14 @@ from json import JSONDecodeError
 from typing import TypeVar, cast
 
 import httpx
+import structlog
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
 from shared.settings import IndexSettings
+from shared.vector_index.collection_layout import CollectionLayout, read_layout
 from shared.vector_index.payload import (
     DOCUMENT,
     EDITION,
@@ -36,6 +38,8 @@ from shared.vector_index.port import (
     version_key,
 )
 
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 
 BATCH_POINTS = 64
@@ -52,11 +56,22 @@ class ServerIndex:
         url: of the server, e.g. http://qdrant:6333.
         dimension: length of the dense vectors.
         timeout_s: limit of each call, in seconds.
+        layout: what the collection is made with, and how it is searched.
     """
 
-    def __init__(self, url: str, collection: str, dimension: int, *, api_key: str | None, timeout_s: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        collection: str,
+        dimension: int,
+        *,
+        api_key: str | None,
+        timeout_s: int,
+        layout: CollectionLayout = CollectionLayout(),  # noqa: B008 - it is frozen
+    ) -> None:
         self._collection = collection
         self._dimension = dimension
+        self._layout = layout
         # The version check would open a connection while settings are still being wired.
         self._client = AsyncQdrantClient(url=url, api_key=api_key, timeout=timeout_s, check_compatibility=False)
 
@@ -64,7 +79,11 @@ class ServerIndex:
         """Make the collection and its payload indexes where they are missing; several services may do so at once."""
         if not await self._call(self._client.collection_exists(self._collection)):
             await self._create_collection()
-        await self._check_vectors()
+        config = (await self._call(self._client.get_collection(self._collection))).config
+        self._check_vectors(config.params)
+        if differences := self._layout.find_differences(config):
+            # Searches work all the same; docs/operations.md says how each is changed.
+            log.warning("collection_differs", collection=self._collection, found=differences)
         # Also where the collection was there: whoever made it may have been killed before this. What is there stays.
         tenant_index = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
         await self._call(
@@ -81,8 +100,7 @@ class ServerIndex:
             )
         )
 
-    async def _check_vectors(self) -> None:
-        parameters = (await self._call(self._client.get_collection(self._collection))).config.params
+    def _check_vectors(self, parameters: models.CollectionParams) -> None:
         dense = parameters.vectors.get(DENSE) if isinstance(parameters.vectors, dict) else None
         if dense is None or dense.size != self._dimension or BM25 not in (parameters.sparse_vectors or {}):
             raise IndexRejected(
@@ -92,11 +110,23 @@ class ServerIndex:
             )
 
     async def _create_collection(self) -> None:
-        vectors = {DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)}
-        sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        layout = self._layout
+        dense = models.VectorParams(
+            size=self._dimension, distance=models.Distance.COSINE, on_disk=layout.vectors_on_disk
+        )
+        sparse = models.SparseVectorParams(modifier=models.Modifier.IDF)
         try:
             await self._call(
-                self._client.create_collection(self._collection, vectors_config=vectors, sparse_vectors_config=sparse)
+                self._client.create_collection(
+                    self._collection,
+                    vectors_config={DENSE: dense},
+                    sparse_vectors_config={BM25: sparse},
+                    on_disk_payload=layout.on_disk_payload,
+                    quantization_config=layout.make_quantization(),
+                    shard_number=layout.shards,
+                    replication_factor=layout.replicas,
+                    write_consistency_factor=layout.write_consistency,
+                )
             )
         except ServiceError:
             # Somebody else made it between our question and our call; anything else is a fault.
@@ -123,16 +153,20 @@ class ServerIndex:
         """Run both legs in one request."""
         condition = _make_filter(tenant, query)
         sparse = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
-        legs: list[tuple[list[float] | models.SparseVector, str]] = [(query.dense, DENSE), (sparse, BM25)]
+        legs: list[tuple[list[float] | models.SparseVector, str, models.SearchParams | None]] = [
+            (query.dense, DENSE, self._layout.make_search_params()),
+            (sparse, BM25, None),
+        ]
         requests = [
             models.QueryRequest(
                 query=models.NearestQuery(nearest=vector),
                 using=name,
                 filter=condition,
+                params=params,
                 limit=query.limit,
                 with_payload=True,
             )
-            for vector, name in legs
+            for vector, name, params in legs
         ]
         dense, bm25 = await self._call(self._client.query_batch_points(self._collection, requests))
         return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
@@ -230,6 +264,7 @@ async def connect_server_index(settings: IndexSettings, dimension: int) -> Serve
         dimension,
         api_key=settings.qdrant_api_key,
         timeout_s=settings.qdrant_timeout_s,
+        layout=read_layout(settings),
     )
     await index.prepare()
     return index
