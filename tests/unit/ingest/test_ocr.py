@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +50,19 @@ async def parse(content: bytes, folder: Path, options: OcrOptions | None) -> Sto
     *_, stored = [message async for message in ProcessPdfParser(LIMITS, options).parse(path)]
     assert isinstance(stored, bytes)
     return StoredParse.open(stored)
+
+
+def make_drawn_pdf(pages: Sequence[str]) -> bytes:
+    """A page per text; where that is empty there is only a drawing on it, which might say something."""
+    canvas = Canvas(buffer := io.BytesIO(), pagesize=A4, invariant=1)
+    for page in pages:
+        if page:
+            canvas.drawString(50, 700, page)
+        else:
+            canvas.rect(50, 700, 100, 50, fill=1)
+        canvas.showPage()
+    canvas.save()
+    return buffer.getvalue()
 
 
 async def read(content: bytes, folder: Path, options: OcrOptions | None) -> tuple[list[Page], Unread]:
@@ -257,16 +270,24 @@ async def test_a_page_that_cannot_be_read_costs_the_document_no_other(
     script: str, code: str, make_engine: Callable[[str], OcrOptions], tmp_path: Path
 ) -> None:
     """The pages behind it are there, and it is said why this one is not."""
-    content = make_pdf(["first page", "", "third page"])
+    content = make_drawn_pdf(["first page", "", "third page"])
     pages, unread = await read(content, tmp_path, make_engine(script))
 
     assert [page.text for page in pages] == ["first page", "", "third page"]
     assert unread == {code: [2]}
 
 
+async def test_a_blank_page_costs_nothing(make_engine: Callable[[str], OcrOptions], tmp_path: Path) -> None:
+    """No picture is made of a page with nothing on it: books have many, and a hostile file only those."""
+    pages, unread = await read(make_pdf(["first page", "", "third page"]), tmp_path, make_engine("exit 1"))
+
+    assert [page.text for page in pages] == ["first page", "", "third page"]
+    assert unread == {OCR_EMPTY: [2]}
+
+
 async def test_a_document_may_cost_so_much_and_no_more(options: OcrOptions, tmp_path: Path) -> None:
     """What is left when its seconds are spent is left unread, pages with text of their own are not."""
-    content = make_pdf(["", "", "third page"])
+    content = make_drawn_pdf(["", "", "third page"])
     pages, unread = await read(content, tmp_path, replace(options, document_s=0))
 
     assert pages[2].text == "third page"
@@ -293,7 +314,7 @@ async def test_a_picture_that_takes_too_long_to_make_is_a_page_that_was_not_read
 async def test_an_engine_that_is_gone_is_no_fault_of_the_document(options: OcrOptions, tmp_path: Path) -> None:
     """It is tried again, as when the machine has no processes left."""
     with pytest.raises(DependencyUnavailable):
-        await read(make_pdf([""]), tmp_path, replace(options, program="/nowhere/tesseract"))
+        await read(make_drawn_pdf([""]), tmp_path, replace(options, program="/nowhere/tesseract"))
 
 
 async def test_every_page_that_is_read_is_progress(options: OcrOptions, tmp_path: Path) -> None:
@@ -329,7 +350,7 @@ def test_the_engine_ends_with_the_worker(how: str, make_engine: Callable[[str], 
     os.mkfifo(note)
     options = replace(make_engine(f"echo $$ >{note}; exec sleep 600"), page_s=1000)
     path = tmp_path / "scan.pdf"
-    path.write_bytes(make_pdf([""]))
+    path.write_bytes(make_drawn_pdf([""]))
     with subprocess.Popen([sys.executable, "-c", KEPT_WAITING, str(path), json.dumps(vars(options))]) as worker:
         engine = int(note.read_text())
         getattr(worker, how)()
@@ -346,7 +367,7 @@ async def test_the_engine_ends_with_whoever_does_not_want_the_rest(
     os.mkfifo(note)
     options = replace(make_engine(f"echo $$ >{note}; exec sleep 600"), page_s=1000)
     path = tmp_path / "scan.pdf"
-    await asyncio.to_thread(path.write_bytes, make_pdf([""]))
+    await asyncio.to_thread(path.write_bytes, make_drawn_pdf([""]))
     messages = ProcessPdfParser(LIMITS, options).parse(path)
     assert await anext(messages) == ParseProgress(1, 0)
     engine = int(await asyncio.to_thread(note.read_text))
