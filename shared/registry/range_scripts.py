@@ -133,14 +133,16 @@ return 1
 )
 
 # ARGV: version, number, token of a helper, epoch, or empty for a helper; now_ms
-# What is done only grows, and as in UPDATE the attempts count anew where it gets beyond what any attempt reached.
+# What is done only grows, and as in UPDATE the attempts count anew where it gets beyond what any attempt reached;
+# none is under way where the worker that had the document has given it back.
 FINISH = (
     EMIT
     + RANKS
     + _MARKS
     + f"local PLAN_MS = {PLAN_MS}\n"
     + """
-local status, epoch, chunks_done = unpack(redis.call('HMGET', KEYS[1], 'status', 'epoch', 'chunks_done'))
+local status, epoch, chunks_done, attempts =
+  unpack(redis.call('HMGET', KEYS[1], 'status', 'epoch', 'chunks_done', 'attempts'))
 if not RANKS[status] or (ARGV[4] ~= '' and epoch ~= ARGV[4]) then return 0 end
 local version, mark, chunks, range_chunks =
   unpack(redis.call('HMGET', KEYS[2], 'version', ARGV[2], 'chunks', 'range_chunks'))
@@ -158,7 +160,7 @@ redis.call('PEXPIRE', KEYS[2], PLAN_MS)
 local done = redis.call('HINCRBY', KEYS[2], 'done', math.min(range_chunks, chunks - ARGV[2] * range_chunks))
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[5])
 if done > tonumber(chunks_done or 0) then
-  redis.call('HSET', KEYS[1], 'chunks_done', done, 'attempts', 1)
+  redis.call('HSET', KEYS[1], 'chunks_done', done, 'attempts', math.min(attempts or 0, 1))
   emit(KEYS[1], KEYS[4], 'progress', status)
 end
 return 1

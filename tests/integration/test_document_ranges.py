@@ -241,6 +241,20 @@ async def test_what_a_helper_gives_back_is_free(registry: ExpiringRegistry, rang
     assert (await help_with(ranges, lease, "b")).number == 0
 
 
+async def test_a_helper_that_ends_after_the_owner_costs_the_document_no_attempt(
+    registry: ExpiringRegistry, ranges: RedisDocumentRanges
+) -> None:
+    """An owner that hands the document back has not died, whoever goes on with a range of it."""
+    lease = await make_leased(registry)
+    await ranges.open(lease, PLAN)
+    helper = await help_with(ranges, lease, "a")
+    await registry.release(lease)
+
+    assert await ranges.finish(helper)
+
+    assert await registry.count_attempts(lease.job) == 0
+
+
 # --- any sequence of events against a model --------------------------------------------------------------
 
 
