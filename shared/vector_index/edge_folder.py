@@ -14,19 +14,33 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from shared.errors import IndexDamaged
+
 CURRENT = "current"
 FIRST = "shard-1"
 OLD_LAYOUT = ("edge_config.json", "segments", "wal")
 """What lay in `index` itself before there were several shards."""
 
+REBUILD = (
+    "`python -m services.standalone_rebuild` makes a new one from what was read of the documents, and sets this one"
+    " aside until that is whole."
+)
+
 
 def find_current(folder: Path) -> Path:
-    """Return the folder of the current shard; it is missing where there were no points yet."""
+    """Return the folder of the current shard; it is missing where there were no points yet.
+
+    Raises IndexDamaged where there are shards but not the current one, as after half a restore: an empty one in its
+    place would answer every question with nothing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        return folder / (folder / CURRENT).read_text()
+        current = folder / (folder / CURRENT).read_text(errors="replace")
     except FileNotFoundError:
         current = folder / FIRST
+    shards = {path for path in folder.glob("shard-*") if path.is_dir()}
+    if current not in shards and (shards or (folder / CURRENT).exists()):
+        raise IndexDamaged(f"The index in {folder} lacks its points: {REBUILD}")
     for name in OLD_LAYOUT:
         if (folder / name).exists():
             current.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import qdrant_edge as edge
 
 from shared.errors import DependencyUnavailable, IndexDamaged, IndexRejected, ServiceError
-from shared.vector_index.edge_folder import get_deletion_mark
+from shared.vector_index.edge_folder import REBUILD, get_deletion_mark
 from shared.vector_index.payload import (
     DOCUMENT,
     EDITION,
@@ -50,10 +50,6 @@ _PERMANENT = frozenset({"Vector dimension error", "Not existing vector name erro
 _INCOMPATIBLE = "config is incompatible"
 _NO_DAMAGE = ("WouldBlock", "os error 12)", "os error 13)", "os error 24)", "os error 28)")
 """In messages of a folder that cannot be opened now: another process has it; memory, rights, files or space lack."""
-_REBUILD = (
-    "`python -m services.standalone_rebuild` makes a new one from what was read of the documents, and sets this one"
-    " aside until that is whole."
-)
 
 
 class EdgeShard:
@@ -215,9 +211,9 @@ def _load(folder: Path, dimension: int | None, config: edge.EdgeConfig | None) -
         if _INCOMPATIBLE in message:
             raise IndexRejected(
                 f"The vectors in {folder.parent} do not have {dimension} numbers: they are of another embedding model."
-                f" Set PAGEWIRE_EMBEDDING_MODEL to that model. Or {_REBUILD}"
+                f" Set PAGEWIRE_EMBEDDING_MODEL to that model. Or {REBUILD}"
             ) from error
-        raise IndexDamaged(f"The index in {folder.parent} is damaged and cannot be opened: {_REBUILD}") from error
+        raise IndexDamaged(f"The index in {folder.parent} is damaged and cannot be opened: {REBUILD}") from error
 
 
 def _match(field: str, value: str) -> edge.FieldCondition:

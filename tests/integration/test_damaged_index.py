@@ -90,6 +90,21 @@ def test_a_damaged_folder_is_named_with_what_to_do(sound: Path, pattern: str, da
     assert "services.standalone_rebuild" in message
 
 
+@pytest.mark.parametrize("current", ["shard-2", "", "\ufffd/..", "../elsewhere", None])
+def test_a_folder_without_its_points_is_not_an_empty_index(tmp_path: Path, current: str | None) -> None:
+    """As half a restore leaves it: what is there is kept, and the start says what to do."""
+    folder = tmp_path / "index"
+    left = folder / "shard-3"
+    left.mkdir(parents=True)
+    if current is not None:
+        (folder / "current").write_text(current)
+
+    with pytest.raises(IndexDamaged, match="standalone_rebuild"):
+        asyncio.run(EdgeIndex(folder, DIMENSION).prepare())
+
+    assert left.exists()
+
+
 @pytest.fixture
 def standalone(redis_url: str, tmp_path: Path, settings: GatewaySettings) -> StandaloneSettings:
     """A whole system on an empty data folder."""

@@ -193,7 +193,7 @@ class PictureReader:
             stdin=picture,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"OMP_THREAD_LIMIT": "1"},  # builds with OpenMP are slower with more, and take more
+            env=_make_environment(),
             preexec_fn=lambda: self._confine(parent),
         )
         with engine:
@@ -266,3 +266,9 @@ def _measure_children() -> float:
     """CPU seconds of all processes that this one has started and waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _make_environment() -> dict[str, str]:
+    """Builds with OpenMP are slower with more threads than one, and some find their libraries by this path alone."""
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    return {"OMP_THREAD_LIMIT": "1"} | kept

@@ -69,7 +69,7 @@ async def test_an_unknown_address_says_where_the_routes_are(path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("PUT", "/documents", "GET, HEAD, POST"),
-        ("POST", "/documents/doc_1", "GET, HEAD, DELETE"),
+        ("POST", "/documents/doc_1", "GET, HEAD, PUT, DELETE"),
         ("GET", "/query", "POST"),
         ("OPTIONS", "/query/stream", "POST"),
         ("POST", "/", "GET, HEAD"),
