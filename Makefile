@@ -21,11 +21,13 @@ demo: standalone ## start, add a sample PDF, ask a question, show the answer as 
 	@exec $(bin)/python scripts/demo.py
 
 # The gateway's unit tests run where only the gateway's own packages are. Unit tests share nothing but the machine and run
-# in two processes; all others one after the other. Those of the containers run beside everything else, as for most of
-# their minutes they wait: for the disk that images are unpacked to, and for leases to run out. Their output comes last.
+# in two processes; all others one after the other. Those of containers, of whole systems that start and of workers that
+# are killed run beside everything else, as for most of their minutes they wait: for the disk that images are unpacked to,
+# and for leases to run out. Their output comes last.
 gateway_tests := .venv-gateway/bin/python -m pytest tests/unit/gateway -n 2
 unit_tests := $(bin)/python -m pytest tests/unit --ignore tests/unit/gateway -n 2
-container_tests := tests/e2e/test_compose.py
+patient_tests := tests/e2e/test_compose.py tests/e2e/test_standalone.py \
+  $(addprefix tests/chaos/test_,ingest.py shared_documents.py replacements.py)
 slowest := --durations=15
 export PAGEWIRE_GATEWAY_VENV := $(CURDIR)/.venv-gateway
 
@@ -38,13 +40,13 @@ ifdef PYTEST
 	$(bin)/python -m pytest $(PYTEST)
 else
 	@mkdir -p test-output; \
-	set -m; $(bin)/python -m pytest $(container_tests) $(slowest) >test-output/containers.log 2>&1 & \
-	containers=$$!; set +m; trap 'kill -INT $$containers 2>/dev/null && wait $$containers' EXIT; \
+	set -m; $(bin)/python -m pytest $(patient_tests) $(slowest) >test-output/patient.log 2>&1 & \
+	patient=$$!; set +m; trap 'kill -INT $$patient 2>/dev/null && wait $$patient' EXIT; \
 	$(gateway_tests) $(slowest); \
 	$(unit_tests) $(slowest); \
-	$(bin)/python -m pytest --ignore tests/unit --ignore $(container_tests) $(slowest); \
-	echo 'waiting for the tests of the containers'; code=0; wait $$containers || code=$$?; trap - EXIT; \
-	cat test-output/containers.log; exit $$code
+	$(bin)/python -m pytest --ignore tests/unit $(addprefix --ignore ,$(patient_tests)) $(slowest); \
+	echo 'waiting for the patient tests'; code=0; wait $$patient || code=$$?; trap - EXIT; \
+	cat test-output/patient.log; exit $$code
 endif
 
 coverage: dev gateway-venv ## how much the tests that need no server run, with a floor (fail_under in pyproject.toml)
