@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 from rich.console import Console
@@ -17,6 +18,8 @@ from services.cli.gateway import CliError, check_response, connect, read_as
 from services.cli.records import describe_failure, describe_pages
 from services.cli.terminal import clean_line, complain, say
 from shared.contracts.documents import DocumentRecord, DocumentStatus, UploadAccepted
+
+T = TypeVar("T")
 
 POLL_INTERVAL_S = 0.3
 STALL_LIMIT_S = 600.0
@@ -56,12 +59,17 @@ def build_progress() -> Progress:
 
 def add_files(url: str, paths: Sequence[Path]) -> int:
     """Uploads each file and waits until it is ready; one that fails does not stop the others. How many failed."""
+    return try_each(paths, lambda path: add_file(url, path), lambda path: path.name or str(path))
+
+
+def try_each(things: Sequence[T], do: Callable[[T], None], name: Callable[[T], str]) -> int:
+    """Does something with each thing, and complains of it by its name where that fails. How often it failed."""
     failed = 0
-    for path in paths:
+    for thing in things:
         try:
-            add_file(url, path)
+            do(thing)
         except CliError as error:
-            complain(f"{path.name or path}: {error}")
+            complain(f"{name(thing)}: {error}")
             failed += 1
     return failed
 

@@ -3,22 +3,15 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from services.cli.add import build_progress, tell_end, wait_until_final
-from services.cli.gateway import CliError, check_response, connect, read_as
-from services.cli.terminal import clean_line, complain
+from services.cli.add import build_progress, tell_end, try_each, wait_until_final
+from services.cli.gateway import check_response, connect, read_as
+from services.cli.terminal import clean_line
 from shared.contracts.documents import DocumentRecord
 
 
 def retry_documents(url: str, document_ids: Sequence[str]) -> int:
     """Tries each document again; one that fails does not stop the others. How many failed."""
-    failed = 0
-    for document_id in document_ids:
-        try:
-            retry_document(url, document_id)
-        except CliError as error:
-            complain(f"{document_id}: {error}")
-            failed += 1
-    return failed
+    return try_each(document_ids, lambda document_id: retry_document(url, document_id), str)
 
 
 def retry_document(url: str, document_id: str) -> None:

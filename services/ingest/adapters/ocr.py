@@ -17,7 +17,7 @@ from typing import Any
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from services.ingest.adapters.ocr_options import WALL_PER_CPU, OcrOptions
+from services.ingest.adapters.ocr_options import WALL_PER_CPU, OcrOptions, make_command
 from services.ingest.adapters.ocr_text import (
     OcrWord,
     RecognizedText,
@@ -184,12 +184,10 @@ class PictureReader:
     def _recognize(self, picture: int, dpi: int) -> tuple[bytes, int]:
         """What tesseract says about the picture that comes from a pipe, and its exit status."""
         options = self._options
-        command = [options.program, "stdin", "stdout", "-l", options.languages, "--oem", "1", "--psm", "3"]
-        command += ["--dpi", str(dpi), "-c", "tessedit_create_tsv=1"]
-        command += ["--tessdata-dir", options.tessdata] if options.tessdata else []
+        how = ("--oem", "1", "--psm", "3", "--dpi", str(dpi), "-c", "tessedit_create_tsv=1")
         parent = os.getpid()
         engine = subprocess.Popen(  # noqa: S603 - the program is the operator's
-            command,
+            make_command(options.program, options.tessdata, "stdin", "stdout", "-l", options.languages, *how),
             stdin=picture,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

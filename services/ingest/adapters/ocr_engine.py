@@ -11,6 +11,8 @@ from typing import Literal
 
 import structlog
 
+from services.ingest.adapters.ocr_options import make_command
+
 log = structlog.get_logger(__name__)
 
 OcrMode = Literal["auto", "on", "off"]
@@ -73,11 +75,6 @@ def _list_programs() -> Iterator[tuple[str, str | None]]:
     installed = shutil.which("tesseract")
     if installed is not None:
         yield installed, chosen
-
-
-def make_command(program: str, tessdata: str | None, *arguments: str) -> list[str]:
-    """Return tesseract's command line."""
-    return [program, *arguments, *(["--tessdata-dir", tessdata] if tessdata else [])]
 
 
 def _list_languages(program: str, tessdata: str | None) -> set[str]:

@@ -37,3 +37,8 @@ class OcrOptions:
     def reading(self) -> str:
         """What tells apart what is read with other options from the same PDF: a part of a name."""
         return f"ocr-{self.languages.replace('+', '.')}-{self.dpi}" + ("-pictures" if self.pictures else "")
+
+
+def make_command(program: str, tessdata: str | None, *arguments: str) -> list[str]:
+    """Return tesseract's command line."""
+    return [program, *arguments, *(["--tessdata-dir", tessdata] if tessdata else [])]
