@@ -73,6 +73,11 @@ class Scenario(StrEnum):
     BROKEN_FRAMING = "broken-framing-midway"
 
 
+def choose_idle_timeout_s(scenario: str) -> float:
+    """How long a provider may be silent: no test waits for long where it is, nor fails where it is not."""
+    return 2 if scenario.startswith("stall") else 60
+
+
 def at_once(scenario: Scenario) -> str:
     """The name of a scenario: what fails it after half of the answer happens before the first token."""
     return f"at-once/{scenario}"

@@ -110,7 +110,7 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A gateway's settings without any provider."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GROQ_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    return GatewaySettings(redis_url=redis_url, data_dir=tmp_path, llm_idle_timeout_s=1)
+    return GatewaySettings(redis_url=redis_url, data_dir=tmp_path, llm_idle_timeout_s=60)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from services.gateway.main import create_app, open_gateway
 from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
-from tests.llm_server import LlmServer
+from tests.llm_server import LlmServer, choose_idle_timeout_s
 
 EVIDENCE = {"supported", "claim", "evidence", "missing"}
 """What our annotations have beside OpenAI's fields."""
@@ -23,9 +23,8 @@ async def open_openai_gateway(
     settings: GatewaySettings, search: CannedSearch, llm: LlmServer, scenario: str
 ) -> AsyncIterator[openai.AsyncOpenAI]:
     """OpenAI's client, without retries; the gateway's own provider `openai` plays the scenario."""
-    idle_s = 1 if scenario.startswith("stall") else 30  # a first call on a busy machine may take longer than a second
     chosen = {
-        "llm_idle_timeout_s": idle_s,
+        "llm_idle_timeout_s": choose_idle_timeout_s(scenario),
         "openai_api_key": SecretStr("sk-ours"),
         "openai_base_url": llm.urls["openai"],
         "openai_model": scenario,

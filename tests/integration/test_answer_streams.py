@@ -23,6 +23,7 @@ from tests.llm_server import (
     TOKENS,
     LlmServer,
     Scenario,
+    choose_idle_timeout_s,
     end_with,
     find_refusing_urls,
 )
@@ -155,9 +156,10 @@ FAILURES = [
 
 @pytest.mark.parametrize(("scenario", "code", "partial"), FAILURES)
 async def test_a_provider_that_fails_is_one_error_event(
-    open_client: OpenClient, scenario: Scenario, code: str | None, partial: bool | None
+    open_client: OpenClient, settings: GatewaySettings, scenario: Scenario, code: str | None, partial: bool | None
 ) -> None:
     """However a provider fails, the client gets what came before it and exactly one error, last. All three at once."""
+    settings.llm_idle_timeout_s = choose_idle_timeout_s(scenario)
     async with open_client(scenario) as client:
         answers = await asyncio.gather(*(ask_stream(client, provider=provider) for provider in PROVIDERS))
 
@@ -205,7 +207,6 @@ async def test_a_client_that_leaves_a_silent_provider_closes_it(
     open_client: OpenClient, llm: LlmServer, provider: str, settings: GatewaySettings
 ) -> None:
     """Also while nothing flows: before the provider's idle timeout has any say."""
-    settings.llm_idle_timeout_s = 60
     async with open_client(Scenario.STALL_MIDWAY) as client:
         body = {"question": "How much?", "provider": provider}
         async with client.stream("POST", "/query/stream", json=body) as response:
@@ -232,7 +233,6 @@ async def test_a_server_that_stops_says_so_in_every_stream(
     open_client: OpenClient, settings: GatewaySettings, llm: LlmServer, servers: list[RunningServer]
 ) -> None:
     """A stream that is open when the server stops ends with a retryable error, also while the provider is silent."""
-    settings.llm_idle_timeout_s = 60
     events: list[StreamEvent] = []
 
     async def listen(client: httpx.AsyncClient) -> None:
@@ -255,7 +255,6 @@ async def test_a_server_that_stops_says_so_in_a_whole_answer(
     open_client: OpenClient, settings: GatewaySettings, llm: LlmServer, servers: list[RunningServer]
 ) -> None:
     """A question without a stream that outlasts the grace period is a retryable 503 with our body, and no traceback."""
-    settings.llm_idle_timeout_s = 60
     async with open_client(Scenario.STALL_MIDWAY) as client:
         servers[-1].server.config.timeout_graceful_shutdown = 1
         asking = asyncio.create_task(client.post("/query", json={"question": "How much?", "provider": "openai"}))
@@ -352,7 +351,7 @@ async def test_answers_that_outlive_their_clients_are_bounded(
     open_client: OpenClient, settings: GatewaySettings, llm: LlmServer, redis_url: str
 ) -> None:
     """One too many is refused in every dialect, and nothing of it has begun; what ends makes room."""
-    settings.max_continued_runs, settings.llm_idle_timeout_s = 2, 60
+    settings.max_continued_runs = 2
     body = {"question": "How much?", "provider": "openai", "on_disconnect": "continue"}
     messages = [{"role": "user", "content": "How much?"}]
     parts = [{"role": "user", "parts": [{"type": "text", "text": "How much?"}]}]

@@ -286,7 +286,6 @@ async def test_a_tool_that_is_not_there_is_the_protocols_error(open_servers: Ope
 
 async def test_a_server_that_stops_says_so(open_servers: OpenServers, settings: Any, llm: LlmServer) -> None:
     """The call that is under way ends with a retryable error, also while the provider is silent."""
-    settings.llm_idle_timeout_s = 60
     async with open_servers(Scenario.STALL_MIDWAY) as (server,), connect(server.url) as client:
         asking = asyncio.create_task(fail(client, "ask", question="How much?"))
         request = await llm.wait_for_request()

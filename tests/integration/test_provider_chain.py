@@ -15,7 +15,16 @@ from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream, read_stream
 from tests.integration.test_answer_streams import check_form, join_tokens
-from tests.llm_server import MANY_TOKENS, RETRY_AFTER_S, SECRET, TOKENS, LlmServer, Scenario, at_once
+from tests.llm_server import (
+    MANY_TOKENS,
+    RETRY_AFTER_S,
+    SECRET,
+    TOKENS,
+    LlmServer,
+    Scenario,
+    at_once,
+    choose_idle_timeout_s,
+)
 
 OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -51,7 +60,7 @@ def list_asked(llm: LlmServer) -> list[str]:
 )
 async def test_the_next_answers_and_usage_says_so(open_client: OpenClient, llm: LlmServer, scenario: Scenario) -> None:
     """The client sees an answer like any other."""
-    async with open_client(scenario) as client:
+    async with open_client(scenario, llm_idle_timeout_s=choose_idle_timeout_s(scenario)) as client:
         events = await ask_stream(client)
 
     end = check_form(events)
@@ -82,7 +91,7 @@ async def test_after_the_first_token_nobody_else_is_asked(open_client: OpenClien
 
 async def test_a_stop_names_who_was_answering(open_client: OpenClient, llm: LlmServer) -> None:
     """Also where the provider never came to say so itself."""
-    async with open_client(Scenario.STATUS_500, openai=Scenario.STALL_MIDWAY, llm_idle_timeout_s=60) as client:
+    async with open_client(Scenario.STATUS_500, openai=Scenario.STALL_MIDWAY) as client:
         body = {"question": "How much?"}
         async with client.stream("POST", "/query/stream", json=body) as response:
             stream = read_stream(response)
@@ -114,7 +123,7 @@ async def test_a_hedge_closes_the_silent_ones_connection_at_the_first_token(
 ) -> None:
     """While the answer of the other still comes: nobody pays for two."""
     llm.tokens, llm.delay_s = MANY_TOKENS, 0.01
-    async with open_client(Scenario.STALL_BEFORE_HEADERS, llm_hedge_ms=50, llm_idle_timeout_s=60) as client:
+    async with open_client(Scenario.STALL_BEFORE_HEADERS, llm_hedge_ms=50) as client:
         async with client.stream("POST", "/query/stream", json={"question": "How much?"}) as response:
             stream = read_stream(response)
             assert (await anext(stream)).event == "token"
@@ -129,7 +138,7 @@ async def test_a_hedge_closes_the_silent_ones_connection_at_the_first_token(
 async def test_a_client_that_leaves_closes_all_that_were_asked(open_client: OpenClient, llm: LlmServer) -> None:
     """Also while none has said a word."""
     silent = {"anthropic": Scenario.STALL_BEFORE_HEADERS, "openai": Scenario.STALL_BEFORE_TEXT}
-    async with open_client(**silent, llm_hedge_ms=20, llm_idle_timeout_s=60) as client:
+    async with open_client(**silent, llm_hedge_ms=20) as client:
         asking = asyncio.create_task(client.post("/query", json={"question": "How much?"}))
         await llm.wait_for_request(1)
         asking.cancel()

@@ -18,7 +18,7 @@ from shared.contracts.questions import NOT_FOUND_ANSWER
 from tests.gateway_process import run_canned_search
 from tests.http_server import RunningServer, serve_app
 from tests.integration.conftest import read_stream
-from tests.llm_server import INPUT_TOKENS, TOKENS, LlmServer, Scenario
+from tests.llm_server import INPUT_TOKENS, TOKENS, LlmServer, Scenario, choose_idle_timeout_s
 from tests.ui_message_stream import HEADER, Message, read_events
 
 STREAM = "/api/chat/chat-1/stream"
@@ -135,9 +135,10 @@ async def test_an_answer_is_a_message_with_its_sources(open_clients: OpenClients
     ],
 )
 async def test_a_provider_that_fails_is_one_error_part(
-    open_clients: OpenClients, scenario: Scenario, code: str, partial: bool
+    open_clients: OpenClients, settings: GatewaySettings, scenario: Scenario, code: str, partial: bool
 ) -> None:
     """With a text for people and a code for programs, behind what had come."""
+    settings.llm_idle_timeout_s = choose_idle_timeout_s(scenario)
     async with open_clients(scenario) as (client,):
         message = await ask(client)
 
@@ -320,7 +321,6 @@ async def test_a_server_that_stops_says_so(
     open_clients: OpenClients, settings: GatewaySettings, llm: LlmServer, servers: list[RunningServer]
 ) -> None:
     """A reader of a run that is written elsewhere gets an error part; the run goes on, and can be come back to."""
-    settings.llm_idle_timeout_s = 60
     async with open_clients(Scenario.STALL_MIDWAY, gateways=2) as (first, second):
         left, message = Message(), Message()
         await leave_early(first, left, 1)

@@ -4,13 +4,17 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
+_STOOD_STILL_S = 0.5
+"""A timer that fires later than this says that the loop, or the whole machine, stood still."""
+
 
 class IdleWatchdog:
     """Bound each wait that is a `with` block of this: past the deadline it raises TimeoutError.
 
     What `asyncio.timeout` does, which sets a timer per wait: for an answer that is one per token, and costs a tenth of
     all that the token costs. Here the timer looks at the deadline when it fires, and is set again when that has moved.
-    Call `stop` in the end.
+    Call `stop` in the end. While this process stands still (a suspended machine, a starved container), what the
+    provider sends waits unread: a timer that fires late says nothing about the provider, which has its time anew.
 
     Parameters:
         timeout_s: seconds until the first deadline.
@@ -18,6 +22,7 @@ class IdleWatchdog:
 
     def __init__(self, timeout_s: float) -> None:
         self._loop = asyncio.get_running_loop()
+        self._timeout_s = timeout_s
         self._deadline = self._loop.time() + timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Task[Any] | None = None
@@ -25,6 +30,7 @@ class IdleWatchdog:
 
     def renew(self, timeout_s: float) -> None:
         """Move the deadline to so many seconds from now, further away or nearer."""
+        self._timeout_s = timeout_s
         self._deadline = self._loop.time() + timeout_s
         if self._timer is not None and self._deadline < self._timer.when():
             self.stop()
@@ -52,9 +58,11 @@ class IdleWatchdog:
                 raise TimeoutError from exc
 
     def _look(self) -> None:
-        self._timer = None
-        if self._waiting is None:
+        timer, self._timer = self._timer, None
+        if timer is None or self._waiting is None:
             return  # whoever takes the pieces is busy; the next wait sets the timer
+        if self._loop.time() - timer.when() > _STOOD_STILL_S:
+            self.renew(self._timeout_s)
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._look)
         else:

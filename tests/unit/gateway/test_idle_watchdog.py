@@ -1,6 +1,7 @@
 """A wait past the deadline ends in TimeoutError; nothing else is touched, and one timer serves all waits."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -68,6 +69,18 @@ async def test_the_task_that_waits_is_the_one_that_is_told() -> None:
     reading = asyncio.create_task(wait_for_ever(watchdog))
     with pytest.raises(TimeoutError):
         await reading
+
+
+async def test_the_time_in_which_we_stood_still_is_not_the_providers() -> None:
+    """What came meanwhile waits to be read, and after it the deadline counts again."""
+    watchdog = IdleWatchdog(SOON_S)
+    arrived = asyncio.Event()
+    asyncio.get_running_loop().call_later(SOON_S * 2, arrived.set)
+    with watchdog:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.7)  # the loop is held past the deadline
+        await arrived.wait()
+    with pytest.raises(TimeoutError):
+        await wait_for_ever(watchdog)
 
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
