@@ -90,6 +90,20 @@ class Progress:
     chunks_done: int | None = None
 
 
+@dataclass(frozen=True)
+class VersionsSeen:
+    """Versions that searches may show now.
+
+    Attributes:
+        versions: by document.
+        revision: another one after each publication, deletion and rebuild of the tenant's documents (revision.py);
+            None as long as there was none.
+    """
+
+    versions: dict[str, str]
+    revision: str | None
+
+
 class DocumentRegistry(Protocol):
     """Reads and writes records. Raises DependencyUnavailable when it does not answer within its deadline.
 
@@ -159,6 +173,10 @@ class DocumentRegistry(Protocol):
 
     async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
         """The published version of each of the documents that can be searched; others are left out."""
+        ...
+
+    async def look_at_versions(self, tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
+        """The same, with the tenant's revision, which is read after the versions, never before them."""
         ...
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:

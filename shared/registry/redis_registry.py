@@ -23,7 +23,7 @@ from shared.registry.keys import (
     make_ready_key,
     parse_member,
 )
-from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
 from shared.registry.records import check_id, flatten, make_missing, now_ms, parse_record, parse_reply
 from shared.registry.redis_versions import RedisVersions
 from shared.registry.revision import make_revision, make_revision_keys
@@ -157,19 +157,23 @@ class RedisDocumentRegistry(RedisVersions):
 
     async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
         """The published version of each of the documents that can be searched; others are left out."""
+        return (await self.look_at_versions(tenant, document_ids)).versions
+
+    async def look_at_versions(self, tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
+        """The same, with the tenant's revision, which is read after the versions, never before them."""
         document_ids = [document_id for document_id in document_ids if ":" not in document_id]
-        if not document_ids:
-            return {}
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for document_id in document_ids:
             pipe.hmget(make_document_key(tenant, document_id), ["status", "version", "live"])
-        rows = await self._call(pipe.execute())
+        pipe.get(make_revision_keys(tenant).revision)
+        *rows, revision = await self._call(pipe.execute())
         pairs = zip(document_ids, rows, strict=True)
-        return {
+        versions = {
             document_id: version
             for document_id, (status, version, live) in pairs
             if version and (status == "ready" or (live and status != "deleted"))
         }
+        return VersionsSeen(versions, revision)
 
     # --- for workers -------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
-from shared.registry.port import BlobId, DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress
+from shared.registry.port import BlobId, DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
 from tests.batches import collect
 from tests.fakes.memory_registry import MemoryRegistry
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
@@ -203,6 +203,25 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(registry: AnyRegistry
 
     await registry.publish(successor, "v2", [])
     assert await registry.get_active_versions("t", [new.document_id]) == {new.document_id: "v2"}
+
+
+async def test_a_look_at_versions_tells_the_revision(registry: AnyRegistry) -> None:
+    """Another one after a publication and a deletion, the same otherwise; none before the first of them."""
+    new = make_new()
+    await registry.create(new)
+    assert await registry.look_at_versions("t", [new.document_id]) == VersionsSeen({}, None)
+
+    await registry.publish(await claim(registry, new), "v1", [])
+    published = await registry.look_at_versions("t", [new.document_id])
+    assert published.versions == {new.document_id: "v1"}
+    assert published.revision is not None
+    assert await registry.look_at_versions("t", []) == VersionsSeen({}, published.revision)
+    assert await registry.look_at_versions("u", [new.document_id]) == VersionsSeen({}, None)
+
+    await registry.delete("t", new.document_id)
+    deleted = await registry.look_at_versions("t", [new.document_id])
+    assert deleted.versions == {}
+    assert deleted.revision not in (None, published.revision)
 
 
 async def test_progress_and_warnings_are_on_the_record(registry: AnyRegistry) -> None:

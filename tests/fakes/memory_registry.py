@@ -27,6 +27,7 @@ from shared.registry.port import (
     NewDocument,
     Progress,
     QueuedWork,
+    VersionsSeen,
 )
 from shared.registry.revision import make_revision
 
@@ -218,6 +219,10 @@ class MemoryRegistry:
             for document_id in document_ids
             if document_id in ready
         }
+
+    async def look_at_versions(self, tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
+        """Return the same, with the tenant's revision."""
+        return VersionsSeen(await self.get_active_versions(tenant, document_ids), self.revisions.get(tenant))
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:
         """Return the ids of a tenant's documents that wait for their purge."""

@@ -18,7 +18,7 @@ from shared.contracts.search import SearchRequest
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id, make_point_id
-from shared.registry.port import DocumentRegistry, Lease, NewDocument
+from shared.registry.port import Content, DocumentRegistry, Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
@@ -79,13 +79,13 @@ def index(request: pytest.FixtureRequest) -> EdgeIndex | ServerIndex:
     return chosen
 
 
-def make_point(document_id: str, version: str = "v1", *, nearness: float = 1.0) -> IndexPoint:
+def make_point(document_id: str, version: str = "v1", *, ordinal: int = 0, nearness: float = 1.0) -> IndexPoint:
     """One chunk; the smaller `nearness`, the further it is from every question."""
     text = f"The crane lifts tonnes, says {version}."
-    payload = ChunkPayload(document_id, version, 0, "T", 1, 0, len(text), text)
+    payload = ChunkPayload(document_id, version, ordinal, "T", 1, 0, len(text), text)
     vector = [nearness, (1 - nearness**2) ** 0.5]
     return IndexPoint(
-        make_point_id("default", document_id, version, 0), payload, vector, BM25.encode_passages([text])[0]
+        make_point_id("default", document_id, version, ordinal), payload, vector, BM25.encode_passages([text])[0]
     )
 
 
@@ -118,6 +118,7 @@ async def publish(registry: DocumentRegistry, count: int) -> list[str]:
         lease = await registry.claim(job, "w", 30_000)
         assert isinstance(lease, Lease)
         await registry.publish(lease, "v1", [])
+        await registry.release(lease)
         ids.append(job.document_id)
     return ids
 
@@ -211,6 +212,50 @@ async def test_a_version_that_is_published_during_a_search_is_found(
     edge.after = publish_second
 
     assert await search(make_dependencies(edge, registry)) == [f"{document_id}@v2"]
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_version_that_is_published_during_a_search_is_found_whole(
+    edge: HookedEdge, registry: DocumentRegistry, replaced: bool
+) -> None:
+    """Half of it was written when the index found it, and all when the registry was asked: half is not shown.
+
+    The version before, whose passages are further away, takes no place that would give the half away.
+    """
+    document_id = (await publish(registry, 1))[0] if replaced else (await record(registry)).document_id
+    job = DocumentJob(tenant="default", document_id=document_id)
+    points = [make_point(document_id, "v2", ordinal=ordinal) for ordinal in range(4)]
+    await edge.upsert("default", points[:2])
+
+    async def publish_rest(search_number: int) -> None:
+        if search_number > 1:
+            return
+        await edge.upsert("default", points[2:])
+        if replaced:
+            await registry.replace(job, Content("b.pdf", uuid.uuid4().hex, 1, uuid.uuid4().hex))
+        lease = await registry.claim(job, "w", 30_000)
+        assert isinstance(lease, Lease)
+        await registry.publish(lease, "v2", [])
+
+    edge.after = publish_rest
+
+    assert await search(make_dependencies(edge, registry)) == [f"{document_id}@v2"] * 4
+
+
+async def test_publications_cost_one_search_more_however_many_there_are(
+    edge: HookedEdge, registry: DocumentRegistry
+) -> None:
+    """What has been seen published before a search began is whole, whatever is published meanwhile."""
+    found = await publish(registry, 2)
+    await edge.upsert("default", [make_point(document_id) for document_id in found])
+
+    async def publish_another(search_number: int) -> None:
+        await publish(registry, 1)
+
+    edge.after = publish_another
+
+    assert sorted(await search(make_dependencies(edge, registry))) == sorted(f"{i}@v1" for i in found)
+    assert edge.searches == 2
 
 
 async def test_a_search_that_cannot_settle_is_an_error_and_no_short_answer(

@@ -97,16 +97,27 @@ async def _search_published(tenant: str, query: IndexQuery, deps: SearchDependen
     two versions of one exactly one is seen. Their points go later. Until then, when one of them takes a place, it is
     excluded, and with it all that is deleted and waits for its purge; then the search is repeated. What was excluded
     before is judged anew each time: it may have been published meanwhile, and its predecessor be the stale one now.
+
+    Nor is a version shown in part. One that is published between the search and the look at the registry may have been
+    half written when it was found, so a version counts as whole only where it was published before the search began:
+    nothing was published since then, or an earlier look has seen it. Where many documents arrive that is one search
+    more, not one for each publication.
     """
     excluded: set[tuple[str, str]] = set()
+    whole: set[tuple[str, str]] = set()
+    revision = (await deps.registry.look_at_versions(tenant, [])).revision
     while True:
         legs = await deps.index.search(tenant, query)
         found = {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
         ids = {document_id for document_id, _ in found | excluded}
-        active = set((await deps.registry.get_active_versions(tenant, sorted(ids))).items())
+        seen = await deps.registry.look_at_versions(tenant, sorted(ids))
+        active = set(seen.versions.items())
         stale, revived = found - active, excluded & active
-        if not stale and not revived:
+        settled = seen.revision == revision or found <= whole
+        if settled and not stale and not revived:
             return legs
+        whole |= active
+        revision = seen.revision
         deleted = set(await deps.registry.find_deleted(tenant))
         excluded = {pair for pair in (excluded | stale) - revived if pair[0] not in deleted}
         query = replace(query, excluded_versions=excluded, excluded_documents=deleted)
