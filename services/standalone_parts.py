@@ -17,6 +17,7 @@ from services.ingest.worker import IngestWorker, build_parser, build_sharing, bu
 from services.retrieval.main import build_reranker, make_search_identity
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
+from services.retrieval.use_cases.search_permits import SearchPermits
 from services.standalone_settings import StandaloneSettings
 from services.standalone_system import PartNotUsableError
 from shared.blobs.obstore_store import ObstoreBlobStore
@@ -67,9 +68,11 @@ class StandaloneParts:
         try:
             parser = build_parser(ingest)  # before what takes long
             model, threads, precision = ingest.embedding_model, ingest.embedding_threads, ingest.embedding_precision
-            return cls(settings, DenseEmbedder(model, threads=threads, precision=precision), parser)
+            embedder = DenseEmbedder(model, threads=threads, precision=precision)
         except (ModelNotUsableError, OcrNotUsableError) as error:
             raise PartNotUsableError(str(error)) from error
+        embedder.warm_up()
+        return cls(settings, embedder, parser)
 
     def close(self) -> None:
         """Wait for what is being computed."""
@@ -119,6 +122,7 @@ class StandaloneParts:
                 reranker=reranker,
                 options=self.settings.retrieval.make_search_options(),
                 identity=await asyncio.to_thread(make_search_identity, ingest.embedding_model),
+                permits=SearchPermits(self.settings.retrieval.max_searches_at_once),
             )
             yield (
                 LocalSearch(search),

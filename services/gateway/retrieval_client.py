@@ -7,6 +7,7 @@ from typing import Final
 import aiohttp
 from pydantic import ValidationError
 
+from shared.contracts.errors import ErrorBody
 from shared.contracts.health import UNAVAILABLE, Readiness
 from shared.contracts.search import SearchFingerprint, SearchRequest, SearchResponse
 from shared.errors import DependencyUnavailable, make_busy_error
@@ -31,7 +32,8 @@ class RetrievalClient:
 
     Make it inside an event loop. Not httpx: through it a search took a quarter of all CPU that a question takes.
 
-    A search that gets no answer in time while others do is refused as `server_busy`: the service is there.
+    A search that the service has no permit for, or that gets no answer in time while others do, is refused as
+    `server_busy`: the service is there.
 
     Parameters:
         timeout_s: seconds for a search, waiting for its turn included.
@@ -64,6 +66,8 @@ class RetrievalClient:
                 self._turns,
                 self._session.post(f"{self._url}/search", data=body, headers=headers) as response,
             ):
+                if response.status == 503 and await _is_busy(response):
+                    raise make_busy_error()
                 response.raise_for_status()
                 found = SearchResponse.model_validate_json(await response.read())
         except _FAULTS as error:
@@ -98,3 +102,8 @@ class RetrievalClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+
+async def _is_busy(response: aiohttp.ClientResponse) -> bool:
+    """Return whether this is the refusal of a service that has as many searches as it takes at once."""
+    return ErrorBody.model_validate_json(await response.read()).error.code == "server_busy"

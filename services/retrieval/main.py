@@ -15,6 +15,7 @@ from services.retrieval.api.routes import router
 from services.retrieval.ports import Reranker
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies
+from services.retrieval.use_cases.search_permits import SearchPermits
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
@@ -50,6 +51,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
 
     reranker = build_reranker(settings)
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
+    await asyncio.to_thread(embedder.warm_up)
     index = await connect_server_index(settings, embedder.dimension)
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
     registry = RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
@@ -62,6 +64,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
             reranker=reranker,
             options=settings.make_search_options(),
             identity=await asyncio.to_thread(make_search_identity, settings.embedding_model),
+            permits=SearchPermits(settings.max_searches_at_once),
         )
     finally:
         await index.close()

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from services.retrieval.domain.fusion import FusionWeights
 from services.retrieval.use_cases.search_passages import SearchOptions
+from services.retrieval.use_cases.search_permits import MAX_SEARCHES_AT_ONCE
 from shared.settings import IndexSettings
 
 
@@ -21,6 +22,11 @@ class RetrievalSettings(IndexSettings):
     )
     search_candidates: int = Field(
         default=50, ge=1, le=1000, description="PAGEWIRE_SEARCH_CANDIDATES: hits that each leg gives to the fusion"
+    )
+    max_searches_at_once: int = Field(
+        default=MAX_SEARCHES_AT_ONCE,
+        ge=1,
+        description="PAGEWIRE_MAX_SEARCHES_AT_ONCE: in one retrieval service; further ones are refused (503) at once",
     )
     fusion_k: int = Field(
         default=60, ge=1, description="PAGEWIRE_FUSION_K: RRF's constant; 60 as published (Qdrant's own default is 2)"

@@ -100,6 +100,21 @@ async def test_passages_stand_in_the_cross_encoders_order(
     await asyncio.to_thread(reranker.close)
 
 
+async def test_searches_that_are_scored_together_get_what_they_get_alone(cross_encoder: Path) -> None:
+    """Texts of all lengths, more searches than a batch holds: each gets the scores of its own pairs, in their order."""
+    reranker = CrossEncoderReranker(str(cross_encoder))
+    await asyncio.to_thread(reranker.loaded.wait, 60)
+    searches = {f"Question {n}?": [text * (1 + n % 30) for text in TEXTS[: 1 + n % 4]] for n in range(20)}
+    alone = [await reranker.score(query, texts) for query, texts in searches.items()]
+    together = await asyncio.gather(*(reranker.score(query, texts) for query, texts in searches.items()))
+    await asyncio.to_thread(reranker.close)
+
+    assert [len(scores) for scores in together] == [len(texts) for texts in searches.values()]
+    assert [score for scores in together for score in scores] == pytest.approx(
+        [score for scores in alone for score in scores], abs=1e-5
+    )
+
+
 async def test_without_weights_searches_are_answered_and_say_so(
     embedder: DenseEmbedder, registry: DocumentRegistry, ready_document: str, tmp_path: Path
 ) -> None:

@@ -17,12 +17,16 @@ from services.retrieval.domain.fusion import FusionWeights
 from services.retrieval.main import create_app
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions
+from services.retrieval.use_cases.search_permits import SearchPermits
 from shared.contracts.search import SearchRequest
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
+from shared.errors import BUSY_RETRY_AFTER_S, DependencyUnavailable
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.port import IndexQuery, LegHits
 from tests.http_server import serve_app
+
+PERMITS = 8
 
 
 class EmptyIndex:
@@ -42,10 +46,14 @@ class HeldModel:
     embedder: DenseEmbedder
     go_on: threading.Event = field(default_factory=threading.Event)
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    texts: list[str] = field(default_factory=list)
+    passes: list[list[str]] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for texts in self.passes for text in texts]
 
     def embed(self, texts: list[str], kind: str) -> Any:
-        self.texts += texts
+        self.passes.append(sorted(texts))
         self.begun.release()
         self.go_on.wait(30)
         return DenseEmbedder._embed(self.embedder, texts, kind)
@@ -74,7 +82,14 @@ def logs() -> Iterator[list[EventDict]]:
 async def client(model: HeldModel, index: EmptyIndex, registry: DocumentRegistry) -> AsyncIterator[RetrievalClient]:
     options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
     deps = SearchDependencies(
-        model.embedder, Bm25Encoder(), cast("Any", index), registry, NoReranker(), options, identity="this code"
+        model.embedder,
+        Bm25Encoder(),
+        cast("Any", index),
+        registry,
+        NoReranker(),
+        options,
+        identity="this code",
+        permits=SearchPermits(PERMITS),
     )
     app = await asyncio.to_thread(create_app, RetrievalSettings(), deps)
     async with serve_app(app) as server:
@@ -122,7 +137,7 @@ async def test_a_search_that_waits_for_the_model_gives_up_its_turn(
     first = begin_search(client, "first")
     await asyncio.to_thread(model.begun.acquire)
     second, third = begin_search(client, "second"), begin_search(client, "third")
-    while model.embedder._query_thread._work_queue.qsize() < 2:
+    while model.embedder._queries.waiting < 2:
         await asyncio.sleep(0.01)
     await leave(second, logs)
     model.go_on.set()
@@ -130,6 +145,26 @@ async def test_a_search_that_waits_for_the_model_gives_up_its_turn(
 
     assert model.texts == ["first", "third"]
     assert index.searches == 2
+
+
+async def test_more_searches_than_the_service_takes_are_refused_at_once(
+    client: RetrievalClient, model: HeldModel, index: EmptyIndex
+) -> None:
+    """With what to do; those it has are answered, together, and so are later ones."""
+    held = [begin_search(client, "first")]
+    await asyncio.to_thread(model.begun.acquire)
+    held += [begin_search(client, f"question {n}") for n in range(1, PERMITS)]
+    while model.embedder._queries.waiting < PERMITS - 1:
+        await asyncio.sleep(0.01)
+    with pytest.raises(DependencyUnavailable) as refused:
+        await begin_search(client, "one too many")
+    model.go_on.set()
+    await asyncio.gather(*held)
+    await begin_search(client, "a later one")
+
+    assert (refused.value.error_code, refused.value.retry_after) == ("server_busy", BUSY_RETRY_AFTER_S)
+    assert model.passes == [["first"], sorted(f"question {n}" for n in range(1, PERMITS)), ["a later one"]]
+    assert index.searches == PERMITS + 1
 
 
 async def test_the_id_of_a_request_is_passed_on(

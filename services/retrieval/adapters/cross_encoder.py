@@ -4,20 +4,24 @@ Its weights may have to come from a hub that does not answer: they are loaded by
 they are there, and when they cannot be had, searches answer without reranking and say so.
 """
 
-import asyncio
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import structlog
 import torch
 from sentence_transformers import CrossEncoder
 
 from shared.contracts.search import RerankerState
+from shared.embedding.batched_calls import BatchedCalls
+from shared.embedding.dense import plan_batches
 
 log = structlog.get_logger(__name__)
 
-BATCH_SIZE = 20
+BATCH_SEARCHES = 8
+"""Searches whose passages are scored together."""
+CHARACTERS_PER_TOKEN = 4
+"""Of English, roughly: pairs are grouped by it, so that counting their word pieces costs nothing."""
 
 
 class CrossEncoderReranker:
@@ -27,7 +31,7 @@ class CrossEncoderReranker:
         self._name = model
         self._model: CrossEncoder | None = None
         self._reason: str | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rerank")
+        self._searches = BatchedCalls(self._score_searches, most=BATCH_SEARCHES, name="rerank")
         self.loaded = threading.Event()
         # A daemon, because a hub that does not answer must not keep the process from ending either.
         threading.Thread(target=self._load, name="load-reranker", daemon=True).start()
@@ -45,11 +49,11 @@ class CrossEncoderReranker:
         """One score of 0 to 1 per text."""
         if not texts:
             return []
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, query, texts)
+        return await self._searches.call([(query, text) for text in texts])
 
     def close(self) -> None:
         """Waits for what is being computed."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._searches.close()
 
     def _load(self) -> None:
         try:
@@ -61,13 +65,22 @@ class CrossEncoderReranker:
         finally:
             self.loaded.set()
 
-    def _predict(self, query: str, texts: Sequence[str]) -> list[float]:
+    def _score_searches(self, searches: Sequence[Sequence[tuple[str, str]]]) -> list[list[float]]:
         assert self._model is not None  # noqa: S101 - the state is `on`
-        pairs = [(query, text) for text in texts]
-        scores = self._model.predict(
-            pairs, batch_size=BATCH_SIZE, activation_fn=torch.nn.Sigmoid(), show_progress_bar=False
-        )
-        return [float(score) for score in scores]
+        pairs = [pair for search in searches for pair in search]
+        lengths = [(len(query) + len(text)) // CHARACTERS_PER_TOKEN for query, text in pairs]
+        scores = [0.0] * len(pairs)
+        for batch in plan_batches(lengths, self._model.max_seq_length or 512):
+            predicted = self._model.predict(
+                [pairs[index] for index in batch],
+                batch_size=len(batch),
+                activation_fn=torch.nn.Sigmoid(),
+                show_progress_bar=False,
+            )
+            for index, score in zip(batch, predicted, strict=True):
+                scores[index] = float(score)
+        ordered = iter(scores)
+        return [list(islice(ordered, len(search))) for search in searches]
 
 
 class NoReranker:

@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.ports import QueryEmbedder, Reranker
+from services.retrieval.use_cases.search_permits import SearchPermits
 from shared.contracts.search import Passage, RerankerState, SearchRequest, SearchResponse, SearchTimings, StageScores
 from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
@@ -45,6 +46,7 @@ class SearchDependencies:
     options: SearchOptions
     identity: str = ""
     """Of the code and the embedding model; another one finds other passages."""
+    permits: SearchPermits = field(default_factory=SearchPermits)
 
     def make_fingerprint(self, reranker: RerankerState) -> str:
         """Return the same for searches that would find the same in the same documents; empty where nobody can say."""
@@ -56,6 +58,11 @@ class SearchDependencies:
 
 async def search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     """Return the best passages, best first. Raises DependencyUnavailable when they cannot be found now."""
+    with deps.permits.hold():
+        return await _search_passages(request, deps)
+
+
+async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     started = time.perf_counter()
     dense = (await deps.embedder.embed_query(request.query)).tolist()
     sparse = deps.bm25.encode_query(request.query)

@@ -48,3 +48,12 @@ def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, has_units: bool)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True} if has_units else {})
 
     assert embed("auto")[2] is has_units
+
+
+async def test_a_question_is_the_same_alone_and_among_others(embedder: DenseEmbedder) -> None:
+    """However many come at once: each gets its own vector, whichever replica and pass it is computed in."""
+    questions = [f"How much did unit {n} sell" + " in the year 2019" * (n % 7) + "?" for n in range(80)]
+    alone = [await embedder.embed_query(question) for question in questions]
+    together = await asyncio.gather(*(embedder.embed_query(question) for question in questions))
+
+    assert np.abs(np.array(alone) - np.array(together)).max() < 1e-5
