@@ -29,7 +29,7 @@ from services.ingest.use_cases.find_orphans import UpkeepDependencies
 from services.ingest.use_cases.help_document import CannotHelpError, help_others
 from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.repair_orphans import collect_blobs
-from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
+from services.ingest.use_cases.run_job import Outcome, release_rest, run_ingest_job, run_purge_job
 from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
@@ -213,6 +213,7 @@ class IngestWorker:
                 if not noted:
                     await registry.note_pipeline(pipeline)
                     noted = True
+                await release_rest(self.dependencies)
                 if await registry.take_turn("reconcile", interval_ms):
                     await reconcile(registry, self.queue, lease_ms)
                 if self.upkeep is not None and await registry.take_turn("collect", COLLECT_MS):

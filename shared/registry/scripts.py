@@ -169,9 +169,10 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 
 # KEYS: lease, document   ARGV: token, epoch
 # Gives the attempt back and ends the epoch: whatever of this lease arrives later is stale. After a requeue the attempts
-# are those of the new try, and none of them is this lease's.
+# are those of the new try, and none of them is this lease's. It may have run out, as long as nobody else has claimed.
 RELEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 if redis.call('HGET', KEYS[2], 'epoch') == ARGV[2] then
   local attempts = tonumber(redis.call('HGET', KEYS[2], 'attempts') or '0')

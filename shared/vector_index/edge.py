@@ -6,8 +6,8 @@ memory, so that a full or failing disk ends the process that it is in. One proce
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 BATCH_POINTS = 64
 SCROLL_POINTS = 256
+FULL_BYTES = 1024 * 1024
+"""With less free space than that a batch of points may not fit."""
 
 
 class EdgeIndex:
@@ -125,8 +127,9 @@ class EdgeIndex:
         return True
 
     async def check(self) -> None:
-        """Raise DependencyUnavailable when the folder is not open."""
-        await self._get_process()
+        """Raise DependencyUnavailable when the folder is not open, DiskFull where that is so for want of space."""
+        async with self._telling_full_disk():
+            await self._get_process()
 
     async def close(self) -> None:
         """Flush to disk and let go of the folder."""
@@ -177,8 +180,17 @@ class EdgeIndex:
         return await (await self._get_process()).call(method, *arguments)
 
     async def _write(self, method: str, *arguments: Any) -> None:
-        async with self._writing:
+        async with self._telling_full_disk(), self._writing:
             await run_to_end(self._write_to_both(method, arguments))
+
+    @asynccontextmanager
+    async def _telling_full_disk(self) -> AsyncIterator[None]:
+        """Say of an engine that died, or does not start, on a full disk why."""
+        try:
+            yield
+        except DependencyUnavailable:
+            await asyncio.to_thread(check_free_space, self._folder, FULL_BYTES)
+            raise
 
     async def _write_to_both(self, method: str, arguments: Sequence[Any]) -> None:
         try:

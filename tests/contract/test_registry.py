@@ -205,6 +205,22 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(registry: AnyRegistry
     assert await registry.get_active_versions("t", [new.document_id]) == {new.document_id: "v2"}
 
 
+async def test_a_lease_that_ran_out_gives_its_attempt_back(registry: AnyRegistry) -> None:
+    """As long as nobody has claimed since: Redis may have been away when the work ended. Later it changes nothing."""
+    new = make_new()
+    await registry.create(new)
+    first = await claim(registry, new)
+    await registry.expire_lease(first.job)
+    await registry.release(first)
+    second = await claim(registry, new, "w2")
+    assert second.attempts == 1
+
+    third = await take_over(registry, new, second)
+    await registry.release(second)
+    assert await registry.count_attempts(third.job) == 2
+    assert await registry.renew(third, 30_000) is True
+
+
 async def test_a_look_at_versions_tells_the_revision(registry: AnyRegistry) -> None:
     """Another one after a publication and a deletion, the same otherwise; none before the first of them."""
     new = make_new()

@@ -265,9 +265,9 @@ class MemoryRegistry:
 
     async def release(self, lease: Lease) -> None:
         """End a lease, its attempt and its epoch."""
-        if self._leases.get(lease.job) != lease.token:
+        if self._leases.get(lease.job, lease.token) != lease.token:
             return
-        del self._leases[lease.job]
+        self._leases.pop(lease.job, None)
         document = self._documents.get(lease.job)
         if document is not None and document.epoch == lease.epoch:
             document.attempts = max(0, document.attempts - 1)

@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -23,11 +22,11 @@ from shared.private_redis import find_redis_server
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.canned_search import CannedSearch
-from tests.conftest import skip_or_fail
 from tests.gateway_process import find_free_port
 from tests.http_server import serve_app
 from tests.integration.conftest import publish_document
 from tests.pdfs import make_pdf
+from tests.small_disk import make_namespace
 from tests.standalone_process import ROOT, make_environment
 
 MEGABYTE = 1024 * 1024
@@ -93,18 +92,8 @@ async def test_a_redis_that_cannot_write_is_a_full_disk(
         assert (await client.post("/documents", files=pdf)).status_code == 202
 
 
-async def make_namespace() -> list[str]:
-    """The command that runs another one where it may mount disks that only it sees; it needs no rights for that."""
-    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
-    try:
-        await asyncio.to_thread(subprocess.run, [*unshare, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        skip_or_fail("this system lets no user make namespaces, which a small disk needs")
-    return unshare
-
-
 @dataclass(frozen=True)
-class SmallDisk:
+class CrowdedGateways:
     """Gateways whose data folder is a small disk, with the folder as seen from here."""
 
     urls: list[str]
@@ -114,7 +103,7 @@ class SmallDisk:
 @asynccontextmanager
 async def run_on_small_disk(
     folder: Path, megabytes: int, *, min_free_mb: int, gateways: int = 1
-) -> AsyncIterator[SmallDisk]:
+) -> AsyncIterator[CrowdedGateways]:
     """Gateway processes and a redis-server that all have their data on a disk of this size.
 
     The disk is in memory and in a namespace of the processes: it needs no rights and is gone with them.
@@ -141,7 +130,7 @@ async def run_on_small_disk(
         try:
             urls = [f"http://127.0.0.1:{port}" for port in ports]
             await asyncio.gather(*map(wait_until_up, urls))
-            yield SmallDisk(urls, Path(f"/proc/{process.pid}/root{folder}"))
+            yield CrowdedGateways(urls, Path(f"/proc/{process.pid}/root{folder}"))
         finally:
             process.terminate()
             await process.wait()

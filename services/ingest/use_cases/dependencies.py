@@ -7,7 +7,7 @@ from services.ingest.ports import Embedder, PdfParser
 from services.ingest.use_cases.exclusive_gate import ExclusiveGate
 from shared.blobs.port import BlobStore
 from shared.embedding.port import SparseEncoder
-from shared.registry.port import DocumentRegistry
+from shared.registry.port import DocumentRegistry, Lease
 from shared.registry.ranges_port import DocumentRanges
 from shared.vector_index.port import VectorIndex
 
@@ -33,7 +33,11 @@ class Sharing:
 
 @dataclass(frozen=True)
 class IngestDependencies:
-    """What the ingest of a document works with; without `sharing` one worker embeds all of it."""
+    """What the ingest of a document works with; without `sharing` one worker embeds all of it.
+
+    Attributes:
+        unreleased: leases that could not be let go when their work had ended, as Redis was away or its disk full.
+    """
 
     registry: DocumentRegistry
     blobs: BlobStore
@@ -44,3 +48,4 @@ class IngestDependencies:
     max_chunks: int = MAX_CHUNKS
     gate: ExclusiveGate = field(default_factory=ExclusiveGate)
     sharing: Sharing | None = None
+    unreleased: list[Lease] = field(default_factory=list)

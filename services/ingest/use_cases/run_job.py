@@ -51,6 +51,7 @@ async def run_ingest_job(
     workers is processed alone from then on, and failed only when it has lost as many again that way.
     """
     try:
+        await release_rest(deps)
         alone = await deps.registry.count_attempts(job) >= max_attempts
         # Before the claim: a document that only waits loses no attempt when its worker dies.
         async with deps.gate.enter(alone=alone, while_waiting=keep_in_progress, every_s=lease_s / 3):
@@ -132,8 +133,20 @@ async def _renew(lease: Lease, deps: IngestDependencies, lease_s: float, keep_in
 
 
 async def _release(lease: Lease, deps: IngestDependencies) -> None:
-    with suppress(ServiceError):  # Redis is away: the lease runs out by itself
-        await deps.registry.release(lease)
+    deps.unreleased.append(lease)
+    with suppress(ServiceError):  # Redis is away, or its disk full: the lease may run out, its attempt is not lost
+        await release_rest(deps)
+
+
+async def release_rest(deps: IngestDependencies) -> None:
+    """Let go of leases whose work has ended. Raises ServiceError where Redis cannot be told now, and keeps them."""
+    while deps.unreleased:
+        lease = deps.unreleased.pop(0)
+        try:
+            await deps.registry.release(lease)
+        except BaseException:
+            deps.unreleased.append(lease)
+            raise
 
 
 async def run_purge_job(job: DocumentJob, deps: IngestDependencies) -> Outcome:
