@@ -9,7 +9,7 @@ bin := .venv/bin
 # every process of the tests compiles torch and all that it imports anew, some 10 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo test unit coverage chaos lint format lock bench eval compose-up clean standalone dev gateway-venv
+.PHONY: help run demo test unit coverage chaos lint format lock bench eval evals compose-up clean standalone dev gateway-venv
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -76,6 +76,9 @@ bench: dev ## measure the relay beside the usual ways, for some 15 minutes on a 
 
 eval: standalone ## measure the quality of the answers on all made-up handbooks
 	$(bin)/python -m evals.handbook
+
+evals: dev ## measure what searches find, leg by leg, against the committed baseline, and write the tables (DATA=FOLDER, EVALS='--sets xquad')
+	HF_HUB_OFFLINE=1 $(bin)/python -m evals.retrieval --data $(or $(DATA),../shared/data) --results evals/retrieval/results $(EVALS)
 
 compose-up: ## the same as services, each in its container, on http://127.0.0.1:8000
 	@# one image after the other: built at once, retrieval and ingest each export torch's layer, which takes twice as long

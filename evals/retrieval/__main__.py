@@ -1,93 +1,98 @@
 """Measure what searches find, leg by leg, through the production code: parse, chunk, embed, index, search.
 
-    python -m evals.retrieval --data ../shared/data                 # all sets
-    python -m evals.retrieval --data … --save after.json --compare before.json
-    python -m evals.retrieval --data … --sets financebench tatqa
+    make evals                                                       # all sets of ../shared/data, written down
+    python -m evals.retrieval --data ../shared/data --sets financebench tatqa
+    python -m evals.retrieval --data … --results evals/retrieval/results --keep-as-baseline
 
-PDFs count a page that holds evidence (hit@k); texts the share of the evidence's words in the first k passages
-(recall@k). `mrr`: of the first passage with any of it. Embeddings are kept in --cache, so that a second
-run takes minutes.
+Embeddings are kept in --cache, so that a second run takes minutes. What is measured: evals/retrieval/README.md.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from evals.retrieval.kept_vectors import KeptVectors
 from evals.retrieval.measured_system import MeasuredSystem
-from evals.retrieval.question_sets import load_set
-from evals.retrieval.statistics import compare, estimate_mean, score_question
+from evals.retrieval.question_sets import SETS, load_set
+from evals.retrieval.report import count_gains, render_gains, render_means, write_report
+from evals.retrieval.scores import Scores
+from services.retrieval.adapters.cross_encoder import CrossEncoderReranker
+from services.retrieval.ports import Reranker
 from shared.embedding.dense import DenseEmbedder
 
-SETS = ("financebench", "handbooks", "tatqa", "xquad", "covidqa")
 MODEL = "all-MiniLM-L6-v2"
-
-Scores = dict[str, dict[str, dict[str, float]]]
-"""By what was searched (`financebench, within, dense`), measure (`@1`) and question."""
+RESULTS = Path(__file__).parent / "results"
+BASELINE = "baseline.json.gz"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     options = _parse_arguments(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # a line per document helps nobody
-    scores = asyncio.run(_measure_sets(options.sets, options.data, options.cache))
-    before: Scores = json.loads(options.compare.read_text()) if options.compare else {}
-    if options.save:
-        options.save.write_text(json.dumps(scores))
-    print(render_table(scores, before))
+    scores = asyncio.run(_measure_sets(options))
+    file = RESULTS / BASELINE
+    baseline = Scores.load(file) if file.exists() else None
+    print(render_means(scores))
+    if baseline is not None:
+        print(render_gains(scores, baseline), count_gains(scores, baseline), sep="\n")
+    if options.results:
+        write_report(scores, baseline, options.results)
+    if options.keep_as_baseline:
+        scores.save(file)
     return 0
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evals.retrieval", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="the folder with `financebench` and `passages`")
-    parser.add_argument("--sets", nargs="+", default=SETS, metavar="SET", help=f"default: {' '.join(SETS)}")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the folder with `financebench`, `passages` and others"
+    )
+    parser.add_argument(
+        "--sets", nargs="+", default=SETS, choices=SETS, metavar="SET", help=f"default: {' '.join(SETS)}"
+    )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pagewire-evals"
     parser.add_argument("--cache", type=Path, default=cache, help=f"a folder for embeddings; default: {cache}")
-    parser.add_argument("--save", type=Path, help="write the scores of each question here, to compare with later")
-    parser.add_argument("--compare", type=Path, help="scores that were saved before")
+    parser.add_argument("--whole", action="store_true", help="all documents of the large sets, not a part of them")
+    parser.add_argument("--reranker", help="a cross-encoder's name or folder, measured as one more leg")
+    parser.add_argument("--results", type=Path, help=f"a folder for table and plot; those of the project: {RESULTS}")
+    parser.add_argument("--keep-as-baseline", action="store_true", help="what later measurements are compared with")
     return parser.parse_args(arguments)
 
 
-async def _measure_sets(names: Sequence[str], data: Path, cache: Path) -> Scores:
+def _load_reranker(model: str | None) -> Reranker | None:
+    if model is None:
+        return None
+    reranker = CrossEncoderReranker(model)
+    reranker.loaded.wait()
+    if reranker.state.status != "on":
+        raise SystemExit(f"{model}: {reranker.state.reason}")
+    return reranker
+
+
+async def _measure_sets(options: argparse.Namespace) -> Scores:
+    reranker = _load_reranker(options.reranker)
     model = DenseEmbedder(MODEL)
-    embedder = KeptVectors(model, cache / "vectors.sqlite")
-    scores: Scores = {}
+    embedder = KeptVectors(model, options.cache / "vectors.sqlite")
+    scores = Scores()
     try:
-        for name in names:
-            questions = load_set(name, data)
-            async with MeasuredSystem.open(questions, embedder) as system:
-                for scope, within in (("within", True), ("over all", False)):
-                    for leg, found in (await system.measure(within=within)).items():
-                        rows = {one.question_id: score_question(one.shares) for one in found}
-                        measures = next(iter(rows.values()))
-                        scores[f"{name}, {scope}, {leg}"] = {
-                            measure: {question: row[measure] for question, row in rows.items()} for measure in measures
-                        }
+        for name in options.sets:
+            questions = load_set(name, options.data, whole=options.whole)
+            async with MeasuredSystem.open(questions, embedder, reranker) as system:
+                for scope, within in questions.scopes.items():
+                    for leg, rows in (await system.measure(within=within)).items():
+                        scores.add(questions, scope, leg, rows)
             print(f"{name}: {len(questions.questions)} questions, {embedder.computed} embedded", file=sys.stderr)
     finally:
         embedder.close()
         model.close()
+        if reranker is not None:
+            reranker.close()
     return scores
-
-
-def render_table(scores: Scores, before: Mapping[str, dict[str, dict[str, float]]]) -> str:
-    """Return the table in Markdown; what was measured before makes lines of differences below each line."""
-    measures = list(next(iter(scores.values()))) if scores else []
-    lines = ["| searched | " + " | ".join(measures) + " |", "|---|" + "---|" * len(measures)]
-    for name, by_measure in scores.items():
-        means = [f"{estimate_mean(list(by_measure[measure].values())).mean:.3f}" for measure in measures]
-        lines.append(f"| {name} | " + " | ".join(means) + " |")
-        if name in before:
-            gains = [str(compare(before[name][measure], by_measure[measure])) for measure in measures]
-            lines.append("| … against before | " + " | ".join(gains) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

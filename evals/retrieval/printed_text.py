@@ -5,6 +5,7 @@ printed. Which word of the source each printed word is stays known, so that evid
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -62,17 +63,18 @@ def list_words(source: str) -> list[Span]:
     return [match.span() for match in WORD.finditer(source) if _is_printed(match[0])]
 
 
-def find_span(words: Sequence[Span], pages: Sequence[Page], span: Span) -> list[tuple[int, int, int]]:
-    """Return where a part of the source is printed: a page's number and the span of each of its words there.
+def list_printed_words(pages: Sequence[Page]) -> list[tuple[int, int, int]]:
+    """Return a page's number and the span on it of each word, in order."""
+    return [(page.number, *match.span()) for page in pages for match in WORD.finditer(page.text)]
 
-    Parameters:
-        words: of `list_words`.
-        pages: as they were read back.
-    """
-    printed = [(page.number, *match.span()) for page in pages for match in WORD.finditer(page.text)]
-    if len(printed) != len(words):
-        raise ValueError(f"{len(words)} words were printed and {len(printed)} read")
-    return [place for (start, end), place in zip(words, printed, strict=True) if start < span[1] and end > span[0]]
+
+def select_words(words: Sequence[tuple[Span, tuple[int, int, int]]], span: Span) -> Iterator[tuple[int, int, int]]:
+    """Yield where the words of a part of the source are printed; `words`: each one's places in the source and there."""
+    for (start, end), printed in words[bisect_right(words, span[0], key=lambda word: word[0][1]) :]:
+        if start >= span[1]:
+            return
+        if end > span[0]:
+            yield printed
 
 
 def _is_printed(word: str) -> bool:

@@ -1,8 +1,9 @@
 """The question sets of the retrieval evals: documents, questions, and where the evidence of each stands."""
 
+import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,22 @@ from evals.handbook import HANDBOOKS
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a question's answer stands: pages of a PDF, counted from 1, or spans of a text's characters."""
+    """Where a question's answer stands: one of the three.
+
+    Attributes:
+        pages: of its PDF, counted from 1.
+        spans: of its text's characters.
+        documents: that are relevant as a whole, with the grade of each.
+    """
 
     pages: Sequence[int] = ()
     spans: Sequence[tuple[int, int]] = ()
+    documents: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, of which document, and what should be found."""
+    """What is asked, of which document (empty: of none in particular), and what should be found."""
 
     question_id: str
     text: str
@@ -34,6 +42,11 @@ class SourceDocument:
     name: str
     content: bytes
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is none of the PDFs."""
+        return self.name.endswith(".txt")
+
 
 @dataclass(frozen=True)
 class QuestionSet:
@@ -43,14 +56,58 @@ class QuestionSet:
     documents: Sequence[SourceDocument]
     questions: Sequence[Question]
 
+    @property
+    def scopes(self) -> Mapping[str, bool]:
+        """What can be searched: `within` a question's own document (True), and `over all` of them (False)."""
+        within = {"within": True} if all(question.document for question in self.questions) else {}
+        return {**within, "over all": False} if len(self.documents) > 1 else within
 
-def load_set(name: str, data: Path) -> QuestionSet:
-    """Return a set by its name; `data` is the folder that holds `financebench` and `passages`."""
+
+SETS = ("financebench", "handbooks", "handbook", "chunking", "tatqa", "xquad", "covidqa", "cranfield")
+
+
+_THINNED = {"covidqa": 3, "cranfield": 2}
+"""Of these sets every third or second document is taken."""
+_LONG_TEXTS = frozenset({"finance.txt", "pubmed.txt"})
+"""Of `chunking`: six sevenths of its text."""
+
+
+def load_set(name: str, data: Path, *, whole: bool = False) -> QuestionSet:
+    """Return a set by its name; `data` is the folder that holds `financebench`, `passages` and others.
+
+    Raises SystemExit when there is no such set.
+
+    Parameters:
+        whole: all of it; else a part of the large sets, so that embedding all sets takes half an hour on two cores and
+            not an hour.
+    """
     if name == "financebench":
         return _load_financebench(data / "financebench")
     if name == "handbooks":
-        return _load_handbooks()
-    return _load_passages(name, data / "passages")
+        return load_handbooks()
+    if name == "handbook":
+        return _load_folders("handbook", [data / "handbook"])
+    questions = _load_chunking(data / "chunking") if name == "chunking" else _load_passages(name, data / "passages")
+    if whole:
+        return questions
+    documents = [document for document in questions.documents if document.name not in _LONG_TEXTS]
+    return _select(questions, documents[:: _THINNED.get(name, 1)])
+
+
+def _select(questions: QuestionSet, documents: Sequence[SourceDocument]) -> QuestionSet:
+    """These documents, and the questions that they answer."""
+    names = {document.name for document in documents}
+    kept = []
+    for question in questions.questions:
+        grades = {name: grade for name, grade in question.evidence.documents.items() if name in names}
+        if grades or question.document in names:
+            kept.append(replace(question, evidence=replace(question.evidence, documents=grades)))
+    return QuestionSet(questions.name, documents, kept)
+
+
+def load_handbooks(pattern: str = "*/*") -> QuestionSet:
+    """Return the made-up handbooks whose folder matches."""
+    return _load_folders("handbooks", sorted(path.parent for path in HANDBOOKS.glob(f"{pattern}/questions.jsonl")))
 
 
 def _load_financebench(folder: Path) -> QuestionSet:
@@ -67,37 +124,58 @@ def _load_financebench(folder: Path) -> QuestionSet:
     return QuestionSet("financebench", documents, questions)
 
 
-def _load_handbooks() -> QuestionSet:
-    """All made-up handbooks; questions that have no answer in their document are left out."""
+def _load_folders(name: str, folders: Sequence[Path]) -> QuestionSet:
+    """Folders of one PDF and its questions; questions that have no answer in their document are left out."""
     documents, questions = [], []
-    for path in sorted(HANDBOOKS.glob("*/*/*.pdf")):
+    for folder in folders:
+        (path,) = folder.glob("*.pdf")
         documents.append(SourceDocument(path.name, path.read_bytes()))
         questions += [
             Question(f"{path.stem}-{row['id']}", row["question"], path.name, Evidence(pages=row["pages"]))
-            for row in _read_lines(path.parent / "questions.jsonl")
+            for row in _read_lines(folder / "questions.jsonl")
             if row["pages"]
         ]
-    return QuestionSet("handbooks", documents, questions)
+    return QuestionSet(name, documents, questions)
+
+
+def _load_chunking(folder: Path) -> QuestionSet:
+    # A byte-order mark and Windows' line ends would shift the places of the evidence: the bytes are taken as they are.
+    documents = [SourceDocument(f"{path.stem}.txt", path.read_bytes()) for path in sorted(folder.glob("*.md"))]
+    with (folder / "questions_df.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    questions = [
+        Question(
+            f"chunking-{number}",
+            row["question"],
+            f"{row['corpus_id']}.txt",
+            Evidence(spans=[(one["start_index"], one["end_index"]) for one in json.loads(row["references"])]),
+        )
+        for number, row in enumerate(rows)
+    ]
+    return QuestionSet("chunking", documents, questions)
 
 
 def _load_passages(name: str, folder: Path) -> QuestionSet:
     documents = [
         SourceDocument(f"{row['id']}.txt", row["text"].encode())
         for row in _read_lines(folder / "documents.jsonl")
-        if row["set"] == name
+        if row["set"] == name and row["text"].strip()  # two of cranfield's abstracts are empty
     ]
     questions = [
         Question(
             row["id"],
             row["question"],
-            f"{row['document']}.txt",
-            Evidence(spans=[(start, end) for start, end in row["spans"]]),
+            f"{row['document']}.txt" if "document" in row else "",
+            Evidence(
+                spans=[(start, end) for start, end in row.get("spans", ())],
+                documents={f"{document}.txt": grade for document, grade in row.get("relevant", {}).items()},
+            ),
         )
         for row in _read_lines(folder / "questions.jsonl")
-        if row["set"] == name and row.get("spans")
+        if row["set"] == name
     ]
     if not questions:
-        raise SystemExit(f"{folder} holds no set {name!r} whose evidence are spans")
+        raise SystemExit(f"{folder} holds no set {name!r}")
     return QuestionSet(name, documents, questions)
 
 
