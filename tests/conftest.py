@@ -13,6 +13,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from shared.telemetry import configure_logging
+from tests.patience import PATIENT_S
 from tests.standalone_process import StandaloneProcess
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def private_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from shared.redis_client import connect_redis
 
     async def leave_the_disk_alone(url: str) -> None:
-        client = connect_redis(url, timeout_s=30)
+        client = connect_redis(url, timeout_s=PATIENT_S)
         await client.config_set("appendfsync", "no")
         await client.aclose()
 
@@ -80,7 +81,7 @@ async def redis_url(private_redis: str) -> str:
     """The session's redis-server, empty."""
     from shared.redis_client import connect_redis
 
-    redis = connect_redis(private_redis, timeout_s=5)
+    redis = connect_redis(private_redis, timeout_s=PATIENT_S)
     await redis.flushall()
     await redis.aclose()
     return private_redis

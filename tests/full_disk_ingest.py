@@ -46,6 +46,7 @@ from shared.registry.redis_ranges import RedisDocumentRanges
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
+from tests.patience import PATIENT_S
 from tests.small_disk import SmallDisk
 
 PAGES = 100
@@ -266,10 +267,10 @@ async def fill_while_redis_writes(folder: Path, redis: Redis, disk: SmallDisk) -
     """
     async with (
         run_redis(disk.folder) as url,
-        connect_redis(url, timeout_s=5) as crowded,
+        connect_redis(url, timeout_s=PATIENT_S) as crowded,
         open_system(folder, crowded, blobs=folder / "blobs", index=folder / "index") as system,
     ):
-        queue, full = ArqJobQueue(url, timeout_s=5), asyncio.Event()
+        queue, full = ArqJobQueue(url, timeout_s=PATIENT_S), asyncio.Event()
         settings = IngestSettings(redis_url=url, lease_s=2, reconcile_interval_s=0.2)
         working = asyncio.create_task(IngestWorker(settings, system.deps, queue).run())
         other = await system.accept("other")
@@ -311,7 +312,7 @@ async def run_redis(folder: Path) -> AsyncIterator[str]:
         server = await asyncio.to_thread(find_redis_server)
         process = await asyncio.create_subprocess_exec(server, *options, *durable)
         url = f"unix://{sockets}/redis"
-        async with connect_redis(url, timeout_s=30) as redis:
+        async with connect_redis(url, timeout_s=PATIENT_S) as redis:
             while not await asyncio.to_thread(Path(f"{sockets}/redis").exists):
                 await asyncio.sleep(0.02)
             await redis.ping()
@@ -341,7 +342,7 @@ async def run_scenario(name: str, folder: Path, redis_url: str) -> None:
             fill_while_redis_writes,
         )
     }
-    redis = connect_redis(redis_url, timeout_s=5)
+    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
     try:
         await scenarios[name](folder, redis, SmallDisk(folder / "disk"))
     finally:

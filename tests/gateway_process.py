@@ -16,10 +16,12 @@ from shared.contracts.search import Passage, RerankerState, SearchResponse, Sear
 from tests.http_server import serve_app
 from tests.standalone_process import ROOT, make_environment
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 GATEWAY = "services.gateway.main"
+PATIENT = "tests.patient_gateway"
+"""The same, with the patience of tests."""
 INSPECTED = "tests.inspected_gateway"
-"""The same, and it tells what it holds."""
+"""The same again, and it tells what it holds."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class GatewayProcess:
 
 @asynccontextmanager
 async def run_gateway_process(
-    environment: Mapping[str, str], folder: Path, port: int | None = None, *, module: str = GATEWAY
+    environment: Mapping[str, str], folder: Path, port: int | None = None, *, module: str = PATIENT
 ) -> AsyncIterator[GatewayProcess]:
     """A gateway, on a free port if none is given; leaving stops it, unless it is gone."""
     port = port or find_free_port()

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import bind_socket
 from services.gateway.server import GatewayServer
+from tests.patience import PATIENT_S
 
 TICK_S = 0.01
 
@@ -56,9 +57,17 @@ async def serve_app(app: FastAPI, *, http: Any = None) -> AsyncIterator[RunningS
     Parameters:
         http: the protocol, when it is not to be the gateway's with room for all that tests need.
     """
-    http = http or make_http_protocol(1000)
-    config = uvicorn.Config(app, log_config=None, access_log=False, http=http, ws="none", timeout_graceful_shutdown=5)
-    listener = bind_socket("127.0.0.1", 0, unsent_timeout_s=5)
+    http = http or make_http_protocol(1000, head_timeout_s=PATIENT_S)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        http=http,
+        ws="none",
+        timeout_keep_alive=PATIENT_S,
+        timeout_graceful_shutdown=5,
+    )
+    listener = bind_socket("127.0.0.1", 0, unsent_timeout_s=PATIENT_S)
     started = asyncio.Event()
 
     async def stop_requests(drains: bool) -> None:

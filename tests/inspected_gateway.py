@@ -1,4 +1,4 @@
-"""A gateway as `services.gateway.main` makes it, and one route more that tells what it holds at the moment:
+"""A gateway as `tests.patient_gateway` makes it, and one route more that tells what it holds at the moment:
 `python -m tests.inspected_gateway`.
 """
 
@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 from services.gateway.api.dependencies import GatewayDependencies
@@ -22,6 +23,7 @@ from services.gateway.settings import GatewaySettings
 from shared.event_log.live_stream import LiveStream
 from shared.settings import load_settings
 from shared.telemetry import configure_logging
+from tests.patience import be_patient
 
 KEPT = (HttpProtocol, LogResponse, Run, LiveStream)
 """What lives as long as a connection, a response, a run and its events; its number is that of the objects in memory."""
@@ -57,6 +59,7 @@ def add_inspection(app: FastAPI) -> None:
 
 def main() -> None:
     """Entry point."""
+    be_patient(pytest.MonkeyPatch())
     settings = load_settings(GatewaySettings)
     configure_logging("gateway", settings.log_level, settings.log_format)
 

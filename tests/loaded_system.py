@@ -15,6 +15,7 @@ from services.standalone_settings import StandaloneSettings
 from services.standalone_system import open_standalone
 from shared.embedding.dense import DenseEmbedder
 from tests.http_server import serve_app
+from tests.patience import PATIENT_S
 
 
 class LoadedParts(StandaloneParts):
@@ -39,7 +40,7 @@ async def run_loaded_replicas(
     async with _serve_system(settings, embedder) as (app, first):
         search = app.state.gateway.search
         replica = await asyncio.to_thread(create_app, lambda: open_gateway(settings.gateway, search))
-        async with serve_app(replica) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as second:
+        async with serve_app(replica) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as second:
             yield first, second
 
 
@@ -56,6 +57,6 @@ async def _serve_system(
         return open_standalone(settings, load=load, on_loaded=loaded.set)
 
     app = await asyncio.to_thread(create_app, open_system)
-    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
         await loaded.wait()
         yield app, client

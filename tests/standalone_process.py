@@ -8,9 +8,11 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.patience import PATIENT_ENVIRONMENT
+
 ROOT = Path(__file__).parent.parent
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 240.0
+STOP_TIMEOUT_S = 60.0
 
 _LEFT_OUT = ("OPENAI_", "ANTHROPIC_", "GROQ_", "PAGEWIRE_", "PYTHONDONTWRITEBYTECODE")
 """Of this process's environment: what would choose a provider or a setting, and what makes each start compile torch."""
@@ -80,7 +82,7 @@ class StandaloneProcess:
 
 
 def make_environment(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without any provider's keys, with settings for a quiet system on a free port."""
+    """This process's environment without any provider's keys, with settings for a patient system on a free port."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
     ours = {
         "PAGEWIRE_DATA_DIR": str(data),
@@ -88,4 +90,4 @@ def make_environment(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    return clean | ours | dict(extra)
+    return clean | PATIENT_ENVIRONMENT | ours | dict(extra)

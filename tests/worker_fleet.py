@@ -33,6 +33,7 @@ from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from shared.vector_index.server import ServerIndex
 from tests.gateway_process import find_free_port
+from tests.patience import PATIENT_S
 from tests.standalone_process import ROOT, make_environment
 
 TENANT = "default"
@@ -70,7 +71,7 @@ class RedisProcess:
     async def start(self) -> None:
         """Start it, and return when it has read its data back."""
         await asyncio.to_thread(self._start)
-        client = connect_redis(self.url, timeout_s=5)
+        client = connect_redis(self.url, timeout_s=PATIENT_S)
         try:
             await wait_until(lambda: _answers(client))
         finally:
@@ -230,9 +231,11 @@ class Fleet:
 
     @asynccontextmanager
     async def _open_upkeep(self) -> AsyncIterator[UpkeepDependencies]:
-        client = connect_redis(self.redis_url, timeout_s=5)
-        upkeep = RedisRegistryUpkeep(client, deadline_s=5)
-        index = await asyncio.to_thread(ServerIndex, self.qdrant_url, self.collection, 0, api_key=None, timeout_s=10)
+        client = connect_redis(self.redis_url, timeout_s=PATIENT_S)
+        upkeep = RedisRegistryUpkeep(client, deadline_s=PATIENT_S)
+        index = await asyncio.to_thread(
+            ServerIndex, self.qdrant_url, self.collection, 0, api_key=None, timeout_s=PATIENT_S
+        )
         try:
             yield UpkeepDependencies(upkeep, self.deps.blobs, index, self.folder / "spool", grace_s=0)
         finally:
@@ -244,7 +247,7 @@ class Fleet:
         """Payload of every point of the collection, by its id, as Qdrant's own API tells it."""
         found: dict[str, dict[str, Any]] = {}
         offset = None
-        async with httpx.AsyncClient(base_url=self.qdrant_url, timeout=30, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.qdrant_url, timeout=PATIENT_S, trust_env=False) as client:
             while True:
                 body = {"limit": 1000, "offset": offset, "with_payload": True}
                 answer = await client.post(f"/collections/{self.collection}/points/scroll", json=body)
@@ -267,9 +270,9 @@ async def run_fleet(
 ) -> AsyncIterator[Fleet]:
     """Workers with a collection of their own; ended afterwards. Settings are those of the worker, in small letters."""
     collection = f"chaos-{uuid.uuid4().hex}"
-    client = connect_redis(redis_url, timeout_s=5)
-    registry = RedisDocumentRegistry(client)
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
+    registry = RedisDocumentRegistry(client, deadline_s=PATIENT_S)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     blobs = await asyncio.to_thread(ObstoreBlobStore, (folder / "blobs").as_uri())
     environment = {f"PAGEWIRE_{name.upper()}": str(value) for name, value in settings.items()}
     deps = DocumentDependencies(registry, blobs, queue)
@@ -280,7 +283,7 @@ async def run_fleet(
         yield fleet
     finally:
         await asyncio.to_thread(fleet.kill_all)
-        async with httpx.AsyncClient(base_url=qdrant_url, timeout=30, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=qdrant_url, timeout=PATIENT_S, trust_env=False) as http:
             await http.delete(f"/collections/{collection}")
         await queue.close()
         await registry.close()

@@ -21,9 +21,17 @@ from mcp import Client
 
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
-from tests.gateway_process import INSPECTED, GatewayProcess, find_free_port, run_canned_search, run_gateway_process
+from tests.gateway_process import (
+    GATEWAY,
+    INSPECTED,
+    GatewayProcess,
+    find_free_port,
+    run_canned_search,
+    run_gateway_process,
+)
 from tests.integration.conftest import StreamEvent, publish_document, read_stream
 from tests.llm_server import LlmServer, Scenario, run_llm_server
+from tests.patience import PATIENT_S
 from tests.raw_stream import open_stream
 
 FULL = os.environ.get("PAGEWIRE_CHAOS") == "1"
@@ -35,7 +43,7 @@ WAYS = ("cancel", "continue")
 TOKENS = tuple(f" t{n}é" for n in range(400))
 SEED = 6
 
-pytestmark = [pytest.mark.timeout(600 if FULL else 150), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(600 if FULL else 300), pytest.mark.asyncio(loop_scope="module")]
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,9 @@ async def running(private_redis: str, tmp_path_factory: pytest.TempPathFactory) 
     async with AsyncExitStack() as stack:
         llm = await stack.enter_async_context(run_llm_server())
         llm.tokens = TOKENS
-        redis = await stack.enter_async_context(connect_redis(private_redis, timeout_s=5))
+        redis = await stack.enter_async_context(connect_redis(private_redis, timeout_s=PATIENT_S))
         await redis.flushall()
-        document_id = await publish_document(RedisDocumentRegistry(redis))
+        document_id = await publish_document(RedisDocumentRegistry(redis, deadline_s=PATIENT_S))
         environment = {
             "PAGEWIRE_REDIS_URL": private_redis,
             "PAGEWIRE_RETRIEVAL_URL": await stack.enter_async_context(run_canned_search(document_id)),
@@ -82,7 +90,7 @@ def system(running: System) -> System:
 
 
 def open_client(gateway: GatewayProcess) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=gateway.url, timeout=60, limits=httpx.Limits(max_connections=None))
+    return httpx.AsyncClient(base_url=gateway.url, timeout=PATIENT_S, limits=httpx.Limits(max_connections=None))
 
 
 def ask(on_disconnect: str = "continue") -> dict[str, Any]:
@@ -171,14 +179,14 @@ async def test_random_disconnects_leave_nothing(system: System) -> None:
     took: list[float] = []
     for request in system.llm.requests:
         if request.provider == "anthropic":
-            await asyncio.wait_for(request.disconnected.wait(), 10)
+            await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
             asked = request.body["messages"][-1]["content"]
             question = next(question for question in left if f"\n{question}\n" in asked)
             took.append(request.disconnected_at - left[question])
     assert len(took) == len(system.llm.requests) - len(run_ids) - 1
     took.sort()
     print(f"upstream closed: p50 {took[len(took) // 2] * 1e3:.1f} ms, p99 {took[int(len(took) * 0.99)] * 1e3:.1f} ms")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENT_S):
         while count_files(system.gateways[0]) > before + 2 * AT_ONCE:  # idle connections, of clients and providers
             await asyncio.sleep(0.05)
 
@@ -211,15 +219,16 @@ async def test_a_stop_at_either_gateway_ends_the_run(system: System, on_disconne
 async def test_the_readers_of_a_killed_gateway_get_a_retryable_error(system: System, tmp_path: Path) -> None:
     """SIGKILL in the middle of a run: whoever resumes elsewhere is told within seconds, and nobody waits for ever."""
     system.llm.delay_s = 0.05
-    async with run_gateway_process(system.environment, tmp_path) as doomed, open_client(doomed) as client:
+    starting = run_gateway_process(system.environment, tmp_path, module=GATEWAY)  # which is soon taken for dead
+    async with starting as doomed, open_client(doomed) as client:
         async with client.stream("POST", "/query/stream", json=ask()) as response:
             run_id = response.headers["X-Run-Id"]
             seen = await take(response, 3)
             (known,) = await resume(system.clients[1], run_id, seen[0].id, 1)
             doomed.kill()
-        events = await asyncio.wait_for(resume(system.clients[1], run_id, known.id), 30)
+        events = await asyncio.wait_for(resume(system.clients[1], run_id, known.id), PATIENT_S)
         # Who sat beside the writer may have had more than was written.
-        (late,) = await asyncio.wait_for(resume(system.clients[1], run_id, str(int(known.id) + 100)), 30)
+        (late,) = await asyncio.wait_for(resume(system.clients[1], run_id, str(int(known.id) + 100)), PATIENT_S)
 
     assert [event.event for event in events if event.event != "token"] == ["error"]
     error = events[-1].data["error"]
@@ -287,7 +296,7 @@ async def test_sigterm_ends_every_request_within_the_grace_period(system: System
         while len(system.llm.requests) < len(streams) + 2:  # the whole answer's, too, and the one that nobody reads
             await asyncio.sleep(0.01)
         await wait_for_upload(tmp_path)
-        status = await asyncio.wait_for(gateway.stop(), 30)
+        status = await asyncio.wait_for(gateway.stop(), PATIENT_S)
         deaf.close()
 
         assert status in (0, -signal.SIGTERM)
@@ -299,7 +308,7 @@ async def test_sigterm_ends_every_request_within_the_grace_period(system: System
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b'"server_shutdown"' in answer
     for request in system.llm.requests:
-        await asyncio.wait_for(request.disconnected.wait(), 10)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
     assert "Traceback" not in gateway.log.read_text()
 
 
@@ -312,7 +321,7 @@ async def test_ctrl_c_ends_every_request_at_once(system: System, tmp_path: Path)
         while not system.llm.requests:
             await asyncio.sleep(0.01)
         await wait_for_upload(tmp_path)
-        assert await asyncio.wait_for(gateway.stop(signal.SIGINT), 30) == 0
+        assert await asyncio.wait_for(gateway.stop(signal.SIGINT), PATIENT_S) == 0
 
         assert (await stream)[-1].data["error"]["code"] == "server_shutdown"
         assert b'"server_shutdown"' in await upload
@@ -332,7 +341,7 @@ async def test_ctrl_c_once_more_ends_what_is_left(system: System, tmp_path: Path
                     await newcomer.get("/health", headers={"Connection": "close"})
         assert not ending.done()
         gateway.process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(ending, 30) == 0
+        assert await asyncio.wait_for(ending, PATIENT_S) == 0
         deaf.close()
 
     assert "Traceback" not in gateway.log.read_text()
@@ -343,18 +352,19 @@ async def test_sigterm_lets_the_answers_of_the_model_context_protocol_come_to_th
 ) -> None:
     """In both kinds of its revisions: their streams are the SDK's own, and no other than ours."""
     system.llm.delay_s = 0.005
-    async with run_gateway_process(system.environment, tmp_path) as gateway:
+    environment = {**system.environment, "PAGEWIRE_SHUTDOWN_GRACE_S": "60"}
+    async with run_gateway_process(environment, tmp_path) as gateway:
         asking = [asyncio.create_task(ask_by_tool(gateway.url, mode)) for mode in ("legacy", "auto")]
         while len(system.llm.requests) < len(asking):
             await asyncio.sleep(0.01)
-        status = await asyncio.wait_for(gateway.stop(), 30)
+        status = await asyncio.wait_for(gateway.stop(), PATIENT_S)
 
         assert status in (0, -signal.SIGTERM)
         assert await asyncio.gather(*asking) == ["".join(TOKENS).strip()] * 2
 
 
 async def ask_by_tool(url: str, mode: str) -> str:
-    async with Client(f"{url}/mcp", mode=mode, read_timeout_seconds=30) as client:
+    async with Client(f"{url}/mcp", mode=mode, read_timeout_seconds=PATIENT_S) as client:
         await client.list_tools()  # by whose schemas it checks the result
         result = await client.call_tool("ask", {"question": "How much?"})
     answer: str = result.structured_content["answer"]
@@ -401,7 +411,7 @@ async def test_a_stalled_redis_takes_no_token_from_a_connected_client(system: Sy
     """Redis stops answering in the middle of a run: the client that is connected gets the whole answer, and when Redis
     is back, others can read it."""
     system.llm.delay_s = 0.002
-    async with connect_redis(private_redis, timeout_s=5) as redis:
+    async with connect_redis(private_redis, timeout_s=PATIENT_S) as redis:
         process = int((await redis.info("server"))["process_id"])
     async with system.clients[0].stream("POST", "/query/stream", json=ask()) as response:
         run_id = response.headers["X-Run-Id"]

@@ -25,6 +25,7 @@ from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import IndexQuery, SparseVector
 from tests.chaos.worker_process import DIMENSION, start_worker
+from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf
 
 pytestmark = pytest.mark.timeout(300)
@@ -35,7 +36,7 @@ class Workers:
 
     def __init__(self, redis: Any, redis_url: str, folder: Path) -> None:
         self._redis, self._redis_url, self._folder = redis, redis_url, folder
-        self._registry = RedisDocumentRegistry(redis)
+        self._registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.job = DocumentJob(tenant="t", document_id=make_document_id())
 
@@ -48,7 +49,7 @@ class Workers:
         blobs = await asyncio.to_thread(ObstoreBlobStore, (self._folder / "blobs").as_uri())
         await blobs.put_file(make_blob_key("t", sha256, document_id), path)
         await self._registry.create(NewDocument("t", document_id, "crane.pdf", sha256, len(content)))
-        queue = ArqJobQueue(self._redis_url, timeout_s=5)
+        queue = ArqJobQueue(self._redis_url, timeout_s=PATIENT_S)
         await queue.enqueue(INGEST, self.job, len(content))
         await queue.close()
 

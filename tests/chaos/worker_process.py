@@ -28,9 +28,11 @@ from shared.redis_client import connect_redis
 from shared.registry.redis_ranges import RedisDocumentRanges
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.vector_index.edge import EdgeIndex
+from tests.patience import PATIENT_S
 
 DIMENSION = 4
-LEASE_S = 2.0
+LEASE_S = 4.0
+"""Long enough for a machine that stands still now and then: who loses a lease for that is not killed, and works on."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,19 +64,21 @@ def start_worker(name: str, redis_url: str, folder: Path) -> "subprocess.Popen[b
 async def run(name: str, redis_url: str, folder: Path) -> None:
     """Work until killed."""
     settings = IngestSettings(redis_url=redis_url, data_dir=folder, lease_s=LEASE_S, reconcile_interval_s=0.2)
-    redis, asking = connect_redis(redis_url, timeout_s=5), Redis.from_url(redis_url)
+    redis, asking = connect_redis(redis_url, timeout_s=PATIENT_S), Redis.from_url(redis_url)
     index = EdgeIndex(folder / name, DIMENSION)
     await index.prepare()
     dependencies = IngestDependencies(
-        registry=RedisDocumentRegistry(redis),
+        registry=RedisDocumentRegistry(redis, deadline_s=PATIENT_S),
         blobs=ObstoreBlobStore((folder / "blobs").as_uri()),
         parser=ProcessPdfParser(settings.make_parse_limits()),
         embedder=AskingEmbedder(name, asking),
         bm25=Bm25Encoder(),
         index=index,
-        sharing=Sharing(RedisDocumentRanges(redis), int(2 * LEASE_S * 1000), from_chunks=4, range_chunks=2),
+        sharing=Sharing(
+            RedisDocumentRanges(redis, deadline_s=PATIENT_S), int(2 * LEASE_S * 1000), from_chunks=4, range_chunks=2
+        ),
     )
-    await IngestWorker(settings, dependencies, ArqJobQueue(redis_url, timeout_s=5)).run()
+    await IngestWorker(settings, dependencies, ArqJobQueue(redis_url, timeout_s=PATIENT_S)).run()
 
 
 if __name__ == "__main__":

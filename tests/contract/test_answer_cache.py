@@ -15,6 +15,7 @@ from shared.redis_client import connect_redis
 from shared.registry.port import DocumentRegistry, Lease, NewDocument
 from tests.fakes.memory_answer_cache import MemoryAnswerCache
 from tests.fakes.memory_registry import MemoryRegistry
+from tests.patience import PATIENT_S
 from tests.redis_registry import RepeatingRegistry
 
 
@@ -30,7 +31,7 @@ class Parts:
 async def on_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:
     """Redis is slow, so that the registry runs each of its scripts twice; the cache waits for it all the same."""
     monkeypatch.setattr(answer_cache, "DEADLINE_S", 10.0)
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         cache = RedisAnswerCache(redis, kept_s=60, max_entries=10, max_bytes=100_000)
         yield Parts(RepeatingRegistry(redis), cache)
         await cache.close()

@@ -16,6 +16,7 @@ from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_par
 from shared.errors import DependencyUnavailable, NotFound, TooLarge
 from tests.conftest import skip_or_fail
 from tests.fakes.memory_blobs import MemoryBlobStore
+from tests.patience import PATIENT_S
 from tests.standalone_process import ROOT
 
 CONTENT = bytes(range(256)) * 12_000
@@ -156,12 +157,12 @@ asyncio.run(store_all(pathlib.Path(sys.argv[1])))
 
 
 def test_copies_take_little_memory(tmp_path: Path) -> None:
-    """Eight files of 64 MB at once stay below the size of one: pieces are few and small."""
+    """Eight files of 64 MB at once stay below the size of two: pieces are few and small."""
     if not Path("/proc/self/status").exists():
         skip_or_fail("only Linux tells the most memory that was used")
     command = [sys.executable, "-c", STORE_MUCH, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd=ROOT)
-    assert int(result.stdout) < 64
+    assert int(result.stdout) < 2 * 64
 
 
 async def test_each_document_has_its_own_bytes(store: BlobStore, file: Path) -> None:
@@ -286,7 +287,7 @@ async def test_a_store_that_does_not_answer_is_a_dependency_that_is_away(unreach
         unreachable.get("a", 10),
         unreachable.delete_all("a"),
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENT_S):
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DependencyUnavailable] * len(calls)
 

@@ -17,6 +17,7 @@ from shared.identifiers import make_point_id
 from shared.settings import IndexSettings
 from shared.vector_index.port import DENSE, ChunkPayload, IndexPoint, IndexQuery
 from shared.vector_index.server import ServerIndex, connect_server_index
+from tests.patience import PATIENT_S
 from tests.standalone_process import ROOT
 
 pytestmark = pytest.mark.docker
@@ -84,7 +85,7 @@ async def fill(index: ServerIndex) -> None:
         for number in range(POINTS)
     ]
     await index.upsert("t", points)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENT_S):
         while True:
             info = await index._client.get_collection(index._collection)
             # Each point has two vectors, and the sparse ones are indexed from the start.

@@ -16,6 +16,7 @@ from shared.contracts.conversations import ConversationTurn
 from shared.errors import NotFound
 from shared.redis_client import connect_redis
 from tests.fakes.memory_conversations import MemoryConversations
+from tests.patience import PATIENT_S
 
 LIMITS = ConversationLimits(ttl_s=600, max_turns=3, max_characters=100, max_conversations=3)
 
@@ -42,7 +43,7 @@ MakeStore = Callable[..., AnyStore]
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=5)
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
 
@@ -57,7 +58,7 @@ def make_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         if request.param == "memory":
             return MemoryConversations(limits)
         kind = ExpiringConversations if request.param == "redis" else RepeatingConversations
-        return kind(request.getfixturevalue("redis"), limits, begun_s=60, deadline_s=5)
+        return kind(request.getfixturevalue("redis"), limits, begun_s=60, deadline_s=PATIENT_S)
 
     if request.param != "memory":
         request.getfixturevalue("redis")

@@ -15,6 +15,7 @@ from shared.event_log.port import EventLog, LogClosedError, StreamId
 from shared.event_log.redis_log import RedisEventLog
 from shared.event_log.tail import StreamTail
 from shared.redis_client import connect_redis
+from tests.patience import PATIENT_S
 
 STREAM = StreamId("default", "run", "run_1")
 STARTED = Started(run_id="run_1", resumable=False)
@@ -24,9 +25,9 @@ LOST = Failed(error=StreamError(code="run_lost", message="m", retryable=True, pa
 
 @pytest.fixture
 async def redis_log(redis_url: str) -> AsyncIterator[RedisEventLog[RunEvent]]:
-    redis = connect_redis(redis_url, timeout_s=5)
+    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
     tail = StreamTail(redis)
-    log = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=5, at_once=8), lost=LOST)
+    log = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=PATIENT_S, at_once=8), lost=LOST)
     yield log
     await log.close()
     await tail.close()
@@ -89,7 +90,7 @@ async def test_a_reader_that_has_all_is_done(log: EventLog[RunEvent]) -> None:
     await log.begin(STREAM)
     log.end(STREAM, END)
 
-    assert await asyncio.wait_for(collect(log, after=1), 5) == []
+    assert await asyncio.wait_for(collect(log, after=1), PATIENT_S) == []
 
 
 async def test_the_state_says_how_far_a_stream_is(log: EventLog[RunEvent]) -> None:
@@ -133,7 +134,7 @@ async def test_a_writer_in_memory_waits_for_its_reader() -> None:
 
     async with aclosing(log.read(STREAM)) as batches:
         await anext(batches)
-        await asyncio.wait_for(writing, 5)
+        await asyncio.wait_for(writing, PATIENT_S)
 
 
 async def test_a_discarded_stream_frees_writer_and_reader() -> None:
@@ -149,6 +150,6 @@ async def test_a_discarded_stream_frees_writer_and_reader() -> None:
     await asyncio.sleep(0)
     log.discard(STREAM)
 
-    await asyncio.wait_for(writing, 5)
+    await asyncio.wait_for(writing, PATIENT_S)
     with pytest.raises(LogClosedError):
         await collect(log)

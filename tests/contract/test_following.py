@@ -12,6 +12,7 @@ from shared.event_log.memory_log import BOUND_EVENTS, MemoryEventLog
 from shared.event_log.port import EventBatch, EventLog, LogClosedError
 from shared.tasks import end_tasks
 from tests.contract.test_event_log import END, STARTED, STREAM, log, redis_log
+from tests.patience import PATIENT_S
 
 __all__ = ["log", "redis_log"]
 
@@ -66,7 +67,7 @@ async def test_a_sink_has_an_event_when_its_writer_goes_on(log: EventLog[RunEven
             assert sink.got[-1] == (n + 2, Delta(str(n)))
         log.end(STREAM, END)
         assert sink.got[-1] == (5, END)
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, PATIENT_S)
 
     assert [number for number, _ in sink.got] == [1, 2, 3, 4, 5]
 
@@ -79,7 +80,7 @@ async def test_a_sink_goes_on_behind_what_it_has(log: EventLog[RunEvent]) -> Non
     sink = Sink()
     async with follow(log, sink, after=2) as (following,):
         log.end(STREAM, END)
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, PATIENT_S)
 
     assert sink.got == [(3, Delta("c")), (4, END)]
 
@@ -94,7 +95,7 @@ async def test_a_full_sink_gets_the_rest_when_it_has_room(log: EventLog[RunEvent
         log.end(STREAM, END)
         assert sink.got == [(1, Delta("0"))]
         sink.empty(room=10)
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, PATIENT_S)
 
     assert sink.got == [*enumerate(map(Delta, map(str, range(100))), 1), (101, END)]
 
@@ -108,9 +109,9 @@ async def test_a_sink_that_fails_is_the_fault_of_nobody_else(log: EventLog[RunEv
         for text in ("good", "bad", "late"):
             await log.append(STREAM, Delta(text))
         with pytest.raises(ValueError, match="cannot be encoded"):
-            await asyncio.wait_for(tasks[0], 5)
+            await asyncio.wait_for(tasks[0], PATIENT_S)
         log.end(STREAM, END)
-        await asyncio.wait_for(asyncio.gather(*tasks[1:]), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks[1:]), PATIENT_S)
 
     assert failing.got == [(1, Delta("good")), (2, Delta("bad"))]
     assert len(other.got) == (0 if isinstance(log, MemoryEventLog) else 4)
@@ -132,7 +133,7 @@ async def test_a_writer_in_memory_waits_for_a_full_sink() -> None:
             await asyncio.sleep(0)
         assert not writing.done()
         sink.empty(room=10)
-        await asyncio.wait_for(writing, 5)
+        await asyncio.wait_for(writing, PATIENT_S)
 
     assert [number for number, _ in sink.got] == list(range(1, BOUND_EVENTS + 3))
 
@@ -144,7 +145,7 @@ async def test_a_discarded_stream_frees_its_follower() -> None:
     async with follow(log, Sink()) as (following,):
         log.discard(STREAM)
         with pytest.raises(LogClosedError):
-            await asyncio.wait_for(following, 5)
+            await asyncio.wait_for(following, PATIENT_S)
 
 
 async def test_who_leaves_is_given_nothing_more(log: EventLog[RunEvent]) -> None:

@@ -12,6 +12,7 @@ from shared.errors import DependencyUnavailable, IndexRejected
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery
 from shared.vector_index.server import ServerIndex
 from tests.http_server import serve_app
+from tests.patience import PATIENT_S
 
 BM25 = Bm25Encoder()
 POINT_ID = "00000000-0000-0000-0000-000000000001"
@@ -30,7 +31,7 @@ async def answering(status: int, content: str, headers: dict[str, str]) -> Async
         return Response(content, status, headers)
 
     async with serve_app(app) as server:
-        index = await asyncio.to_thread(ServerIndex, server.url, "c", 2, api_key=None, timeout_s=5)
+        index = await asyncio.to_thread(ServerIndex, server.url, "c", 2, api_key=None, timeout_s=PATIENT_S)
         yield index
         await index.close()
 

@@ -14,6 +14,7 @@ from shared.redis_client import connect_redis
 from shared.registry.port import BlobId, DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
 from tests.batches import collect
 from tests.fakes.memory_registry import MemoryRegistry
+from tests.patience import PATIENT_S
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 
 FAILURE = DocumentFailure(code="damaged", detail="Save a new copy.")
@@ -24,7 +25,7 @@ AnyRegistry = ExpiringRegistry | MemoryRegistry
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=5)
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
 

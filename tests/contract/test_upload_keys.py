@@ -11,6 +11,7 @@ from services.gateway.ports import UploadKeys, UploadKeyUse
 from services.gateway.upload_keys import KEPT_MS, RedisUploadKeys
 from shared.redis_client import connect_redis
 from tests.fakes.memory_upload_keys import MemoryUploadKeys
+from tests.patience import PATIENT_S
 
 
 class RepeatingKeys(RedisUploadKeys):
@@ -23,7 +24,7 @@ class RepeatingKeys(RedisUploadKeys):
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=5)
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
 
@@ -34,7 +35,7 @@ def keys(request: pytest.FixtureRequest) -> UploadKeys:
     if request.param == "memory":
         return MemoryUploadKeys()
     redis: Redis = request.getfixturevalue("redis")
-    return (RedisUploadKeys if request.param == "redis" else RepeatingKeys)(redis, deadline_s=5)
+    return (RedisUploadKeys if request.param == "redis" else RepeatingKeys)(redis, deadline_s=PATIENT_S)
 
 
 async def test_a_key_belongs_to_who_came_first(keys: UploadKeys) -> None:
@@ -65,7 +66,7 @@ async def test_of_many_at_once_one_is_first(keys: UploadKeys) -> None:
 
 async def test_a_key_goes_by_itself_a_day_after_its_first_use(redis: Redis) -> None:
     """Later uses do not prolong it, and no key of a client stands in Redis as it was sent."""
-    keys = RedisUploadKeys(redis, deadline_s=5)
+    keys = RedisUploadKeys(redis, deadline_s=PATIENT_S)
     await keys.take("t", "secret", "id")
     (name,) = await redis.keys("*")
     assert "secret" not in name

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
+from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 from tests.standalone_process import StandaloneProcess
 
@@ -61,7 +62,7 @@ def upload(process: StandaloneProcess, content: bytes, name: str) -> str:
 
 def ask(process: StandaloneProcess, question: str) -> str:
     """Return the answer."""
-    response = httpx.post(f"{process.url}/query", json={"question": question}, timeout=60)
+    response = httpx.post(f"{process.url}/query", json={"question": question}, timeout=PATIENT_S)
     return str(response.json()["answer"])
 
 
@@ -84,7 +85,7 @@ def test_nothing_of_a_deleted_document_is_left_in_the_data_folder(process: Stand
     assert find_words(process.data, words)
 
     for document_id in gone:
-        httpx.delete(f"{process.url}/documents/{document_id}", timeout=30).raise_for_status()
+        httpx.delete(f"{process.url}/documents/{document_id}", timeout=PATIENT_S).raise_for_status()
     wait_for_events(process, "document_purged", len(gone))
     removals = 0
     while find_words(process.data, words):

@@ -29,10 +29,13 @@ from playwright.sync_api import (
 from reportlab.lib.pagesizes import A5
 from reportlab.pdfgen.canvas import Canvas
 
+from tests.patience import PATIENT_S
+
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("chromium")]
 
 SCREENSHOTS = Path(__file__).parents[2] / "test-output"
-INGEST_MS = 90_000
+INGEST_MS = 120_000
+PATIENT_MS = 1000 * PATIENT_S
 DESKTOP, PHONE = (1280, 900), (390, 844)
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -67,6 +70,7 @@ class Visit:
     """A page and everything about it that must not happen."""
 
     def __init__(self, page: Page, url: str) -> None:
+        page.set_default_timeout(PATIENT_MS)
         self.page = page
         self.url = url
         self.problems: list[str] = []
@@ -210,7 +214,8 @@ def chromium() -> str:
 def browser(chromium: str) -> Iterator[Browser]:
     """One Chromium for all tests here; each test has a context of its own."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        expect.set_options(timeout=PATIENT_MS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=2 * PATIENT_MS)
         yield browser
         browser.close()
 

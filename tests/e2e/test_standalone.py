@@ -17,8 +17,9 @@ import httpx
 import pytest
 
 from shared.vector_index.edge import EdgeIndex
+from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf, make_pdf
-from tests.standalone_process import ROOT, STOP_TIMEOUT_S, StandaloneProcess, make_environment
+from tests.standalone_process import ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S, StandaloneProcess, make_environment
 
 PROGRESS_TIMEOUT_S = 120
 PAGES = 20
@@ -62,7 +63,7 @@ def upload(process: StandaloneProcess, content: bytes, name: str, wait: int = 0)
 
 
 def get_record(process: StandaloneProcess, document_id: str) -> dict[str, Any]:
-    body: dict[str, Any] = httpx.get(f"{process.url}/documents/{document_id}", timeout=10).json()
+    body: dict[str, Any] = httpx.get(f"{process.url}/documents/{document_id}", timeout=PATIENT_S).json()
     return body
 
 
@@ -154,7 +155,7 @@ def test_killed_right_after_an_upload_nothing_is_lost(start: Start, tmp_path: Pa
 
     wait_for(process, document_id, "status", "ready")
     question = {"question": "When does the lynx hunt?"}
-    answer = httpx.post(f"{process.url}/query", json=question, timeout=30).json()
+    answer = httpx.post(f"{process.url}/query", json=question, timeout=PATIENT_S).json()
     assert "dusk" in answer["answer"]
     assert process.stop() == 0
 
@@ -164,16 +165,16 @@ def test_a_restart_keeps_every_document(start: Start, tmp_path: Path, scratch: P
     """Its terminal is closed (SIGHUP) and it is started again: the same list, the same answers, nothing left behind."""
     process = start(tmp_path)
     upload(process, make_pdf(["The stork builds on chimneys."]), "stork.pdf", wait=60)
-    before = httpx.get(f"{process.url}/documents", timeout=10).json()
+    before = httpx.get(f"{process.url}/documents", timeout=PATIENT_S).json()
     assert process.stop(signal.SIGHUP) == 0
     assert list_redis_servers(tmp_path) == []
     assert list_redis_folders(scratch) == []
 
     process = start(tmp_path)
 
-    assert httpx.get(f"{process.url}/documents", timeout=10).json() == before
+    assert httpx.get(f"{process.url}/documents", timeout=PATIENT_S).json() == before
     question = {"question": "Where does the stork build?"}
-    assert "chimneys" in httpx.post(f"{process.url}/query", json=question, timeout=30).json()["answer"]
+    assert "chimneys" in httpx.post(f"{process.url}/query", json=question, timeout=PATIENT_S).json()["answer"]
 
     # Without its Redis it could only answer 503 for ever: it ends, says why, and whoever runs it starts it anew.
     os.kill(list_redis_servers(tmp_path)[0], signal.SIGKILL)
@@ -197,8 +198,8 @@ def test_a_stop_while_it_loads_leaves_nothing(tmp_path: Path, scratch: Path, num
         line = process.stdout.readline()
         assert "answers on" in line
         url = next(word for word in line.split() if word.startswith("http"))
-        assert httpx.get(f"{url}/health", timeout=10).status_code == 200
-        assert httpx.get(f"{url}/health/ready", timeout=10).json()["status"] == "loading"
+        assert httpx.get(f"{url}/health", timeout=PATIENT_S).status_code == 200
+        assert httpx.get(f"{url}/health/ready", timeout=PATIENT_S).json()["status"] == "loading"
         process.send_signal(number)
         try:
             said, _ = process.communicate(timeout=STOP_TIMEOUT_S)
@@ -227,7 +228,7 @@ def run_briefly(data: Path, **environment: str) -> subprocess.CompletedProcess[s
         env=make_environment(data, environment),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_TIMEOUT_S,
         check=False,
     )
 
@@ -241,7 +242,7 @@ def test_a_second_instance_on_the_folder_says_so_and_ends(standalone: Standalone
     assert "PAGEWIRE_DATA_DIR" in second.stderr
     assert "Traceback" not in second.stderr
     assert len(list_redis_servers(standalone.data)) == 1
-    assert httpx.get(f"{standalone.url}/health/ready", timeout=10).status_code == 200
+    assert httpx.get(f"{standalone.url}/health/ready", timeout=PATIENT_S).status_code == 200
 
 
 @pytest.mark.parametrize(

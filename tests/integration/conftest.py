@@ -11,7 +11,6 @@ import httpx
 import pytest
 from httpx_sse import EventSource
 
-from services.gateway import answer_cache, retrieval_client
 from services.gateway.settings import GatewaySettings
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
@@ -22,6 +21,7 @@ from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.canned_search import CannedSearch
 from tests.certificates import make_certificate
 from tests.llm_server import LlmServer, run_llm_server
+from tests.patience import PATIENT_S, be_patient
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,11 @@ def few_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def patient_answer_cache() -> Iterator[None]:
-    """What is kept is found here though the machine does other things: a fifth of a second is soon over then."""
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """No deadline is over that the test does not choose."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answer_cache, "DEADLINE_S", 10.0)
-        patch.setattr(retrieval_client, "_FINGERPRINT_S", 10.0)
+        be_patient(patch)
         yield
 
 
@@ -78,8 +77,8 @@ def own_redis(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 async def registry(redis_url: str) -> AsyncIterator[RedisDocumentRegistry]:
     """A registry on an empty Redis."""
-    redis = connect_redis(redis_url, timeout_s=5)
-    yield RedisDocumentRegistry(redis)
+    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
+    yield RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
     await redis.aclose()
 
 

@@ -13,6 +13,7 @@ from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.llm_server import LlmServer, choose_idle_timeout_s
+from tests.patience import PATIENT_S
 
 EVIDENCE = {"supported", "claim", "evidence", "missing"}
 """What our annotations have beside OpenAI's fields."""
@@ -33,7 +34,7 @@ async def open_openai_gateway(
     app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search), configured)
     async with (
         serve_app(app) as server,
-        httpx2.AsyncClient(timeout=30) as http,
+        httpx2.AsyncClient(timeout=PATIENT_S) as http,
         openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0, http_client=http) as client,
     ):
         yield client

@@ -15,13 +15,14 @@ from shared.errors import NotFound
 from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
+from tests.patience import PATIENT_S
 
 CONTENT = b"%PDF-1.4 some bytes"
 
 
 @pytest.fixture
 async def deps(redis_url: str, registry: RedisDocumentRegistry, tmp_path: Path) -> AsyncIterator[DocumentDependencies]:
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     blobs = await asyncio.to_thread(ObstoreBlobStore, (tmp_path / "blobs").as_uri())
     yield DocumentDependencies(registry=registry, blobs=blobs, queue=queue)
     await queue.close()
@@ -57,7 +58,8 @@ async def impatient(redis_url: str, deps: DocumentDependencies) -> AsyncIterator
     """The dependencies with a client that tries again after half a second, and a way to stall its Redis."""
     redis = connect_redis(redis_url, timeout_s=1.5)
     stall = Stall(int((await redis.info("server"))["process_id"]))
-    yield DocumentDependencies(registry=RedisDocumentRegistry(redis), blobs=deps.blobs, queue=deps.queue), stall
+    registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
+    yield DocumentDependencies(registry=registry, blobs=deps.blobs, queue=deps.queue), stall
     await redis.aclose()
 
 

@@ -8,11 +8,12 @@ from services.gateway.active_runs import RedisActiveRuns
 from services.gateway.ports import ActiveRun
 from shared.errors import DependencyUnavailable
 from shared.redis_client import connect_redis
+from tests.patience import PATIENT_S
 
 
 @pytest.fixture
 async def runs(redis_url: str) -> AsyncIterator[RedisActiveRuns]:
-    redis = connect_redis(redis_url, timeout_s=5)
+    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
     active = RedisActiveRuns(redis, kept_s=60)
     yield active
     await active.close()
@@ -45,7 +46,7 @@ async def test_it_is_forgotten_with_its_run(runs: RedisActiveRuns, redis_url: st
     """Also when it was read: nothing stays in Redis for good."""
     await runs.note("t", "c", "run_1")
     await runs.mark_read("t", "c", "run_1")
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         assert 0 < await redis.pttl("pagewire:t:chat:c") <= 60_000
 
 

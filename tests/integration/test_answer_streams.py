@@ -27,6 +27,7 @@ from tests.llm_server import (
     end_with,
     find_refusing_urls,
 )
+from tests.patience import PATIENT_S
 
 PROVIDERS = ("openai", "anthropic", "groq")
 
@@ -56,7 +57,7 @@ def open_client(
             chosen[f"{provider}_model"] = str(scenario)
         configured = settings.model_copy(update=chosen)
         app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search))
-        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
             servers.append(server)
             yield client
 
@@ -199,7 +200,7 @@ async def test_a_client_that_leaves_closes_the_provider(open_client: OpenClient,
                 assert event.event == "token"
                 break
         request = await llm.wait_for_request()
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -213,7 +214,7 @@ async def test_a_client_that_leaves_a_silent_provider_closes_it(
             async for _ in read_stream(response):
                 break
         request = await llm.wait_for_request()
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -226,7 +227,7 @@ async def test_a_client_that_leaves_a_whole_answer_closes_the_provider(
         request = await llm.wait_for_request()
         await request.started.wait()
         asking.cancel()
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
 
 
 async def test_a_server_that_stops_says_so_in_every_stream(
@@ -245,7 +246,7 @@ async def test_a_server_that_stops_says_so_in_every_stream(
         request = await llm.wait_for_request()
         await request.started.wait()
         servers[-1].begin_stop()
-        await asyncio.wait_for(listener, 10)
+        await asyncio.wait_for(listener, PATIENT_S)
 
     assert check_form(events).data["error"]["code"] == "server_shutdown"
     assert events[-1].data["error"]["retryable"] is True
@@ -261,8 +262,8 @@ async def test_a_server_that_stops_says_so_in_a_whole_answer(
         request = await llm.wait_for_request()
         await request.started.wait()
         servers[-1].begin_stop()
-        response = await asyncio.wait_for(asking, 10)
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        response = await asyncio.wait_for(asking, PATIENT_S)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
 
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (503, "server_shutdown")
@@ -287,7 +288,7 @@ async def test_a_client_that_reads_nothing_is_hung_up_on_quietly(
             head = b"POST /query/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             await loop.sock_sendall(slow, head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
             request = await llm.wait_for_request()
-            await asyncio.wait_for(request.disconnected.wait(), 10)
+            await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
 
     logged = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
     assert [line["event"] for line in logged if line["event"] == "client_too_slow"] == ["client_too_slow"]
@@ -362,7 +363,7 @@ async def test_answers_that_outlive_their_clients_are_bounded(
         "/v1/responses": {"input": "How much?", "on_disconnect": "continue"},
         "/api/chat": {"id": "c", "messages": parts, "on_disconnect": "continue"},
     }
-    async with open_client(Scenario.STALL_MIDWAY) as client, connect_redis(redis_url, timeout_s=5) as redis:
+    async with open_client(Scenario.STALL_MIDWAY) as client, connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         for number in range(2):
             async with client.stream("POST", "/query/stream", json=body) as response:
                 run_id = response.headers["X-Run-Id"]

@@ -20,6 +20,7 @@ from tests.http_server import RunningServer, serve_app
 from tests.integration.conftest import StreamEvent, ask_stream, read_stream
 from tests.integration.openai_gateway import open_openai_gateway
 from tests.llm_server import TOKENS, LlmServer, Scenario
+from tests.patience import PATIENT_S
 from tests.ui_message_stream import Message, read_events
 
 PROVIDERS = ("openai", "anthropic", "groq")
@@ -59,7 +60,7 @@ def open_clients(
             for _ in range(gateways):
                 app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search), configured)
                 servers.append(await stack.enter_async_context(serve_app(app)))
-                client = httpx.AsyncClient(base_url=servers[-1].url, timeout=30)
+                client = httpx.AsyncClient(base_url=servers[-1].url, timeout=PATIENT_S)
                 clients.append(await stack.enter_async_context(client))
             yield clients
 
@@ -159,7 +160,7 @@ async def test_where_the_model_makes_none_the_rules_do(
         await ask(client, FIRST, provider="openai")
         answer = await ask(client, FOLLOW_UP, provider="openai")
         if scenario in (Scenario.STALL_BEFORE_TEXT, Scenario.ENDLESS):
-            await asyncio.wait_for(llm.requests[1].disconnected.wait(), 5)
+            await asyncio.wait_for(llm.requests[1].disconnected.wait(), PATIENT_S)
 
     assert (answer["answer"], answer["standalone_question"]) == (ANSWER, BY_RULES)
     assert search.requests[-1].query == BY_RULES
@@ -173,7 +174,7 @@ async def test_a_client_that_leaves_ends_the_call(open_clients: OpenClients, llm
         query = {"question": FOLLOW_UP, "conversation_id": "c", "provider": "openai"}
         async with client.stream("POST", "/query/stream", json=query):
             request = await llm.wait_for_request(1)
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
         kept = await read_turns(client)
 
     assert [question for question, _, _ in kept] == [FIRST]
@@ -369,13 +370,15 @@ async def test_an_answer_waits_only_shortly_for_a_silent_redis(
 ) -> None:
     """It ends well, without its turn; the log says so, and nothing of what was said."""
     monkeypatch.setattr("services.gateway.conversations.keep_turns.KEEP_S", 0.1)
-    llm.delay_s = 0.05
-    async with connect_redis(redis_url, timeout_s=5) as redis, open_clients() as (client,):
+    llm.steps = asyncio.Semaphore(1)
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis, open_clients() as (client,):
         query = {"question": FIRST, "conversation_id": "c", "provider": "openai"}
         async with client.stream("POST", "/query/stream", json=query) as response:
             events = read_stream(response)
             await anext(events)
-            await redis.client_pause(60_000, all=False)
+            await redis.client_pause(600_000, all=False)
+            for _ in TOKENS:
+                llm.steps.release()
             try:
                 names = [event.event async for event in events]
             finally:

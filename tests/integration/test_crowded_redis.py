@@ -8,11 +8,12 @@ import pytest
 from shared.bounded_calls import BoundedCalls
 from shared.errors import BUSY_RETRY_AFTER_S, DependencyUnavailable
 from shared.redis_client import connect_redis, run_command
+from tests.patience import PATIENT_S
 
 
 async def test_calls_for_which_there_is_no_time_say_so(redis_url: str) -> None:
     """As long as anybody is answered; with none, the store itself is what is named."""
-    redis = connect_redis(redis_url, timeout_s=60)
+    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
     calls = BoundedCalls(deadline_s=2, at_once=2)
 
     def wait_for(key: str) -> "asyncio.Task[Any]":

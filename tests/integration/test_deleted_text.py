@@ -14,6 +14,7 @@ from shared.redis_client import connect_redis
 from shared.registry.port import NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.registry.redis_upkeep import RedisRegistryUpkeep
+from tests.patience import PATIENT_S
 
 
 @pytest.fixture
@@ -24,8 +25,9 @@ def private_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def stores(private_url: str) -> AsyncIterator[tuple[RedisDocumentRegistry, RedisRegistryUpkeep]]:
-    redis = connect_redis(private_url, timeout_s=5)
-    registry, upkeep = RedisDocumentRegistry(redis), RedisRegistryUpkeep(redis)
+    redis = connect_redis(private_url, timeout_s=PATIENT_S)
+    registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
+    upkeep = RedisRegistryUpkeep(redis, deadline_s=PATIENT_S)
     yield registry, upkeep
     await registry.close()
     await upkeep.close()

@@ -18,6 +18,7 @@ from shared.registry.port import DocumentRegistry, Lease, NewDocument, Progress
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.integration.conftest import StreamEvent, read_stream
+from tests.patience import PATIENT_S
 
 PAGES = 60
 WARNING = DocumentWarning(code="pages_without_text", detail="Run OCR.", pages=[3])
@@ -33,7 +34,7 @@ async def clients(settings: GatewaySettings) -> AsyncIterator[list[httpx.AsyncCl
         for _ in range(2):
             app = await asyncio.to_thread(create_app, lambda: open_gateway(settings, search), settings)
             server = await stack.enter_async_context(serve_app(app))
-            opened.append(await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, timeout=30)))
+            opened.append(await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S)))
         yield opened
 
 
@@ -120,7 +121,7 @@ async def test_a_document_that_ended_long_ago_says_how(
     """Its stream has expired: the record tells the last event, with its number."""
     await ingest(registry, document)
     *_, last = await watch(clients[0], document)
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         assert await redis.delete(f"pagewire:default:document:{document.document_id}:events")
 
     assert await watch(clients[0], document) == [last]
@@ -142,7 +143,7 @@ async def test_an_upload_that_waits_asks_redis_little_and_ends_with_its_client(
     clients: list[httpx.AsyncClient], redis_url: str
 ) -> None:
     """It waits for an event: twenty of them cost some commands a second, and none when their clients have left."""
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         files = [{"file": (f"{n}.pdf", b"%%PDF-1.4 %d" % n)} for n in range(20)]
         uploads = [asyncio.create_task(clients[0].post("/documents?wait=60", files=file)) for file in files]
         while len(await redis.keys("pagewire:default:document:*:events")) < len(uploads):

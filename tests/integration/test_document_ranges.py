@@ -21,6 +21,7 @@ from shared.registry.port import Lease, LeaseLostError, NewDocument
 from shared.registry.range_scripts import MAX_LOST
 from shared.registry.ranges_port import RangeClaim, RangePlan
 from shared.registry.redis_ranges import RedisDocumentRanges
+from tests.patience import PATIENT_S
 from tests.redis_registry import ExpiringRegistry
 
 PLAN = RangePlan("v1", "title", chunks=7, range_chunks=2)
@@ -40,7 +41,7 @@ class RepeatingRanges(RedisDocumentRanges):
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=5)
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
 
@@ -52,7 +53,7 @@ def registry(redis: Any) -> ExpiringRegistry:
 
 @pytest.fixture(params=["redis", "slow redis"])
 def ranges(request: pytest.FixtureRequest, redis: Any) -> RedisDocumentRanges:
-    return RedisDocumentRanges(redis) if request.param == "redis" else RepeatingRanges(redis)
+    return RedisDocumentRanges(redis, deadline_s=PATIENT_S) if request.param == "redis" else RepeatingRanges(redis)
 
 
 async def make_leased(registry: ExpiringRegistry) -> Lease:
@@ -297,9 +298,9 @@ def test_no_order_of_events_breaks_the_rules(redis_url: str, events: list[tuple[
 
 
 async def play(redis_url: str, events: list[tuple[str, int]], slow: bool) -> None:
-    redis: Any = connect_redis(redis_url, timeout_s=5)
+    redis: Any = connect_redis(redis_url, timeout_s=PATIENT_S)
     registry = ExpiringRegistry(redis)
-    ranges = RepeatingRanges(redis) if slow else RedisDocumentRanges(redis)
+    ranges = RepeatingRanges(redis) if slow else RedisDocumentRanges(redis, deadline_s=PATIENT_S)
     lease = await make_leased(registry)
     model, claims, own = Model(), dict[str, RangeClaim](), None
     try:

@@ -23,6 +23,7 @@ from shared.registry.port import Lease
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
+from tests.patience import PATIENT_S
 
 CONTENT = b"%PDF-1.7\n" + bytes(range(256)) * 4_000
 """Some pieces of a file that is sent."""
@@ -32,7 +33,7 @@ ETAG = f'"{hashlib.sha256(CONTENT).hexdigest()}"'
 @asynccontextmanager
 async def open_client(settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClient]:
     app = await asyncio.to_thread(create_app, lambda: open_gateway(settings, CannedSearch("d", 1)), settings)
-    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
         yield client
 
 

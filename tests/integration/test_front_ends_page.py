@@ -15,6 +15,7 @@ from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
 from tests.integration.openai_gateway import open_openai_gateway
 from tests.llm_server import TOKENS, Scenario, run_llm_server
+from tests.patience import PATIENT_S
 
 PAGE = (Path(__file__).parents[2] / "docs/front-ends.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
@@ -40,7 +41,7 @@ async def run_snippet(command: list[str], snippet: str, client: openai.AsyncOpen
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    output, problems = await asyncio.wait_for(process.communicate(snippet.replace(ADDRESS, url).encode()), 60)
+    output, problems = await asyncio.wait_for(process.communicate(snippet.replace(ADDRESS, url).encode()), PATIENT_S)
     assert process.returncode == 0, problems.decode()
     return output.decode()
 

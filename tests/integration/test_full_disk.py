@@ -25,6 +25,7 @@ from tests.canned_search import CannedSearch
 from tests.gateway_process import find_free_port
 from tests.http_server import serve_app
 from tests.integration.conftest import publish_document
+from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 from tests.small_disk import make_namespace
 from tests.standalone_process import ROOT, make_environment
@@ -40,7 +41,7 @@ async def test_an_upload_to_a_full_disk_is_refused_and_a_deletion_is_not(
     app = await asyncio.to_thread(
         create_app, lambda: open_gateway(full, RetrievalClient("http://127.0.0.1:9", timeout_s=1))
     )
-    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
         response = await client.post("/documents", files={"file": ("a.pdf", make_pdf(["text"]))})
         assert (response.status_code, response.json()["error"]["code"]) == (507, "disk_full")
         assert str(tmp_path) not in response.text
@@ -56,11 +57,11 @@ async def test_a_redis_that_cannot_write_is_a_full_disk(
     chosen = settings.model_copy(update={"redis_url": own_redis})
     app = await asyncio.to_thread(create_app, lambda: open_gateway(chosen, search))
     async with (
-        connect_redis(own_redis, timeout_s=5) as redis,
+        connect_redis(own_redis, timeout_s=PATIENT_S) as redis,
         serve_app(app) as server,
-        httpx.AsyncClient(base_url=server.url, timeout=30) as client,
+        httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client,
     ):
-        document_id = await publish_document(RedisDocumentRegistry(redis))
+        document_id = await publish_document(RedisDocumentRegistry(redis, deadline_s=PATIENT_S))
         begun = await client.post("/query", json={"question": "What were the net sales?", "conversation_id": "c"})
         assert begun.status_code == 200
         await asyncio.to_thread((tmp_path / "redis" / "dump.rdb").mkdir)  # no snapshot can take its place
@@ -138,7 +139,7 @@ async def run_on_small_disk(
 
 async def wait_until_up(url: str) -> None:
     """Returns when the gateway and its Redis answer; pytest's timeout is the limit."""
-    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENT_S, trust_env=False) as client:
         while True:
             try:
                 answer = await client.get("/documents")
@@ -171,7 +172,7 @@ async def test_of_many_uploads_at_once_those_that_fit_are_whole(
     files = {f"{number}.pdf": b"%PDF-" + bytes([number]) * 8 * MEGABYTE for number in range(14)}
     async with (
         run_on_small_disk(tmp_path, 48, min_free_mb=min_free_mb, gateways=gateways) as disk,
-        httpx.AsyncClient(timeout=60, trust_env=False) as client,
+        httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client,
     ):
 
         async def upload(name: str, content: bytes, url: str) -> tuple[str, httpx.Response]:

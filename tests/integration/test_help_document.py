@@ -40,6 +40,7 @@ from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import IndexPoint
 from tests.batches import collect
+from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf
 
 PAGES = 3
@@ -104,7 +105,7 @@ class WatchedIndex(EdgeIndex):
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=5)
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
 
@@ -121,13 +122,15 @@ async def index(tmp_path: Path) -> AsyncIterator[WatchedIndex]:
 async def first(redis: Redis, index: WatchedIndex, tmp_path: Path) -> IngestDependencies:
     """What a worker works with; every document of four passages or more is shared, in ranges of two."""
     return IngestDependencies(
-        registry=RedisDocumentRegistry(redis),
+        registry=RedisDocumentRegistry(redis, deadline_s=PATIENT_S),
         blobs=await asyncio.to_thread(ObstoreBlobStore, (tmp_path / "blobs").as_uri()),
         parser=ProcessPdfParser(ParseLimits(memory_mb=2048, cpu_s=30, wall_s=60, max_pages=1000)),
         embedder=GatedEmbedder(),
         bm25=Bm25Encoder(),
         index=index,
-        sharing=Sharing(RedisDocumentRanges(redis), lease_ms=600_000, from_chunks=4, range_chunks=2),
+        sharing=Sharing(
+            RedisDocumentRanges(redis, deadline_s=PATIENT_S), lease_ms=600_000, from_chunks=4, range_chunks=2
+        ),
     )
 
 
@@ -195,7 +198,7 @@ async def test_idle_workers_help_and_every_passage_is_embedded_once(
     tmp_path: Path,
 ) -> None:
     """Two workers with one queue: both embed, none of it twice, and who watches sees progress that only rises."""
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     settings = IngestSettings(redis_url=redis_url)
     job = await accept(first, tmp_path)
     for deps in (first, second):

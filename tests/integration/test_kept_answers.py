@@ -36,6 +36,7 @@ from tests.integration.conftest import ask_stream, claim_document, publish_docum
 from tests.integration.test_answer_streams import check_form, join_tokens
 from tests.llm_server import TOKENS, LlmServer, Scenario
 from tests.loaded_system import run_loaded_system
+from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 
 QUESTION = "How much were net sales?"
@@ -54,7 +55,7 @@ async def client(settings: GatewaySettings, search: CannedSearch, llm: LlmServer
     }
     configured = settings.model_copy(update=chosen)
     app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search), configured)
-    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
         yield client
 
 
@@ -186,7 +187,7 @@ async def test_what_comes_and_goes_ends_it(
 async def dump_redis(url: str) -> str:
     """Everything that Redis holds."""
     redis: Any
-    async with connect_redis(url, timeout_s=5) as redis:
+    async with connect_redis(url, timeout_s=PATIENT_S) as redis:
         held = []
         async for key in redis.scan_iter():
             match await redis.type(key):
@@ -303,8 +304,8 @@ async def test_no_answer_is_stale_while_documents_come_and_go(redis_url: str) ->
     async with AsyncExitStack() as stack:
         gateways: list[AnswerDependencies] = []
         for _ in range(2):
-            redis = await stack.enter_async_context(connect_redis(redis_url, timeout_s=30))
-            registry = RedisDocumentRegistry(redis, deadline_s=30)
+            redis = await stack.enter_async_context(connect_redis(redis_url, timeout_s=PATIENT_S))
+            registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
             stack.push_async_callback(registry.close)
             cache = RedisAnswerCache(redis, kept_s=60, max_entries=10, max_bytes=1_000_000)
             stack.push_async_callback(cache.close)

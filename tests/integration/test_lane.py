@@ -11,11 +11,12 @@ from services.ingest.lane import Lane
 from shared.contracts.jobs import DocumentJob
 from shared.queue.arq_queue import QUEUE_NAME, SMALL_BYTES, ArqJobQueue, deserialize_job, make_job_id, serialize_job
 from shared.queue.port import INGEST
+from tests.patience import PATIENT_S
 
 
 @pytest.fixture
 async def queue(redis_url: str) -> AsyncIterator[ArqJobQueue]:
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     yield queue
     await queue.close()
 

@@ -30,6 +30,7 @@ from shared.vector_index.edge import EdgeIndex
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.loaded_system import LoadedParts
+from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 
 WAIT_S = 0.1
@@ -66,7 +67,7 @@ async def system(
 
     app = await asyncio.to_thread(create_app, open_system)
     try:
-        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
             yield LoadingSystem(client, may_load, loaded)
     finally:
         may_load.set()

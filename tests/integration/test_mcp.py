@@ -23,6 +23,7 @@ from shared.registry.port import DocumentRegistry, NewDocument
 from tests.gateway_process import run_canned_search
 from tests.http_server import RunningServer, serve_app
 from tests.llm_server import SECRET, TOKENS, LlmServer, Scenario
+from tests.patience import PATIENT_S
 
 MODES = ("legacy", "auto")
 """Protocol revisions with a handshake, and the newest, which has none."""
@@ -45,7 +46,7 @@ def open_servers(settings: GatewaySettings, ready_document: str, llm: LlmServer)
             url = search or canned
 
             def open_one() -> AbstractAsyncContextManager[GatewayDependencies]:
-                return open_gateway(configured, RetrievalClient(url, timeout_s=5))
+                return open_gateway(configured, RetrievalClient(url, timeout_s=PATIENT_S))
 
             servers = []
             for _ in range(gateways):
@@ -57,7 +58,7 @@ def open_servers(settings: GatewaySettings, ready_document: str, llm: LlmServer)
 
 
 def connect(url: str, mode: str = "auto") -> Client:
-    return Client(f"{url}/mcp", mode=mode, read_timeout_seconds=30)
+    return Client(f"{url}/mcp", mode=mode, read_timeout_seconds=PATIENT_S)
 
 
 async def call(client: Client, name: str, **arguments: Any) -> dict[str, Any]:
@@ -210,7 +211,7 @@ async def test_a_client_that_leaves_closes_the_provider(open_servers: OpenServer
         request = await llm.wait_for_request()
         await request.started.wait()
         asking.cancel()
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
         await asyncio.gather(asking, return_exceptions=True)
 
 
@@ -291,7 +292,7 @@ async def test_a_server_that_stops_says_so(open_servers: OpenServers, settings: 
         request = await llm.wait_for_request()
         await request.started.wait()
         server.begin_stop()
-        error = await asyncio.wait_for(asking, 15)
+        error = await asyncio.wait_for(asking, PATIENT_S)
 
     assert (error["code"], error["retryable"]) == ("server_shutdown", True)
 
@@ -331,13 +332,13 @@ async def test_a_body_that_stalls_is_no_hung_request(
         port = int(server.url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head)
-        stalled = await asyncio.wait_for(reader.read(), 10)
+        stalled = await asyncio.wait_for(reader.read(), PATIENT_S)
         writer.close()
         _, leaving = await asyncio.open_connection("127.0.0.1", port)
         leaving.write(head)
         await leaving.drain()
         leaving.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENT_S):
             while "client_left" not in caplog.text:
                 await asyncio.sleep(0.01)
 

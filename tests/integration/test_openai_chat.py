@@ -18,6 +18,7 @@ from shared.contracts.questions import NOT_FOUND_ANSWER
 from tests.canned_search import CannedSearch
 from tests.integration.openai_gateway import EVIDENCE, check_strictly, open_openai_gateway
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, SECRET, TOKENS, LlmServer, Scenario, end_with
+from tests.patience import PATIENT_S
 
 ANSWER = "".join(TOKENS)
 EXTRA = {"citations", "search_results", "provider", "model", "timings_ms", "cached", "trace_id", "standalone_question"}
@@ -421,12 +422,12 @@ async def test_a_client_that_leaves_ends_the_answer(open_client: OpenClient, llm
             async for chunk in stream:
                 if join_text([chunk]):
                     break
-        await asyncio.wait_for((await llm.wait_for_request(0)).disconnected.wait(), 5)
+        await asyncio.wait_for((await llm.wait_for_request(0)).disconnected.wait(), PATIENT_S)
         asking = asyncio.create_task(client.chat.completions.create(model="pagewire/openai", messages=ASK))
         request = await llm.wait_for_request(1)
         await request.started.wait()
         asking.cancel()
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
 
 
 async def test_a_stream_that_was_left_can_be_read_to_its_end(open_client: OpenClient, llm: LlmServer) -> None:

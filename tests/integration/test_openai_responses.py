@@ -14,6 +14,7 @@ from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
 from tests.integration.openai_gateway import EVIDENCE, check_strictly, open_openai_gateway
 from tests.llm_server import INPUT_TOKENS, MANY_TOKENS, TOKENS, LlmServer, Scenario, end_with
+from tests.patience import PATIENT_S
 
 ANSWER = "".join(TOKENS)
 OURS = EVIDENCE | {
@@ -254,4 +255,4 @@ async def test_a_client_that_leaves_ends_the_answer(open_client: OpenClient, llm
             async for event in stream:
                 if event.type == "response.output_text.delta":
                     break
-        await asyncio.wait_for((await llm.wait_for_request()).disconnected.wait(), 5)
+        await asyncio.wait_for((await llm.wait_for_request()).disconnected.wait(), PATIENT_S)

@@ -38,6 +38,7 @@ from shared.spool_folder import prepare_folder
 from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
+from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 
 OLD_S = 7200.0
@@ -88,9 +89,10 @@ async def run_ingest(job: DocumentJob, deps: IngestDependencies) -> Outcome:
 
 @pytest.fixture
 async def system(redis_url: str, embedder: DenseEmbedder, tmp_path: Path) -> AsyncIterator[System]:
-    redis = connect_redis(redis_url, timeout_s=5)
-    registry, upkeep = RedisDocumentRegistry(redis), RedisRegistryUpkeep(redis)
-    index, queue = EdgeIndex(tmp_path / "index", 384), ArqJobQueue(redis_url, timeout_s=5)
+    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
+    registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
+    upkeep = RedisRegistryUpkeep(redis, deadline_s=PATIENT_S)
+    index, queue = EdgeIndex(tmp_path / "index", 384), ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     await index.prepare()
     blobs = await asyncio.to_thread(ObstoreBlobStore, (tmp_path / "blobs").as_uri())
     spool = await asyncio.to_thread(prepare_folder, tmp_path / "spool")
@@ -292,7 +294,7 @@ async def test_a_worker_collects_the_blobs_of_killed_uploads(system: System, red
     """By itself, while it works."""
     path = system.folder / "blobs" / "t" / "aa" / "aaaa" / f"{make_document_id()}.pdf"
     await asyncio.to_thread(plant, path)
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
 
     worker = asyncio.create_task(
         IngestWorker(IngestSettings(redis_url=redis_url), system.ingest, queue, system.upkeep).run()
@@ -310,9 +312,9 @@ async def test_repair_in_a_loop_loses_nothing_of_a_system_at_work(system: System
 
     What was planted is gone, and in the end nothing is an orphan.
     """
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     worker = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), system.ingest, queue).run())
-    harsh = replace(system.upkeep, grace_s=5)  # no upload's record comes later after its bytes
+    harsh = replace(system.upkeep, grace_s=PATIENT_S)  # no upload's record comes later after its bytes
     looks = 0
     kept: list[DocumentJob] = []
 

@@ -25,6 +25,7 @@ from tests.llm_server import (
     at_once,
     choose_idle_timeout_s,
 )
+from tests.patience import PATIENT_S
 
 OpenClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -45,7 +46,7 @@ def open_client(settings: GatewaySettings, ready_document: str, llm: LlmServer) 
         configured = settings.model_copy(update=chosen)
         search = CannedSearch(ready_document, count=3)
         app = await asyncio.to_thread(create_app, lambda: open_gateway(configured, search))
-        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
             yield client
 
     return open_it
@@ -128,9 +129,9 @@ async def test_a_hedge_closes_the_silent_ones_connection_at_the_first_token(
             stream = read_stream(response)
             assert (await anext(stream)).event == "token"
             silent = await llm.wait_for_request(0)
-            await asyncio.wait_for(silent.disconnected.wait(), 5)
+            await asyncio.wait_for(silent.disconnected.wait(), PATIENT_S)
             assert not llm.requests[1].disconnected.is_set()
-        await asyncio.wait_for(llm.requests[1].disconnected.wait(), 5)
+        await asyncio.wait_for(llm.requests[1].disconnected.wait(), PATIENT_S)
 
     assert list_asked(llm) == ["anthropic", "openai"]
 
@@ -143,7 +144,7 @@ async def test_a_client_that_leaves_closes_all_that_were_asked(open_client: Open
         await llm.wait_for_request(1)
         asking.cancel()
         for request in llm.requests:
-            await asyncio.wait_for(request.disconnected.wait(), 5)
+            await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
 
     assert list_asked(llm) == ["anthropic", "openai"]
 

@@ -25,6 +25,7 @@ from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
 from shared.queue.scripts import CLOCK
 from shared.registry.port import Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
+from tests.patience import PATIENT_S
 
 LEASE_MS = 30_000
 DAY_MS = 24 * 3_600_000
@@ -36,7 +37,7 @@ ENTRIES = ("none", "place", "due again", "pauses", "far future")
 
 @pytest.fixture
 async def queue(redis_url: str) -> AsyncIterator[ArqJobQueue]:
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     yield queue
     await queue.close()
 

@@ -13,19 +13,20 @@ from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.registry.revision import make_revision_keys
 from tests.contract.test_answer_cache import Parts, keep, make_answer, publish_document
+from tests.patience import PATIENT_S
 
 KEYS = make_revision_keys("t")
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Any]:
-    async with connect_redis(redis_url, timeout_s=5) as client:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as client:
         yield client
 
 
 async def open_parts(redis: Any, *, kept_s: float = 60, entries: int = 1000, size: int = 1_000_000) -> Parts:
     """A cache with these bounds, and one published document."""
-    registry = RedisDocumentRegistry(redis)
+    registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
     await publish_document(registry)
     return Parts(registry, RedisAnswerCache(redis, kept_s=kept_s, max_entries=entries, max_bytes=size))
 
@@ -118,7 +119,7 @@ async def test_nobody_waits_for_a_redis_that_is_away_or_silent(monkeypatch: pyte
     for url in ("redis://127.0.0.1:9", f"redis://127.0.0.1:{port}"):
         async with connect_redis(url, timeout_s=600) as redis:
             cache = RedisAnswerCache(redis, kept_s=60, max_entries=1, max_bytes=1000)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENT_S):
                 assert await cache.find("t", "k") == CacheLookup(None, None)
                 await cache.keep("t", "k", "r", make_answer())
             await cache.close()

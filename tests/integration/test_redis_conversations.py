@@ -11,19 +11,20 @@ from services.gateway.redis_conversations import MAX_TITLE_CHARS, RedisConversat
 from shared.contracts.conversations import ConversationTurn
 from shared.errors import DependencyUnavailable
 from shared.redis_client import connect_redis
+from tests.patience import PATIENT_S
 
 KEY, INDEX = "pagewire:t:conversation:c", "pagewire:t:conversations"
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with connect_redis(redis_url, timeout_s=5) as client:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as client:
         yield client
 
 
 def make_store(redis: Redis, *, max_conversations: int = 200) -> RedisConversations:
     limits = ConversationLimits(ttl_s=600, max_turns=10, max_characters=10_000, max_conversations=max_conversations)
-    return RedisConversations(redis, limits, begun_s=60, deadline_s=5)
+    return RedisConversations(redis, limits, begun_s=60, deadline_s=PATIENT_S)
 
 
 async def add(store: RedisConversations, conversation_id: str, run_id: str = "run_1", question: str = "?") -> None:

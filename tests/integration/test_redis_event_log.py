@@ -17,6 +17,7 @@ from shared.event_log.tail import StreamTail
 from shared.redis_client import connect_redis
 from shared.tasks import end_tasks
 from tests.contract.test_event_log import END, LOST, STREAM
+from tests.patience import PATIENT_S
 
 OpenLog = Callable[[], RedisEventLog[RunEvent]]
 
@@ -27,11 +28,11 @@ async def open_log(redis_url: str) -> AsyncIterator[OpenLog]:
     async with AsyncExitStack() as stack:
 
         def open_it() -> RedisEventLog[RunEvent]:
-            redis = connect_redis(redis_url, timeout_s=5)
+            redis = connect_redis(redis_url, timeout_s=PATIENT_S)
             stack.push_async_callback(redis.aclose)
             tail = StreamTail(redis)
             stack.push_async_callback(tail.close)
-            log = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=5, at_once=8), lost=LOST)
+            log = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=PATIENT_S, at_once=8), lost=LOST)
             stack.push_async_callback(log.close)
             return log
 
@@ -53,13 +54,13 @@ async def stop_writing(writer: RedisEventLog[RunEvent], redis_url: str) -> None:
     """What is left of a process that was killed: its last sign of life, which runs out."""
     assert writer._flusher is not None
     await end_tasks(writer._flusher)
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         await redis.delete(make_stream_keys(STREAM).alive)
 
 
 async def take_for_dead(reader: RedisEventLog[RunEvent], redis_url: str) -> None:
     """What readers do whose writer showed no life for too long."""
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         while not (state := await reader.find(STREAM)) or not state.ended:
             await redis.delete(make_stream_keys(STREAM).alive)
             await reader._reader._end_if_lost(STREAM)
@@ -88,12 +89,12 @@ async def test_a_reader_elsewhere_that_has_all_is_done(open_log: OpenLog) -> Non
     await writer.append(STREAM, Delta("a"))
     writer.end(STREAM, END)
 
-    assert await asyncio.wait_for(reading, 5) == []
+    assert await asyncio.wait_for(reading, PATIENT_S) == []
 
 
 async def test_many_runs_cost_few_commands(open_log: OpenLog, redis_url: str) -> None:
     """Tokens are written together: a hundred runs of a hundred tokens take far fewer commands than tokens."""
-    writer, redis = open_log(), connect_redis(redis_url, timeout_s=5)
+    writer, redis = open_log(), connect_redis(redis_url, timeout_s=PATIENT_S)
     streams = [StreamId("default", "run", f"run_{n}") for n in range(100)]
     for stream in streams:
         await writer.begin(stream)
@@ -117,7 +118,7 @@ async def test_whoever_comes_late_costs_few_commands(open_log: OpenLog, redis_ur
     for n in range(300):
         await writer.append(STREAM, Delta(str(n)))
         await writer._flush()
-    async with connect_redis(redis_url, timeout_s=5) as redis, asyncio.TaskGroup() as group:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis, asyncio.TaskGroup() as group:
         await redis.config_resetstat()
         reading = [group.create_task(collect(reader, after=after)) for after in (299, 0, 150)]
         while (await redis.info("commandstats")).get("cmdstat_xread", {"calls": 0})["calls"] < 3:
@@ -136,7 +137,7 @@ async def test_the_readers_of_a_dead_writer_get_one_retryable_end(open_log: Open
     await writer.begin(STREAM)
     await writer.append(STREAM, Delta("a"))
     reading = [asyncio.create_task(collect(reader)) for reader in readers]
-    await asyncio.wait_for(readers[0].read(STREAM).__anext__(), 5)
+    await asyncio.wait_for(readers[0].read(STREAM).__anext__(), PATIENT_S)
     await stop_writing(writer, redis_url)
 
     assert await asyncio.gather(*reading) == [[Delta("a"), LOST]] * 2
@@ -150,12 +151,12 @@ async def test_whoever_had_more_than_was_written_gets_the_end_of_a_dead_writer(
     writer, reader = open_log(), open_log()
     await writer.begin(STREAM)
     await writer.append(STREAM, Delta("a"))
-    await asyncio.wait_for(reader.read(STREAM).__anext__(), 5)
+    await asyncio.wait_for(reader.read(STREAM).__anext__(), PATIENT_S)
     await stop_writing(writer, redis_url)
     await writer.append(STREAM, Delta("b"))
     batch = await anext(writer.read(STREAM, after=1))
 
-    assert await asyncio.wait_for(collect(reader, after=batch.last), 10) == [LOST]
+    assert await asyncio.wait_for(collect(reader, after=batch.last), PATIENT_S) == [LOST]
     state = await reader.find(STREAM)
     assert state is not None
     assert state.ended
@@ -170,7 +171,7 @@ async def test_whoever_names_an_event_that_has_never_been_is_not_kept_waiting(op
     await writer.append(STREAM, Delta("a"))
     writer.end(STREAM, END)
 
-    assert await asyncio.wait_for(reading, 10) == []
+    assert await asyncio.wait_for(reading, PATIENT_S) == []
 
 
 async def test_a_writer_that_was_taken_for_dead_adds_nothing(open_log: OpenLog, redis_url: str) -> None:
@@ -180,10 +181,10 @@ async def test_a_writer_that_was_taken_for_dead_adds_nothing(open_log: OpenLog, 
     writer.on_lost = lambda stream: lost.set()
     await writer.begin(STREAM)
     await writer.append(STREAM, Delta("a"))
-    await asyncio.wait_for(reader.read(STREAM).__anext__(), 5)
+    await asyncio.wait_for(reader.read(STREAM).__anext__(), PATIENT_S)
     await take_for_dead(reader, redis_url)
     await writer.append(STREAM, Delta("b"))
-    await asyncio.wait_for(lost.wait(), 5)
+    await asyncio.wait_for(lost.wait(), PATIENT_S)
     writer.end(STREAM, END)
     await writer.close()
 
@@ -198,12 +199,12 @@ async def test_a_stop_reaches_the_writer_wherever_it_is(open_log: OpenLog) -> No
     await writer.begin(STREAM)
     await other.request_stop(STREAM)
 
-    assert await asyncio.wait_for(stopped, 10) == STREAM
+    assert await asyncio.wait_for(stopped, PATIENT_S) == STREAM
 
 
 async def test_an_ended_stream_expires(open_log: OpenLog, redis_url: str) -> None:
     """Ten minutes after its end, and nothing else is left behind."""
-    writer, reader, redis = open_log(), open_log(), connect_redis(redis_url, timeout_s=5)
+    writer, reader, redis = open_log(), open_log(), connect_redis(redis_url, timeout_s=PATIENT_S)
     await writer.begin(STREAM)
     writer.end(STREAM, END)
     await collect(reader)
@@ -217,16 +218,16 @@ async def test_an_ended_stream_expires(open_log: OpenLog, redis_url: str) -> Non
 
 async def test_readers_return_when_their_server_stops(open_log: OpenLog, redis_url: str) -> None:
     """The run goes on elsewhere, and so can its readers."""
-    writer, redis = open_log(), connect_redis(redis_url, timeout_s=5)
+    writer, redis = open_log(), connect_redis(redis_url, timeout_s=PATIENT_S)
     await writer.begin(STREAM)
     await writer.append(STREAM, Delta("a"))
     tail = StreamTail(redis)
-    reader = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=5, at_once=8), lost=LOST)
+    reader = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=PATIENT_S, at_once=8), lost=LOST)
     reading = asyncio.create_task(collect(reader))
-    await asyncio.wait_for(reader.read(STREAM).__anext__(), 5)
+    await asyncio.wait_for(reader.read(STREAM).__anext__(), PATIENT_S)
     tail.stop_following()
 
     with pytest.raises(LogClosedError):
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, PATIENT_S)
     await tail.close()
     await redis.aclose()

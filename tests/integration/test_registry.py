@@ -16,12 +16,13 @@ from shared.registry.port import LeaseLostError, NewDocument, Progress
 from shared.registry.redis_registry import TOMBSTONE_MS, RedisDocumentRegistry
 from shared.registry.status_lists import make_status_key
 from tests.contract.test_registry import FAILURE, claim, make_new, take_over
+from tests.patience import PATIENT_S
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 
 
 @pytest.fixture(params=[ExpiringRegistry, RepeatingRegistry])
 async def registry(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[ExpiringRegistry]:
-    redis = connect_redis(redis_url, timeout_s=5)
+    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
     yield request.param(redis)
     await redis.aclose()
 
@@ -155,7 +156,7 @@ async def test_redis_away_is_a_typed_error() -> None:
     redis = connect_redis("redis://127.0.0.1:9/0", timeout_s=0.5)
 
     with pytest.raises(DependencyUnavailable) as caught:
-        await RedisDocumentRegistry(redis).get("t", "doc")
+        await RedisDocumentRegistry(redis, deadline_s=PATIENT_S).get("t", "doc")
 
     assert caught.value.retry_after is not None
     await redis.aclose()

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from shared.identifiers import make_point_id
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint
+from tests.patience import PATIENT_S
 from tests.standalone_process import ROOT
 
 TEXTS = ["The crane lifts nine tonnes.", "The crane is yellow.", "Otters eat fish.", "A crane is also a bird."]
@@ -137,11 +137,8 @@ def test_a_hub_that_does_not_answer_delays_nothing() -> None:
     """A hub that takes the connection and stays silent: the reranker is `loading` at once and the process can end."""
     script = (
         "from services.retrieval.adapters.cross_encoder import CrossEncoderReranker\n"
-        "import time\n"
-        "started = time.monotonic()\n"
         "reranker = CrossEncoderReranker('cross-encoder/ms-marco-MiniLM-L6-v2')\n"
-        "connection = None\n"
-        "print(reranker.state.status, time.monotonic() - started < 5, flush=True)\n"
+        "print(reranker.state.status, flush=True)\n"
         "input()\n"
     )
     with socket.create_server(("127.0.0.1", 0)) as hub:
@@ -149,6 +146,8 @@ def test_a_hub_that_does_not_answer_delays_nothing() -> None:
             "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}",
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_ETAG_TIMEOUT": "1000",  # whoever waited for the hub would wait for as long
+            "HF_HUB_DOWNLOAD_TIMEOUT": "1000",
             "NO_PROXY": "127.0.0.1",
         }
         process = subprocess.Popen(
@@ -159,15 +158,13 @@ def test_a_hub_that_does_not_answer_delays_nothing() -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        hub.settimeout(120)  # importing torch on a machine that is busy otherwise
+        hub.settimeout(240)  # importing torch on a machine that is busy otherwise
         connection, _ = hub.accept()
         with connection:
             assert process.stdout is not None
             assert process.stdin is not None
-            assert process.stdout.readline().split() == ["loading", "True"]
-            ended = time.monotonic()
+            assert process.stdout.readline().split() == ["loading"]
             process.stdin.write("\n")
             process.stdin.close()
-            assert process.wait(30) == 0
-            assert time.monotonic() - ended < 20
+            assert process.wait(PATIENT_S) == 0
         process.stdout.close()

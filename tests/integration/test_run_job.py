@@ -5,7 +5,8 @@ import dataclasses
 import hashlib
 import resource
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.dependencies import IngestDependencies
+from services.ingest.use_cases.exclusive_gate import ExclusiveGate
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from services.ingest.worker import IngestWorker, try_again_unless_done
 from shared.blobs.obstore_store import ObstoreBlobStore
@@ -25,7 +27,7 @@ from shared.contracts.documents import DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
-from shared.errors import DependencyUnavailable
+from shared.errors import DependencyUnavailable, NotFound
 from shared.identifiers import make_document_id, make_point_id
 from shared.queue.arq_queue import SMALL_BYTES, SMALL_QUEUE_NAME, ArqJobQueue, make_job_id
 from shared.queue.port import INGEST, PURGE
@@ -35,6 +37,7 @@ from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
 from tests.batches import collect
+from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf, make_pdf
 
 
@@ -101,7 +104,7 @@ async def deps(
 
 @pytest.fixture
 async def queue(redis_url: str) -> AsyncIterator[ArqJobQueue]:
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     yield queue
     await queue.close()
 
@@ -208,6 +211,8 @@ async def test_a_machine_without_file_descriptors_is_not_the_documents_fault(
 ) -> None:
     """No child can be started: the document stays unfinished, and is ready once the shortage is over."""
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    with pytest.raises(NotFound):  # the blob store's runtime, which takes files when it is used first, is there
+        await deps.blobs.get("t/none", 1)
     # Connections that are open stay so: Redis is to be there, to take the lease back.
     await asyncio.gather(*[deps.registry.ping() for _ in range(4)])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -253,10 +258,22 @@ def make_point(job: DocumentJob) -> IndexPoint:
     )
 
 
+class AlertGate(ExclusiveGate):
+    """The real gate, where who waits looks around at once, and not only when a third of a lease is over."""
+
+    @asynccontextmanager
+    async def enter(
+        self, *, alone: bool, while_waiting: Callable[[], Awaitable[None]], every_s: float
+    ) -> AsyncIterator[None]:
+        async with super().enter(alone=alone, while_waiting=while_waiting, every_s=min(every_s, 0.1)):
+            yield
+
+
 async def test_a_document_whose_workers_were_killed_from_outside_is_not_failed(
     deps: IngestDependencies, registry: RedisDocumentRegistry, gated: GatedEmbedder, tmp_path: Path
 ) -> None:
     """Once it has lost too many it waits until nothing else is at work, and then it is processed alone."""
+    deps = dataclasses.replace(deps, gate=AlertGate())
     innocent, other, later = [await accept(deps, tmp_path, make_pdf([text])) for text in ("one", "two", "three")]
     await die(innocent, registry, 3)
     gated.gate.clear()
@@ -269,7 +286,7 @@ async def test_a_document_whose_workers_were_killed_from_outside_is_not_failed(
         waits.set()
 
     trying = asyncio.create_task(
-        run_ingest_job(innocent, deps, lease_s=0.3, max_attempts=3, keep_in_progress=keep_in_progress)
+        run_ingest_job(innocent, deps, lease_s=30, max_attempts=3, keep_in_progress=keep_in_progress)
     )
     await waits.wait()
     following = asyncio.create_task(run(later, deps))
@@ -465,7 +482,8 @@ async def test_a_worker_finishes_what_a_dead_one_left(
     await queue.enqueue(INGEST, job)
     await deps.registry.claim(job, "dead worker", 300)
     await queue.arq.psetex("arq:in-progress:" + f"{INGEST}:t:{job.document_id}", 3_600_000, b"1")
-    settings = IngestSettings(redis_url=redis_url, lease_s=0.3, reconcile_interval_s=0.1)
+    # A worker that is too slow for so short a lease begins again, as often as need be.
+    settings = IngestSettings(redis_url=redis_url, lease_s=0.3, max_attempts=1000, reconcile_interval_s=0.1)
 
     worker = asyncio.create_task(IngestWorker(settings, deps, queue).run())
     try:

@@ -25,6 +25,7 @@ from shared.errors import BUSY_RETRY_AFTER_S, DependencyUnavailable
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.port import IndexQuery, LegHits
 from tests.http_server import serve_app
+from tests.patience import PATIENT_S
 
 PERMITS = 8
 
@@ -93,7 +94,7 @@ async def client(model: HeldModel, index: EmptyIndex, registry: DocumentRegistry
     )
     app = await asyncio.to_thread(create_app, RetrievalSettings(), deps)
     async with serve_app(app) as server:
-        client = RetrievalClient(server.url, timeout_s=30)
+        client = RetrievalClient(server.url, timeout_s=PATIENT_S)
         yield client
         model.go_on.set()
         await client.close()

@@ -24,6 +24,7 @@ from shared.redis_client import connect_redis
 from shared.registry.port import NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.http_server import serve_app
+from tests.patience import PATIENT_S
 
 DEADLINE_S = 1.0
 MANY = 250
@@ -44,7 +45,7 @@ def silence(process: int) -> Iterator[None]:
 
 
 async def read_process(url: str) -> int:
-    async with connect_redis(url, timeout_s=5) as redis:
+    async with connect_redis(url, timeout_s=PATIENT_S) as redis:
         return int((await redis.info("server"))["process_id"])
 
 
@@ -73,7 +74,7 @@ async def queue(own_redis: str) -> AsyncIterator[ArqJobQueue]:
 
 async def wait_until_idle(registry: RedisDocumentRegistry, queue: ArqJobQueue) -> None:
     """Calls that nobody waits for any more are answered, too."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENT_S):
         while registry._calls._running or queue._calls._running:
             await asyncio.wait({*registry._calls._running, *queue._calls._running})
 

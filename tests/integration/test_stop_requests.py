@@ -12,6 +12,7 @@ from services.gateway.stop_requests import RedisStopRequests, name_channel
 from shared.errors import DependencyUnavailable
 from shared.event_log.port import StreamId
 from shared.redis_client import connect_redis
+from tests.patience import PATIENT_S
 
 RUN = StreamId("t", "run", "run_1")
 
@@ -32,12 +33,12 @@ class Gateway:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         yield redis
 
 
 async def wait_for_listeners(redis: Redis, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENT_S):
         while (await redis.pubsub_numsub(name_channel(redis)))[0][1] != count:
             await asyncio.sleep(0.01)
 
@@ -71,11 +72,11 @@ async def test_a_gateway_that_does_not_answer_may_have_it(
     redis: Redis, gateways: list[Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the run is not called unknown; where another has it, that is enough."""
-    monkeypatch.setattr(stop_requests, "REPLY_S", 0.1)
     async with redis.pubsub() as silent:
         await silent.subscribe(name_channel(redis))
         await wait_for_listeners(redis, 4)
         assert await gateways[0].requests.ask(RUN)
+        monkeypatch.setattr(stop_requests, "REPLY_S", 0.1)
         with pytest.raises(DependencyUnavailable) as caught:
             await gateways[0].requests.ask(StreamId("t", "run", "run_2"))
     assert caught.value.retry_after
@@ -89,7 +90,7 @@ async def test_a_connection_that_breaks_is_made_anew(
     old = {client["id"] for client in await redis.client_list(_type="pubsub")}
     for number in old:
         await redis.client_kill_filter(_id=number)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENT_S):
         while len({client["id"] for client in await redis.client_list(_type="pubsub")} - old) < 3:
             await asyncio.sleep(0.01)
     await wait_for_listeners(redis, 3)
@@ -100,13 +101,13 @@ async def test_a_silent_connection_is_tried_and_kept(
     redis: Redis, gateways: list[Gateway], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One that is dead without a sign would never bring a stop again; one that lives answers the trial."""
-    monkeypatch.setattr(stop_requests, "LISTEN_S", 0.02)
+    monkeypatch.setattr(stop_requests, "LISTEN_S", 0.3)
     lazy = Gateway(redis)
     lazy.requests.start()
     await wait_for_listeners(redis, 4)
     await redis.config_resetstat()
-    async with asyncio.timeout(10):
-        while (await redis.info("commandstats")).get("cmdstat_ping", {}).get("calls", 0) < 5:
+    async with asyncio.timeout(PATIENT_S):
+        while (await redis.info("commandstats")).get("cmdstat_ping", {}).get("calls", 0) < 2:
             await asyncio.sleep(0.01)
     assert await gateways[0].requests.ask(RUN)
     assert lazy.asked == [RUN]
@@ -128,7 +129,7 @@ async def test_what_cannot_be_read_ends_no_listening(
 
 async def test_gateways_of_other_databases_are_not_asked(redis: Redis, redis_url: str, gateways: list[Gateway]) -> None:
     """They have nothing to do with ours, and answer where nobody looks."""
-    async with connect_redis(redis_url.replace("db=0", "db=1"), timeout_s=5) as other:
+    async with connect_redis(redis_url.replace("db=0", "db=1"), timeout_s=PATIENT_S) as other:
         stranger = Gateway(other)
         stranger.requests.start()
         await wait_for_listeners(other, 1)

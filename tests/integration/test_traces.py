@@ -19,6 +19,7 @@ from tests.canned_search import make_passage
 from tests.http_server import serve_app
 from tests.integration.conftest import ask_stream
 from tests.llm_server import LlmServer, Scenario, at_once
+from tests.patience import PATIENT_S
 
 ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACE = {"traceparent": f"00-{ID}-00f067aa0ba902b7-01"}
@@ -63,10 +64,10 @@ async def client(settings: GatewaySettings, llm: LlmServer, retrieval: Retrieval
     async with serve_app(retrieval.app) as behind:
 
         def open_it() -> AbstractAsyncContextManager[GatewayDependencies]:
-            return open_gateway(configured, RetrievalClient(behind.url, timeout_s=30))
+            return open_gateway(configured, RetrievalClient(behind.url, timeout_s=PATIENT_S))
 
         app = await asyncio.to_thread(create_app, open_it, configured)
-        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
             yield client
 
 

@@ -19,6 +19,7 @@ from tests.gateway_process import run_canned_search
 from tests.http_server import RunningServer, serve_app
 from tests.integration.conftest import read_stream
 from tests.llm_server import INPUT_TOKENS, TOKENS, LlmServer, Scenario, choose_idle_timeout_s
+from tests.patience import PATIENT_S
 from tests.ui_message_stream import HEADER, Message, read_events
 
 STREAM = "/api/chat/chat-1/stream"
@@ -51,10 +52,10 @@ def open_clients(
             clients = []
             for _ in range(gateways):
                 app = await asyncio.to_thread(
-                    create_app, lambda: open_gateway(configured, RetrievalClient(url, timeout_s=5))
+                    create_app, lambda: open_gateway(configured, RetrievalClient(url, timeout_s=PATIENT_S))
                 )
                 servers.append(await stack.enter_async_context(serve_app(app)))
-                client = httpx.AsyncClient(base_url=servers[-1].url, timeout=30)
+                client = httpx.AsyncClient(base_url=servers[-1].url, timeout=PATIENT_S)
                 clients.append(await stack.enter_async_context(client))
             yield clients
 
@@ -185,7 +186,7 @@ async def test_a_client_that_leaves_closes_the_provider(open_clients: OpenClient
                 if "text-delta" in event.data:
                     break
         request = await llm.wait_for_request()
-        await asyncio.wait_for(request.disconnected.wait(), 5)
+        await asyncio.wait_for(request.disconnected.wait(), PATIENT_S)
         again = await client.get(STREAM)
 
     assert again.status_code == 204
@@ -299,7 +300,7 @@ async def test_what_is_no_event_of_a_chat_is_refused(open_clients: OpenClients) 
 
 async def test_a_stopped_answer_ends_as_aborted(open_clients: OpenClients, llm: LlmServer) -> None:
     """`DELETE /runs/{run_id}` is the stop button of a chat that goes on without its client."""
-    llm.delay_s = 0.05
+    llm.steps = asyncio.Semaphore(len(TOKENS) + 1)  # all of what is written first, the question for itself
     async with open_clients(gateways=2) as (first, second):
         message = Message()
         async with first.stream("POST", "/api/chat", json=make_body(on_disconnect="continue")) as response:
@@ -321,6 +322,7 @@ async def test_a_server_that_stops_says_so(
     open_clients: OpenClients, settings: GatewaySettings, llm: LlmServer, servers: list[RunningServer]
 ) -> None:
     """A reader of a run that is written elsewhere gets an error part; the run goes on, and can be come back to."""
+    settings.rewrite_timeout_s = 0.2  # the question, too, is written by a model that stalls
     async with open_clients(Scenario.STALL_MIDWAY, gateways=2) as (first, second):
         left, message = Message(), Message()
         await leave_early(first, left, 1)
@@ -333,9 +335,9 @@ async def test_a_server_that_stops_says_so(
 
         arrived = asyncio.Event()
         reading = asyncio.create_task(read())
-        await asyncio.wait_for(arrived.wait(), 10)
+        await asyncio.wait_for(arrived.wait(), PATIENT_S)
         servers[1].begin_stop()
-        await asyncio.wait_for(reading, 10)
+        await asyncio.wait_for(reading, PATIENT_S)
         again = Message()
         async with first.stream("GET", STREAM) as response:
             async for event in read_events(response):

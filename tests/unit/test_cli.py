@@ -26,6 +26,7 @@ from services.cli import add
 from services.cli.ask import describe_sources
 from services.cli.main import main as pagewire
 from shared.contracts.questions import Source
+from tests.patience import PATIENT_S
 
 ROOT = Path(__file__).parents[2]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -201,7 +202,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
         monkeypatch.setattr(add, "POLL_INTERVAL_S", 0.001)
         yield stub
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=PATIENT_S)
 
 
 @pytest.fixture
@@ -462,16 +463,16 @@ def test_tokens_are_printed_as_they_come_and_ctrl_c_stops(gateway: Gateway) -> N
         assert process.stdout is not None
         assert process.stdout.read(4) == "The "
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENT_S)
     assert (process.returncode, err) == (130, "pagewire: stopped.\n")
-    assert gateway.left.wait(10)
+    assert gateway.left.wait(PATIENT_S)
 
 
 def test_output_through_a_pipe_has_no_control_characters(gateway: Gateway, pdf: Path) -> None:
     """Without a terminal there are no bars, no colours and nothing that a document smuggled in."""
     for arguments in (["add", str(pdf), str(pdf.parent)], ["list"], ["ask", "What?"]):
         with start_command(*arguments) as process:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=PATIENT_S)
         assert out
         assert not CONTROL.search(out + err)
 
@@ -524,7 +525,7 @@ def test_output_that_cannot_be_written_is_one_line(gateway: Gateway, arguments: 
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=30,
+            timeout=PATIENT_S,
         )
     assert (result.returncode, result.stderr) == (
         1,
@@ -540,6 +541,6 @@ def test_command_needs_no_service() -> None:
         "print(sorted(heavy & set(sys.modules)))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENT_S
     )
     assert result.stdout.strip() == "[]"

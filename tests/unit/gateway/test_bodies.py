@@ -12,6 +12,7 @@ import pytest
 
 from services.gateway.settings import GatewaySettings
 from tests.bare_gateway import open_bare_gateway
+from tests.patience import PATIENT_S
 
 BEGINNINGS = {
     "/query": b'Content-Type: application/json\r\n%s\r\n\r\n{"question": "',
@@ -27,7 +28,7 @@ async def send_beginning(client: httpx.AsyncClient, path: str, length: str) -> t
     url = urlsplit(str(client.base_url))
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n".encode() + BEGINNINGS[path] % length.encode())
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENT_S)
     body = await reader.readuntil(b"}}")
     writer.close()
     return head.lower(), json.loads(body)["error"]["code"]

@@ -22,7 +22,7 @@ from shared.errors import (
 )
 
 PROMPT = Prompt((), question="How much?", passages=())
-LONG_S = 30.0
+LONG_S = 60.0
 BUSY = LanguageModelBusy("a is busy.", details={"provider": "a", "upstream_status": 429})
 DOWN = LanguageModelUnavailable("b is down.", details={"provider": "b"})
 REJECTED = LanguageModelRejected("c refuses.", details={"provider": "c", "upstream_status": 401})

@@ -10,6 +10,7 @@ import pytest
 from services.gateway.retrieval_client import RetrievalClient
 from shared.contracts.search import SearchRequest
 from shared.errors import DependencyUnavailable
+from tests.patience import PATIENT_S
 
 REQUEST = SearchRequest(tenant="t", query="What?", top_k=5)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
@@ -89,4 +90,4 @@ async def test_a_search_that_is_cancelled_closes_its_connection() -> None:
         searching = asyncio.create_task(client.search(REQUEST))
         await service.asked.wait()
         searching.cancel()
-        await asyncio.wait_for(service.left.wait(), 30)
+        await asyncio.wait_for(service.left.wait(), PATIENT_S)

@@ -13,6 +13,7 @@ from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEve
 from shared.errors import DependencyUnavailable, LanguageModelBusy, LanguageModelTimeout, ServiceError, find_status
 from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.port import StreamId
+from tests.patience import PATIENT_S
 
 Produced = PassagesFound | Delta | Finished
 
@@ -267,7 +268,7 @@ async def test_a_shutdown_that_gives_no_time_ends_the_drain_of_an_earlier_one(su
     await answer.stalled.wait()
     first = asyncio.create_task(supervisor.shut_down(600))
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENT_S):
         await supervisor.shut_down(0)
         await first
 
@@ -299,7 +300,7 @@ async def test_a_run_whose_log_opens_during_the_shutdown_is_ended_too() -> None:
     await supervisor.shut_down()
     go_on.set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENT_S):
         assert get_error(await read(await starting)) == ("server_shutdown", False)
     assert supervisor.count == 0
 
