@@ -15,6 +15,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from shared.telemetry import configure_logging
 from tests.patience import PATIENT_S
 from tests.standalone_process import StandaloneProcess
+from tests.steady_loop import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
 
 if TYPE_CHECKING:
     from shared.embedding.dense import DenseEmbedder
