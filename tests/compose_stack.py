@@ -76,7 +76,7 @@ def run_stack(has_failed: Callable[[], bool]) -> Iterator[Stack]:
     started = False
     try:
         stack.compose("build", COMPOSE_PARALLEL_LIMIT="1")  # as `make compose-up` does, with the reason
-        stack.compose("up", "--wait", "--wait-timeout", "300")
+        stack.compose("up", "--wait", "--wait-timeout", "600")
         started = True
         yield stack
     finally:
@@ -95,7 +95,7 @@ def save_logs(stack: Stack) -> None:
 @contextmanager
 def connect(stack: Stack) -> Iterator[httpx.Client]:
     """An HTTP client of the gateway."""
-    with httpx.Client(base_url=stack.url, timeout=httpx.Timeout(WAIT_S, connect=10), trust_env=False) as client:
+    with httpx.Client(base_url=stack.url, timeout=WAIT_S, trust_env=False) as client:
         yield client
 
 

@@ -15,6 +15,9 @@ from shared.settings import SharedSettings, load_settings
 
 NOTE_INTERVAL_S = 5
 """How often a worker notes that it is alive; the note lasts a second longer."""
+LATE_S = 15
+"""How late a note may be: a worker that is busy, or whose machine is, comes to it later than it should."""
+_LOOK_S = 0.5
 
 
 def make_health_key() -> str:
@@ -23,14 +26,17 @@ def make_health_key() -> str:
 
 
 async def check_worker(settings: SharedSettings) -> bool:
-    """Whether the note is there."""
+    """Whether the note is there, or comes while it is waited for."""
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
     try:
-        return bool(await redis.exists(make_health_key()))
-    except (RedisError, OSError):
+        async with asyncio.timeout(LATE_S):
+            while not await redis.exists(make_health_key()):  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(_LOOK_S)
+    except (RedisError, OSError):  # the time that is over is an OSError
         return False
     finally:
         await redis.aclose()
+    return True
 
 
 if __name__ == "__main__":

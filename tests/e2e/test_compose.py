@@ -30,7 +30,7 @@ DOCUMENTS = 10
 PAGES = 8
 
 # A first build fetches and unpacks torch; nothing else here takes minutes.
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(name="stack", scope="module")
@@ -191,7 +191,7 @@ def test_half_requests_lock_nobody_out(client: httpx.Client) -> None:
         for _ in range(1005):
             half = stack.enter_context(socket.create_connection((client.base_url.host, client.base_url.port or 80)))
             half.sendall(b"GET / HTTP/1.1\r\nHost:")
-        with httpx.Client(base_url=client.base_url, trust_env=False) as another:
+        with httpx.Client(base_url=client.base_url, timeout=WAIT_S, trust_env=False) as another:
             assert another.get("/health/live").status_code == httpx.codes.OK
         half.settimeout(WAIT_S)
         with suppress(ConnectionError):
