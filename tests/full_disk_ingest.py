@@ -69,7 +69,7 @@ class Parser:
     before: Hook = staticmethod(do_nothing)
     calls = 0
 
-    async def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
+    async def parse(self, path: Path, recognized: bytes = b"") -> AsyncGenerator[ParseProgress | bytes, None]:
         self.calls += 1
         await self.before(self.calls)
         name = (await asyncio.to_thread(path.read_bytes)).decode()

@@ -35,7 +35,7 @@ class PrintedTextParser:
 
     version = PARSER_VERSION
 
-    async def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
+    async def parse(self, path: Path, recognized: bytes = b"") -> AsyncGenerator[ParseProgress | bytes, None]:
         """Yield the stored parse of the printed text."""
         writer = ParseWriter()
         content = writer.begin()

@@ -1,7 +1,7 @@
 """What the ingest use cases need from the outside world, and the values that cross these ports."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,10 +22,15 @@ class UnreadablePdfError(Exception):
 
 @dataclass(frozen=True)
 class ParseProgress:
-    """How many of a PDF's pages have been read."""
+    """How many of a PDF's pages have been read.
+
+    Attributes:
+        recognized: what was read in pictures of the last one, which takes a second or more, for who has to begin anew.
+    """
 
     pages_total: int
     pages_done: int
+    recognized: bytes = field(default=b"", compare=False, repr=False)
 
 
 class PdfParser(Protocol):
@@ -36,10 +41,11 @@ class PdfParser(Protocol):
         """A name for the way in which it reads: with another one, the same PDF may read differently."""
         ...
 
-    def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
+    def parse(self, path: Path, recognized: bytes = b"") -> AsyncGenerator[ParseProgress | bytes, None]:
         """Yield the progress page by page, and at last the stored parse (`domain/stored_parse.py`).
 
-        Close it if you stop before. Raises UnreadablePdfError.
+        `recognized` is all that the progress of an earlier try told of that name, one behind the other; it is not read
+        once more. Close it if you stop before. Raises UnreadablePdfError.
         """
         ...
 

@@ -37,6 +37,11 @@ def make_parse_key(tenant: str, sha256: str, parser_version: str) -> str:
     return f"{make_parses_folder(tenant, sha256)}/{parser_version}"
 
 
+def make_recognized_key(tenant: str, sha256: str, parser_version: str) -> str:
+    """Where lies what a parse of these bytes that has not ended yet has read in pictures of pages."""
+    return f"{make_parse_key(tenant, sha256, parser_version)}.recognized"
+
+
 @dataclass(frozen=True)
 class StoredBlob:
     """A blob in a list of all: its key, and when its bytes were last written, in seconds since 1970.

@@ -10,13 +10,14 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from services.ingest.adapters.kept_readings import KeptReading, dump_reading, find_readings, load_reading
 from services.ingest.adapters.ocr_options import WALL_PER_CPU, OcrOptions, make_command
 from services.ingest.adapters.ocr_text import (
     OcrWord,
@@ -75,11 +76,18 @@ class PageReading:
 
 
 class PictureReader:
-    """Reads what the pages of one PDF say in pictures, and keeps account of what that costs."""
+    """Reads what the pages of one PDF say in pictures, and keeps account of what that costs.
 
-    def __init__(self, options: OcrOptions) -> None:
+    Parameters:
+        kept: what an earlier process has read of pages (`kept_readings.py`); these are not read once more.
+        tell: is called with each page that was read now, for a later process.
+    """
+
+    def __init__(self, options: OcrOptions, kept: bytes = b"", tell: Callable[[bytes], None] | None = None) -> None:
         self._options = options
         self._spent_s = 0.0
+        self._kept = find_readings(kept)
+        self._tell = tell or (lambda _: None)
 
     def complete(self, document: Any, index: int, text: str, layout: Layout) -> PageReading:
         """Return the page with this text of its own, and with what its pictures say where that is wanted.
@@ -100,7 +108,8 @@ class PictureReader:
             pictures = self._choose_pictures(page, width, height, text)
             if text and not pictures:
                 return PageReading(text, layout)
-            read = self._read(page, Layout(width, height), pictures, [word.box for word in layout.words])
+            words, view = self._recall_or_find_words(page, index, width, height)
+            read = self._select(words, view, Layout(width, height), pictures, [word.box for word in layout.words])
         except PageNotReadError as error:
             return PageReading(text, layout, unread=None if text and error.code == OCR_EMPTY else error.code)
         finally:
@@ -115,15 +124,29 @@ class PictureReader:
         pictures = find_pictures(page, width, height)
         return [box for box in pictures if (box.right - box.left) * (box.bottom - box.top) >= least]
 
-    def _read(self, page: Any, size: Layout, pictures: Sequence[Box], known: Sequence[Box]) -> RecognizedText:
+    def _select(
+        self, words: Sequence[OcrWord], view: PageView, size: Layout, pictures: Sequence[Box], known: Sequence[Box]
+    ) -> RecognizedText:
         """What a page says, or only its pictures where there are some; words that are known are left out."""
-        words, view = self._find_words(page, size.width, size.height)
         if pictures:
             words = [word for word in words if _is_new(view.find_on_page(word.box), pictures, known)]
         read = make_text(words, size, view.find_on_page)
         if not read.text or read.confidence < NO_TEXT_CONFIDENCE:
             raise PageNotReadError(OCR_EMPTY)
         return read
+
+    def _recall_or_find_words(
+        self, page: Any, index: int, width: float, height: float
+    ) -> tuple[Sequence[OcrWord], PageView]:
+        """The words of a page and how it was looked at, by an earlier process or now. Costs what it has cost once."""
+        kept = load_reading(self._kept.pop(index, b""))
+        if kept is not None:
+            self._spent_s += kept.spent_s
+            return kept.words, PageView(width, height, kept.angle, self._options.dpi)
+        before = self._spent_s
+        words, view = self._find_words(page, width, height)
+        self._tell(dump_reading(index, KeptReading(words, view.angle, self._spent_s - before)))
+        return words, view
 
     def _find_words(self, page: Any, width: float, height: float) -> tuple[list[OcrWord], PageView]:
         """The words of a page, and how it was looked at: it may lie on its side or its head, or be scanned askew."""

@@ -5,6 +5,9 @@ line to its standard output, each followed by as many bytes as its `bytes` says:
 then {"page"} for each page, at last {"done"}. The bytes, one behind the other, are the stored parse
 (`domain/stored_parse.py`). Or it ends with {"failure": {code, detail, page}}. A child that dies before {"started"} has
 not looked into the file; one that gets no more memory ends with the status OUT_OF_MEMORY.
+
+Before a {"page"} there may be a {"recognized"}: its bytes are what was read in pictures of the page. Given to a later
+child on its standard input, all of them one behind the other, they save it that work.
 """
 
 import errno
@@ -14,6 +17,7 @@ import resource
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,8 +68,11 @@ class TooMuchTextError(Exception):
     """There is more text on a page, or up to it, than is allowed."""
 
 
-def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None) -> None:
-    """Parse a file under limits: `memory_mb`, `cpu_s` and `max_pages`; with `ocr` pictures of text are read, too."""
+def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None, recognized: bytes) -> None:
+    """Parse a file under limits: `memory_mb`, `cpu_s` and `max_pages`; with `ocr` pictures of text are read, too.
+
+    `recognized`: what was told of pages whose pictures have been read before; they are not read once more.
+    """
     with path.open("rb"):  # where this fails it is not the PDF's fault
         _write({"started": True})
     # Our own output is bounded by the parent; the limits are set before a single byte of the file is read.
@@ -88,7 +95,8 @@ def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None) -> None:
     if page_count > limits["max_pages"]:
         _write_failure("too_many_pages", TOO_MANY_PAGES.format(pages=page_count, limit=limits["max_pages"]))
         return
-    reader = PictureReader(ocr) if ocr and document else None
+    tell = partial(_write, {"recognized": True})
+    reader = PictureReader(ocr, recognized, tell) if ocr and document else None
     writer = ParseWriter()
     note_reader = NoteReader(document) if document else None
     unread: dict[str, list[int]] = {}
@@ -247,6 +255,7 @@ if __name__ == "__main__":
     end_with_parent(int(sys.argv[3]))
     try:
         ocr = json.loads(sys.argv[4])
-        main(Path(sys.argv[1]), json.loads(sys.argv[2]), OcrOptions(**ocr) if ocr else None)
+        recognized = sys.stdin.buffer.read()
+        main(Path(sys.argv[1]), json.loads(sys.argv[2]), OcrOptions(**ocr) if ocr else None, recognized)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)  # at once: what is cleaned up on the way out may need memory too

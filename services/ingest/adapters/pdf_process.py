@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class ProcessPdfParser:
         """Return a name that changes with whatever changes what is read of the same PDF."""
         return f"{PARSER_VERSION}-{self._ocr.reading}" if self._ocr else PARSER_VERSION
 
-    async def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
+    async def parse(self, path: Path, recognized: bytes = b"") -> AsyncGenerator[ParseProgress | bytes, None]:
         """Yield the progress page by page, then the stored parse; the child never outlives the call.
 
         Raises UnreadablePdfError when the PDF is at fault, and DependencyUnavailable or OSError when the child could
@@ -63,7 +63,7 @@ class ProcessPdfParser:
             json.dumps(asdict(self._limits)),
             str(os.getpid()),
             json.dumps(self._ocr and asdict(self._ocr)),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=MAX_LINE_BYTES,
@@ -72,6 +72,7 @@ class ProcessPdfParser:
         )
         deadline = asyncio.get_running_loop().time() + self._wall_s
         try:
+            await _hand_over(process, recognized, deadline)
             async with aclosing(_read_messages(process, deadline)) as messages:
                 async for message in messages:
                     yield message
@@ -81,6 +82,16 @@ class ProcessPdfParser:
             await process.wait()
 
 
+async def _hand_over(process: asyncio.subprocess.Process, recognized: bytes, deadline: float) -> None:
+    """Write to a child's input. One that has died, or does not read it in time, is found out by its silence."""
+    assert process.stdin is not None  # noqa: S101 - asked for with PIPE
+    with suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout_at(deadline):
+            process.stdin.write(recognized)
+            await process.stdin.drain()
+    process.stdin.close()
+
+
 async def _read_messages(
     process: asyncio.subprocess.Process, deadline: float
 ) -> AsyncGenerator[ParseProgress | bytes, None]:
@@ -88,6 +99,7 @@ async def _read_messages(
     started = False
     page_count = last_page = 0
     parts: list[bytes] = []
+    recognized = b""
     room = MAX_PARSE_BYTES
     while True:
         try:
@@ -102,6 +114,9 @@ async def _read_messages(
                 raise DependencyUnavailable("The PDF reader did not start; it is tried again.") from None
             raise await _explain_death(process, last_page) from None
         room -= len(content)
+        if "recognized" in message:
+            recognized = content
+            continue
         parts.append(content)
         if "started" in message:
             started = True
@@ -112,7 +127,8 @@ async def _read_messages(
             return
         else:
             page_count, last_page = message.get("page_count", page_count), message.get("page", 0)
-            yield ParseProgress(page_count, last_page)
+            yield ParseProgress(page_count, last_page, recognized)
+            recognized = b""
 
 
 async def _read_message(stdout: asyncio.StreamReader, room: int) -> tuple[dict[str, Any], bytes]:

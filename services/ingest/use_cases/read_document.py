@@ -21,7 +21,8 @@ from services.ingest.domain.stored_parse import (
     StoredParse,
 )
 from services.ingest.ports import ParseProgress, PdfParser, UnreadablePdfError
-from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_parses_folder
+from services.ingest.use_cases.recognized_pages import RecognizedPages
+from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_parses_folder, make_recognized_key
 from shared.contracts.documents import DocumentFailure, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound, TooLarge
@@ -56,11 +57,18 @@ async def read_document(
     Raises UnreadablePdfError, LeaseLostError, and DependencyUnavailable or NotFound of the stores.
     """
     key = make_parse_key(lease.job.tenant, lease.content.sha256, parser.version)
+    recognized = make_recognized_key(lease.job.tenant, lease.content.sha256, parser.version)
     document = await find_stored_parse(key, blobs)
     if document is not None:
         log.info("stored_parse_used", document_id=lease.job.document_id, pages=len(document.pages))
+        if lease.attempts > 1:  # another may have died after the last step below but one
+            await blobs.delete(recognized)
     else:
-        content = await _parse(lease, registry=registry, blobs=blobs, parser=parser)
+        try:
+            content = await _parse(lease, registry=registry, blobs=blobs, parser=parser)
+        except UnreadablePdfError:
+            await blobs.delete(recognized)
+            raise
         try:
             document = await asyncio.to_thread(_read, content)
         except DamagedParseError as error:
@@ -69,6 +77,7 @@ async def read_document(
         # The lease is looked at just before: who lost it stores nothing for a document that may be purged already.
         await registry.update(lease, Progress(DocumentStatus.PARSING))
         await blobs.put(key, content)
+        await blobs.delete(recognized)
         log.info("document_parsed", document_id=lease.job.document_id, pages=len(document.pages))
     pages = len(document.pages)
     await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=pages, pages_done=pages))
@@ -105,24 +114,31 @@ def _read(content: bytes) -> ReadDocument:
 
 async def _parse(lease: Lease, *, registry: DocumentRegistry, blobs: BlobStore, parser: PdfParser) -> bytes:
     """The stored parse of a document's PDF."""
+    tenant, sha256 = lease.job.tenant, lease.content.sha256
     await registry.update(lease, Progress(DocumentStatus.PARSING))
     content = b""
     loop = asyncio.get_running_loop()
     told = loop.time()
-    async with blobs.open_as_file(make_blob_key(lease.job.tenant, lease.content.sha256, lease.content.blob)) as path:
-        if await asyncio.to_thread(hash_file, path) != lease.content.sha256:
+    async with blobs.open_as_file(make_blob_key(tenant, sha256, lease.content.blob)) as path:
+        if await asyncio.to_thread(hash_file, path) != sha256:
             log.error("blob_damaged", document_id=lease.job.document_id)
             raise UnreadablePdfError(DocumentFailure(code="blob_damaged", detail=_BLOB_DAMAGED))
-        async with aclosing(parser.parse(path)) as messages:
+        recognized = await RecognizedPages.find(make_recognized_key(tenant, sha256, parser.version), blobs)
+        async with aclosing(parser.parse(path, recognized.content)) as messages:
             async for message in messages:
                 if not isinstance(message, ParseProgress):
                     content = message
-                elif message.pages_done % PROGRESS_PAGES == 0 or loop.time() - told >= PROGRESS_S:
+                    continue
+                recognized.add(message.recognized)
+                keep = recognized.is_due()
+                if keep or message.pages_done % PROGRESS_PAGES == 0 or loop.time() - told >= PROGRESS_S:
                     progress = Progress(
                         DocumentStatus.PARSING, pages_total=message.pages_total, pages_done=message.pages_done
                     )
                     await registry.update(lease, progress)
                     told = loop.time()
+                if keep:
+                    await recognized.keep()
     return content
 
 

@@ -327,6 +327,32 @@ async def test_every_page_that_is_read_is_progress(options: OcrOptions, tmp_path
     assert told[:-1] == [ParseProgress(pages_total=2, pages_done=done) for done in range(3)]
 
 
+async def test_what_was_told_of_a_page_saves_reading_it(options: OcrOptions, tmp_path: Path) -> None:
+    """The same is made of it, though the engine is not asked; what is damaged of it is read once more."""
+    path = tmp_path / "scan.pdf"
+    await asyncio.to_thread(path.write_bytes, make_scan([TEXT, "another page"], degrees=2))
+
+    async def parse_with(recognized: bytes, options: OcrOptions) -> tuple[list[bytes], StoredParse]:
+        *told, stored = [message async for message in ProcessPdfParser(LIMITS, options).parse(path, recognized)]
+        assert isinstance(stored, bytes)
+        parts = [message.recognized for message in told if isinstance(message, ParseProgress)]
+        return [part for part in parts if part], StoredParse.open(stored)
+
+    parts, first = await parse_with(b"", options)
+    assert len(parts) == 2
+    silent = replace(options, program="/nowhere/tesseract")
+    again, second = await parse_with(b"".join(parts), silent)
+    assert again == []
+    assert list(second.read_pages()) == list(first.read_pages())
+    assert [second.read_layout(n) for n in (1, 2)] == [first.read_layout(n) for n in (1, 2)]
+
+    damaged = parts[0][:-1] + bytes([parts[0][-1] ^ 1])
+    for kept in (damaged + parts[1], parts[1] + parts[0][:-1], parts[1] + b"\0\0\0"):
+        again, third = await parse_with(kept, options)
+        assert len(again) == 1
+        assert list(third.read_pages()) == list(first.read_pages())
+
+
 KEPT_WAITING = """
 import asyncio, json, sys
 from pathlib import Path

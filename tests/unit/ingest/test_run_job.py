@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from services.ingest.domain.pages import Layout
 from services.ingest.domain.stored_parse import PARSER_VERSION, DocumentFacts, ParseWriter
 from services.ingest.ports import ParseProgress, UnreadablePdfError
+from services.ingest.use_cases import recognized_pages
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
-from shared.blobs.port import make_blob_key, make_parse_key
+from shared.blobs.port import make_blob_key, make_parse_key, make_recognized_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
@@ -56,7 +57,7 @@ class Parser:
         self.parsed = 0
         self.stored = make_parse(TEXTS)
 
-    async def parse(self, path: Path) -> AsyncGenerator[ParseProgress | bytes, None]:
+    async def parse(self, path: Path, recognized: bytes = b"") -> AsyncGenerator[ParseProgress | bytes, None]:
         self.parsed += 1
         await self.before()
         for done in range(3):
@@ -411,6 +412,45 @@ async def add_copy(system: System, tenant: str, name: str) -> DocumentJob:
     system.blobs.blobs[make_blob_key(tenant, copy.sha256, copy.document_id)] = CONTENT
     await system.registry.create(copy)
     return DocumentJob(tenant=tenant, document_id=copy.document_id)
+
+
+class ScanParser(Parser):
+    """Reads a scan of two pages, of which it gets one done before it fails; it notes what it goes on from."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.given: list[bytes] = []
+
+    async def parse(self, path: Path, recognized: bytes = b"") -> AsyncGenerator[ParseProgress | bytes, None]:
+        self.given.append(recognized)
+        yield ParseProgress(2, 1, b"" if recognized else b"page 1;")
+        raise self.error
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_what_was_recognized_is_kept_until_the_parse_has_ended(
+    system: System, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """The next try goes on from it, and where it could not be stored it is read once more; a failure removes it."""
+    monkeypatch.setattr(recognized_pages, "KEEP_S", 0)
+    monkeypatch.setattr(recognized_pages, "KEEP_SHARE", 0)
+    key = make_recognized_key(JOB.tenant, NEW.sha256, PARSER_VERSION)
+    parser = ScanParser(DependencyUnavailable("The PDF reader did not start."))
+    system.deps = replace(system.deps, parser=parser)
+    if full:
+
+        async def refuse(key: str, content: bytes) -> None:
+            raise DiskFull("There is no space.")
+
+        monkeypatch.setattr(system.blobs, "put", refuse)
+    assert await system.run() is Outcome.RETRY
+    assert (key in system.blobs.blobs) is not full
+
+    parser.error = UnreadablePdfError(DocumentFailure(code="damaged", detail="Save a new copy."))
+    assert await system.run() is Outcome.DONE
+    assert parser.given == [b"", b"" if full else b"page 1;"]
+    assert key not in system.blobs.blobs
 
 
 @pytest.mark.parametrize(("tenant", "parses"), [("t", 1), ("other", 2)])
