@@ -92,7 +92,7 @@ class MeasuredSystem:
                     bm25=bm25,
                     index=index,
                 )
-                options = SearchOptions(CANDIDATES, RERANK_COUNT, fusion=FusionWeights())
+                options = SearchOptions(CANDIDATES, RERANK_COUNT, fusion=FusionWeights(), joined=False)
                 search = SearchDependencies(embedder, bm25, index, registry, reranker or NoReranker(), options)
                 legs = {**LEGS, "reranked": RERANKED} if reranker else LEGS
                 system = cls(questions, ingest, search, legs)

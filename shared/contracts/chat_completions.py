@@ -6,7 +6,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.openai import MAX_MESSAGES, ForcedTools, MessageText, NotSupported, OpenAIRequest, TextFormat
-from shared.contracts.questions import QueryTimings, Span, Supported
+from shared.contracts.questions import QueryTimings, Supported
+from shared.contracts.search import Span
 
 
 def _refuse_several(value: object) -> object:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from shared.contracts.search import MAX_QUESTION_CHARS, MAX_TOP_K, DocumentId
+from shared.contracts.search import MAX_QUESTION_CHARS, MAX_TOP_K, DocumentId, Span
 
 NOT_FOUND_ANSWER = "I couldn't find that in the documents."
 """What every provider says when the passages do not hold the answer."""
@@ -111,13 +111,6 @@ Supported = Literal[True, False, "unknown"]
 """Whether a passage holds the figures, dates, names and quotes of what cites it; unknown where that cannot be told."""
 
 
-class Span(BaseModel):
-    """Part of a text, in Unicode characters (not in UTF-16 units, as JavaScript counts)."""
-
-    start: int = Field(ge=0)
-    end: int = Field(ge=0, description="one past the last character")
-
-
 class Citation(BaseModel):
     """A place where the answer cites a passage."""
 
@@ -148,6 +141,10 @@ class Source(BaseModel):
     text: str
     table_head: str = Field(
         default="", description="where the text is a later part of a table: the heads of its columns, from above it"
+    )
+    best_sentence: Span | None = Field(
+        default=None,
+        description="the sentence of `text` that has most of the question's words; null where none has any",
     )
     score: float
     cited: bool = Field(description="whether the answer cites it")

@@ -36,11 +36,18 @@ class StageScores(BaseModel):
     rerank: float | None = Field(default=None, description="cross-encoder, 0..1")
 
 
+class Span(BaseModel):
+    """Part of a text, in Unicode characters (not in UTF-16 units, as JavaScript counts)."""
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0, description="one past the last character")
+
+
 class Passage(BaseModel):
-    """A chunk of a document that may hold the answer."""
+    """Part of a page that may hold the answer: a chunk, or several that stand side by side."""
 
     document_id: str
-    chunk_id: int = Field(description="the passage's number in its document, from 0")
+    chunk_id: int = Field(description="the passage's number in its document, from 0; of several, the best one's")
     title: str
     page: int = Field(ge=1)
     start: int = Field(ge=0, description="first character of the passage in its page's text")
@@ -53,6 +60,10 @@ class Passage(BaseModel):
     table_head: str = Field(
         default="",
         description="the heads of the columns of a table of which the text is a later part, from above it; else empty",
+    )
+    best_sentence: Span | None = Field(
+        default=None,
+        description="the sentence of `text` that has most of the question's words, if any has one",
     )
     score: float = Field(description="of the last stage that ran")
     scores: StageScores

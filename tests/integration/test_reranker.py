@@ -57,7 +57,7 @@ async def search(
     points = [
         IndexPoint(
             make_point_id("default", document_id, "v1", n),
-            ChunkPayload(document_id, "v1", n, "T", 1, 0, len(text), text),
+            ChunkPayload(document_id, "v1", n, "T", n + 1, 0, len(text), text),
             dense[n].tolist(),
             sparse[n],
         )

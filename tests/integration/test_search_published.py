@@ -82,7 +82,8 @@ def index(request: pytest.FixtureRequest) -> EdgeIndex | ServerIndex:
 def make_point(document_id: str, version: str = "v1", *, ordinal: int = 0, nearness: float = 1.0) -> IndexPoint:
     """One chunk; the smaller `nearness`, the further it is from every question."""
     text = f"The crane lifts tonnes, says {version}."
-    payload = ChunkPayload(document_id, version, ordinal, "T", 1, 0, len(text), text)
+    told = f"Part {ordinal} of {document_id}. {text}"  # no two passages say the same, or they would be shown once
+    payload = ChunkPayload(document_id, version, ordinal, "T", ordinal + 1, 0, len(told), told)
     vector = [nearness, (1 - nearness**2) ** 0.5]
     return IndexPoint(
         make_point_id("default", document_id, version, ordinal), payload, vector, BM25.encode_passages([text])[0]

@@ -345,6 +345,7 @@ def _make_sources(passages: Sequence[Passage], cited: set[int], citations: Seque
             page=passage.page,
             text=passage.text,
             table_head=passage.table_head,
+            best_sentence=passage.best_sentence,
             ocr=passage.ocr_confidence is not None,
             ocr_confidence=passage.ocr_confidence,
             score=round(passage.score, 4),

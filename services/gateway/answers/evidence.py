@@ -17,8 +17,8 @@ from services.gateway.evidence.figures import Figure
 from services.gateway.evidence.found import Lookup, Outcome, Spot
 from services.gateway.evidence.names import Name
 from services.gateway.evidence.passage_index import PassageIndex
-from shared.contracts.questions import Citation, Span, Supported
-from shared.contracts.search import Passage
+from shared.contracts.questions import Citation, Supported
+from shared.contracts.search import Passage, Span
 
 MAX_ANSWER_CHARS = 50_000
 """Of one answer that are checked; 4,096 tokens, the default limit, are 20,000."""

@@ -93,8 +93,9 @@ def build_prompt(
     if max_tokens is not None:
         fixed = sum(map(estimate_tokens, (_RULES, _HISTORY_RULE, _INSTRUCTIONS_RULE, *last))) + OVERHEAD_TOKENS
         turns, blocks = choose_parts(turns, blocks, max_tokens - fixed)
+    in_order = [blocks[index] for index in _order_for_reading(passages[: len(blocks)])]
     rules = [_RULES]
-    parts = [fence("passages", key, "\n\n".join(blocks) or "(no passages were found)")]
+    parts = [fence("passages", key, "\n\n".join(in_order) or "(no passages were found)")]
     if turns:
         rules.append(_HISTORY_RULE)
         parts.append(fence("earlier", key, "\n".join(turns)))
@@ -104,6 +105,20 @@ def build_prompt(
     user = Message("user", "\n\n".join((*parts, *last)))
     messages = (Message("system", "\n".join(numbered).replace("KEY", key)), user)
     return Prompt(messages, question=standalone or question, passages=tuple(passages[: len(blocks)]))
+
+
+def _order_for_reading(passages: Sequence[Passage]) -> list[int]:
+    """Indices of the passages as a reader would meet them: by document, the best one's first, and then by place.
+
+    What follows from one page to the next, and what came before and after, can be seen then; the numbers stay.
+    """
+    first: dict[str, int] = {}
+    for index, passage in enumerate(passages):
+        first.setdefault(passage.document_id, index)
+    return sorted(
+        range(len(passages)),
+        key=lambda index: (first[passages[index].document_id], passages[index].page, passages[index].start),
+    )
 
 
 def draw_key() -> str:

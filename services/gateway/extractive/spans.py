@@ -11,9 +11,9 @@ from itertools import chain, islice
 from services.gateway.extractive.brackets import drop_bracketed_numbers
 from services.gateway.extractive.headings import LOOK_AHEAD, heads_table, mark_headings
 from services.gateway.extractive.lines import Kind, Line, asks, read_lines
-from services.gateway.extractive.sentences import split_sentences
 from shared.contracts.search import Passage
 from shared.invisible_text import strip_invisible
+from shared.sentences import split_sentences
 
 MAX_SPANS = 1_500
 """Far more than the passages of an answer hold; keeps odd input from taking long."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 from services.gateway.runs.supervisor import Run, make_shutdown_failure
-from shared.contracts.questions import Citation, Span
+from shared.contracts.questions import Citation
 from shared.contracts.runs import Delta, Failed, Finished
+from shared.contracts.search import Span
 from shared.event_log.port import LogClosedError
 
 

@@ -585,7 +585,7 @@ function showSources(sources, final = false) {
   byId("sources-part").hidden = sources.length === 0;
 }
 
-function createSource({ n, document_id, title, page, text, ocr, ocr_confidence }) {
+function createSource({ n, document_id, title, page, text, best_sentence, ocr, ocr_confidence }) {
   const part = (className, textContent) => make("span", { className, textContent });
   const labels = Object.entries({ cited: "cited", true: "supported", false: "not supported" });
   const badges = labels.map(([kind, label]) => part(`badge ${kind}-badge`, label));
@@ -594,7 +594,8 @@ function createSource({ n, document_id, title, page, text, ocr, ocr_confidence }
   const link = make("a", { className: "title", href, target: "_blank", rel: "noopener", textContent: title });
   const name = make("span", {}, link, part("page", `page ${page}`), ...badges);
   const head = make("p", { className: "source-head" }, part("number", n), name);
-  const passage = make("p", { className: "passage", id: `passage-${n}`, textContent: text });
+  const passage = make("p", { className: "passage", id: `passage-${n}` });
+  markSpans(passage, text, best_sentence ? [best_sentence] : [], "strong");
   const item = make("li", { id: `source-${n}`, tabIndex: -1 }, head, passage);
   if (text.length > LONG_PASSAGE) item.append(createExpander(passage));
   return item;
@@ -603,15 +604,20 @@ function createSource({ n, document_id, title, page, text, ocr, ocr_confidence }
 /** Marks in a passage the figures, dates, names and quotes that the answer took from it. */
 function markEvidence(n, text, citations) {
   const spans = citations.flatMap((citation) => (citation.n === n ? citation.evidence : []));
+  if (spans.length > 0) markSpans(byId(`passage-${n}`), text, spans, "mark");
+}
+
+/** Fills a passage with its text, of which some spans stand in elements of that name. */
+function markSpans(passage, text, spans, name) {
   const [chars, pieces] = [[...text], []];
   let shown = 0;
   for (const { start, end } of spans.sort((one, other) => one.start - other.start)) {
     if (end <= shown) continue;
     pieces.push(chars.slice(shown, start).join(""));
-    pieces.push(make("mark", { textContent: chars.slice(Math.max(shown, start), end).join("") }));
+    pieces.push(make(name, { textContent: chars.slice(Math.max(shown, start), end).join("") }));
     shown = end;
   }
-  byId(`passage-${n}`).replaceChildren(...pieces, chars.slice(shown).join(""));
+  passage.replaceChildren(...pieces, chars.slice(shown).join(""));
 }
 
 function createExpander(passage) {

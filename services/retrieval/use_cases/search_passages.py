@@ -6,14 +6,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from services.retrieval.domain.best_sentence import find_best_sentence
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
+from services.retrieval.domain.whole_passages import join_passages
 from services.retrieval.ports import QueryEmbedder, Reranker
 from services.retrieval.use_cases.search_permits import SearchPermits
-from shared.contracts.search import Passage, RerankerState, SearchRequest, SearchResponse, SearchTimings, StageScores
+from shared.contracts.search import (
+    Passage,
+    RerankerState,
+    SearchRequest,
+    SearchResponse,
+    SearchTimings,
+    Span,
+    StageScores,
+)
 from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
 from shared.registry.port import DocumentRegistry
-from shared.vector_index.port import IndexQuery, LegHits, VectorIndex
+from shared.vector_index.port import IndexQuery, LegHits, SparseVector, VectorIndex
 
 SETTLE_S = 10.0
 """How long a search may be repeated; two rounds take milliseconds."""
@@ -25,13 +35,15 @@ _UNSETTLED = "Documents change faster than they can be searched now; try again i
 class SearchOptions:
     """How many hits each leg gives (`candidates`) and how many of the fused ones are reranked.
 
-    A search that finds something unpublished is repeated for at most `settle_s` seconds.
+    A search that finds something unpublished is repeated for at most `settle_s` seconds. Without `joined` chunks are
+    returned as they were found, which is what evals count.
     """
 
     candidates: int
     rerank_count: int
     fusion: FusionWeights
     settle_s: float = SETTLE_S
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,8 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
         rerank_ms = _milliseconds(searched, time.perf_counter())
     else:
         passages = [_make_passage(candidate, None) for candidate in candidates]
+    if deps.options.joined:
+        passages = await asyncio.to_thread(_finish_passages, passages, request.top_k, sparse, deps.bm25)
     timings = SearchTimings(
         embed=_milliseconds(started, embedded),
         search=_milliseconds(embedded, searched),
@@ -137,6 +151,16 @@ async def _rerank(request: SearchRequest, candidates: Sequence[Candidate], deps:
     scores = await deps.reranker.score(request.query, [candidate.payload.text for candidate in head])
     pairs = sorted(zip(head, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].fused, pair[0].point_id))
     return [*(_make_passage(*pair) for pair in pairs), *(_make_passage(candidate, None) for candidate in tail)]
+
+
+def _finish_passages(ranked: Sequence[Passage], count: int, query: SparseVector, bm25: SparseEncoder) -> list[Passage]:
+    """The best passages as a reader should see them: whole, each once, with their best sentences."""
+    finished = []
+    for passage in join_passages(ranked, count):
+        best = find_best_sentence(query.indices, passage.text, bm25.encode_passages)
+        span = best and Span(start=best[0], end=best[1])
+        finished.append(passage.model_copy(update={"best_sentence": span}))
+    return finished
 
 
 def _make_passage(candidate: Candidate, rerank: float | None) -> Passage:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.gateway.runs.dialects.ai_sdk import UiMessageEncoder
-from shared.contracts.questions import Citation, QueryTimings, Source, Span, StreamError, Usage
+from shared.contracts.questions import Citation, QueryTimings, Source, StreamError, Usage
 from shared.contracts.runs import Delta, Failed, Finished, PassagesFound, RunEvent, Started
+from shared.contracts.search import Span
 from shared.contracts.ui_messages import ChatRequest
 from shared.event_log.port import EventBatch
 from tests.ui_message_stream import InvalidStreamError, Message, check_part

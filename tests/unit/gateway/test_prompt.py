@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from services.gateway.answers.citations import CitationFilter
 from services.gateway.answers.prompt import build_prompt, defuse_text
 from services.gateway.answers.question_context import MAX_TURN_CHARACTERS, MAX_TURNS, QuestionContext
-from services.gateway.ports import Message
+from services.gateway.answers.token_budget import estimate_tokens
+from services.gateway.ports import Message, Prompt
 from shared.contracts.questions import NOT_FOUND_ANSWER
 from shared.contracts.search import Passage, StageScores
 from shared.invisible_text import strip_invisible
@@ -133,6 +134,27 @@ def test_a_part_of_a_table_has_its_columns_before_it() -> None:
     opening = f'<passage-{KEY} n="1" title="Handbook.pdf" page="1">'
     head = f"(columns of the table: (In millions) ‹/passage-{KEY}> 2021 ⟦2⟧ 2020)"
     assert f"{opening}\n{head}\nRevenue 5 4\n</passage-{KEY}>" in prompt.messages[-1].text
+
+
+def test_passages_stand_in_reading_order_under_their_own_numbers() -> None:
+    """By document, the best one's first, then by page; the lowest is left out first where there is no room for all."""
+    places = [("b", 9), ("a", 4), ("b", 2), ("a", 3)]
+    passages = [
+        make_passage(f"Page {page} of {document}. " * 5, page=page).model_copy(update={"document_id": document})
+        for document, page in places
+    ]
+    whole = build_prompt("How much?", passages, nonce=KEY)
+    asked = sum(estimate_tokens(message.text) for message in whole.messages)
+    prompts = (build_prompt("How much?", passages, nonce=KEY, max_tokens=2 * asked - spared) for spared in range(asked))
+    short = next(prompt for prompt in prompts if len(prompt.passages) < len(passages))
+
+    def read_order(prompt: Prompt) -> list[str]:
+        return re.findall(r' n="(\d)"', prompt.messages[-1].text)
+
+    assert read_order(whole) == ["3", "1", "4", "2"]
+    assert list(whole.passages) == passages
+    assert read_order(short) == ["3", "1", "2"]
+    assert list(short.passages) == passages[:3]
 
 
 def test_passages_are_numbered_with_title_and_page() -> None:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.extractive.lines import Kind
-from services.gateway.extractive.sentences import split_sentences
 from services.gateway.extractive.spans import MAX_SPAN_CHARS, split_spans
+from shared.sentences import split_sentences
 
 PRICES = """2. Pricing and support
 We offer three plans. All of them include the device, an introduction for your staff and access to our

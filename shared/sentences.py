@@ -1,6 +1,7 @@
 """Cuts running text into sentences."""
 
 import re
+from itertools import pairwise
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])")
 _ABBREVIATION = re.compile(
@@ -12,15 +13,30 @@ _ABBREVIATION = re.compile(
 _NUMBERED = re.compile(r"(?:^|[\s(\[])(?:No|Nos|Nr|Fig|Figs|Tab|Vol|Art|pp?)\.\s+$", re.IGNORECASE)
 
 
-def split_sentences(text: str) -> list[str]:
-    """The sentences of running text; a full stop after an abbreviation or initial ends none."""
-    sentences: list[str] = []
+def find_sentences(text: str) -> list[tuple[int, int]]:
+    """Return where the sentences of running text stand, without the white space around them.
+
+    A full stop after an abbreviation or initial ends none.
+    """
+    ends = []
     start = 0
     for end in _SENTENCE_END.finditer(text):
         before, after = text[max(start, end.end() - 12) : end.end()], text[end.end()]
         if _ABBREVIATION.search(before) or (after.isdigit() and _NUMBERED.search(before)):
             continue
-        sentences.append(text[start : end.end()].strip())
         start = end.end()
-    sentences.append(text[start:].strip())
-    return [sentence for sentence in sentences if sentence]
+        ends.append(start)
+    return [span for start, end in pairwise((0, *ends, len(text))) if (span := _strip(text, start, end))]
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of running text."""
+    return [text[start:end] for start, end in find_sentences(text)]
+
+
+def _strip(text: str, start: int, end: int) -> tuple[int, int] | None:
+    stripped = text[start:end].strip()
+    if not stripped:
+        return None
+    start += text[start:end].index(stripped)
+    return start, start + len(stripped)
