@@ -189,12 +189,17 @@ class IngestWorker:
 
     async def _help_forever(self, sharing: Sharing) -> None:
         """Help other workers with their large documents whenever this one has nothing of its own."""
+        refused = ""
         while True:
             pause_s = HELP_S
             try:
                 if await help_others(self.dependencies, sharing):
                     continue
-            except (CannotHelpError, ServiceError, OSError) as error:
+            except CannotHelpError as error:
+                if str(error) != refused:  # once, not every ten seconds of the minutes that the document takes
+                    log.warning("help_refused", reason=str(error))
+                refused, pause_s = str(error), HELP_FAULT_S
+            except (ServiceError, OSError) as error:
                 log.warning("help_interrupted", error=type(error).__name__, reason=str(error))
                 pause_s = HELP_FAULT_S
             except Exception as error:

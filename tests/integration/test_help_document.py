@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
+from services.ingest import worker
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
@@ -349,6 +351,58 @@ async def test_who_would_make_another_version_does_not_help(
     with pytest.raises(CannotHelpError):
         await help_others(second, get_sharing(second))
     assert not await get_sharing(first).ranges.has_helpers(job)
+
+
+async def test_the_limit_of_who_has_the_document_counts(
+    first: IngestDependencies, second: IngestDependencies, tmp_path: Path
+) -> None:
+    """A helper whose own limit is lower, as while a setting is being changed, makes the same passages."""
+    job = await accept(first, tmp_path)
+    work = await begin(job, first)
+    second = replace(second, max_chunks=1)
+    assert await help_others(second, get_sharing(second))
+    get_model(first).gate.opened.set()
+
+    assert await work is Outcome.DONE
+    assert get_model(second).embedded > get_model(first).embedded
+
+
+async def test_who_would_make_more_passages_does_not_help(
+    first: IngestDependencies, second: IngestDependencies, tmp_path: Path
+) -> None:
+    """Its model counts otherwise; it says so by the document's name, and gives the range back."""
+    job = await accept(first, tmp_path)
+    work = await begin(job, first)
+    second.embedder.max_tokens = 40
+    with pytest.raises(CannotHelpError, match=f"more than .* of {job.document_id}"):
+        await help_others(second, get_sharing(second))
+    get_model(first).gate.opened.set()
+
+    assert await work is Outcome.DONE
+
+
+async def test_a_refusal_to_help_is_logged_once(
+    first: IngestDependencies, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large document takes minutes, and whoever cannot help with it looks again every ten seconds."""
+    reasons, ended = ["one", "one", "one", "another"], asyncio.Event()
+
+    async def refuse(deps: IngestDependencies, sharing: Sharing) -> bool:
+        if not reasons:
+            ended.set()
+            await asyncio.Event().wait()
+        raise CannotHelpError(reasons.pop(0))
+
+    monkeypatch.setattr(worker, "help_others", refuse)
+    monkeypatch.setattr(worker, "HELP_FAULT_S", 0)
+    queue = ArqJobQueue(redis_url, timeout_s=5)
+    with capture_logs() as logs:
+        working = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), first, queue).run())
+        await ended.wait()
+        await end_tasks(working)
+    await queue.close()
+
+    assert [log["reason"] for log in logs if log["event"] == "help_refused"] == ["one", "another"]
 
 
 async def test_a_document_deleted_while_it_is_shared_leaves_no_points(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.ingest.domain.chunking import Chunk
+from services.ingest.domain.chunking import Chunk, TooManyChunksError
 from services.ingest.domain.pipeline import name_pipeline
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
 from services.ingest.use_cases.embed_document import embed_chunks
@@ -61,9 +61,14 @@ async def help_others(deps: IngestDependencies, sharing: Sharing) -> bool:
 
 async def _find_chunks(sha256: str, claim: RangeClaim, deps: IngestDependencies) -> Sequence[Chunk]:
     document = await find_stored_parse(make_parse_key(claim.job.tenant, sha256, deps.parser.version), deps.blobs)
-    chunks = [] if document is None else await chunk_document(document.pages, deps)
-    if len(chunks) != claim.plan.chunks:
-        raise CannotHelpError(f"it makes {len(chunks)} chunks of it, not {claim.plan.chunks}")
+    planned = claim.plan.chunks
+    try:
+        # The limit is that of who has the document: ours may be another, where settings are being changed.
+        chunks = [] if document is None else await chunk_document(document.pages, deps, planned)
+    except TooManyChunksError:
+        raise CannotHelpError(f"it makes more than {planned} chunks of {claim.job.document_id}") from None
+    if len(chunks) != planned:
+        raise CannotHelpError(f"it makes {len(chunks)} chunks of {claim.job.document_id}, not {planned}")
     log.info("document_helped", document_id=claim.job.document_id, first_range=claim.number)
     return chunks
 
