@@ -36,7 +36,7 @@ class IngestSettings(IndexSettings):
         gt=0,
         description=(
             "PAGEWIRE_COMPACT_INTERVAL_S: seconds between looks for deleted text that is still on the disk; removing it"
-            " writes all points anew, 20,000 in about 10 s"
+            " writes all points anew, 20,000 in 48 s on two busy cores"
         ),
     )
     max_attempts: int = Field(
