@@ -143,12 +143,12 @@ def list_systems(gateway: Mapping[str, str], upstream: str, folder: Path) -> lis
     question = {"question": "What were the net sales?"}
     chat = {"model": "bench", "stream": True, "messages": [{"role": "user", "content": "What were the net sales?"}]}
     python = sys.executable
-    ports = [find_free_port() for _ in range(6)]
+    ports = [find_free_port() for _ in range(7)]
     typed = {**os.environ, "BENCH_UPSTREAM": upstream}
 
-    def serve_typed(port: int) -> list[str]:
+    def serve(module: str, port: int) -> list[str]:
         options = ["--port", str(port), "--no-access-log", "--log-level", "error"]
-        return [python, "-m", "uvicorn", "benchmarks.relay.typed_servers:app", *options]
+        return [python, "-m", "uvicorn", f"benchmarks.relay.{module}:app", *options]
 
     systems = [
         (
@@ -163,8 +163,9 @@ def list_systems(gateway: Mapping[str, str], upstream: str, folder: Path) -> lis
         )
         for name, mode, port in (("pagewire", "cancel", ports[0]), ("pagewire-continue", "continue", ports[1]))
     ]
+    systems.append((System("bare", serve("bare_server", ports[6]), typed, "/", question), ports[6]))
     for name, port in (("typed-sse", ports[2]), ("typed-streaming", ports[3]), ("tutorial", ports[4])):
-        systems.append((System(name, serve_typed(port), typed, f"/{name}", question), port))
+        systems.append((System(name, serve("typed_servers", port), typed, f"/{name}", question), port))
     if (LITELLM_VENV / "bin" / "litellm").exists():  # `make bench` installs it
         systems.append((_make_litellm(ports[5], upstream, folder, chat), ports[5]))
     return systems

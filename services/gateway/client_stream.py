@@ -64,7 +64,7 @@ class ClientStream:
 
     def write(self, data: bytes) -> None:
         """Send a piece, which is not empty; drop it when the client has left."""
-        if not self.has_left:
+        if not (self._cycle.disconnected or self._transport.is_closing()):
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # a chunk, as uvicorn writes it
 
     async def wait_for_room(self) -> None:

@@ -2,26 +2,27 @@
 
 from typing import Final
 
-_PAGE_CHARS: Final = 4096
+_PAGE_PIECES: Final = 64
 
 
 class GrowingText:
-    """Join the pieces as they come, a page at a time.
+    """Join the pieces as they come, a page of them at a time.
 
-    A list of tokens takes ten times the memory of their text; `io.StringIO` is such a list until it is read.
+    A list of all tokens takes ten times the memory of their text; `io.StringIO` is such a list until it is read. To add
+    each to a string would copy that string for each.
     """
 
     def __init__(self) -> None:
         self._pages: list[str] = []
-        self._page = ""
+        self._page: list[str] = []
 
     def write(self, piece: str) -> None:
         """Add a piece."""
-        self._page += piece
-        if len(self._page) >= _PAGE_CHARS:
-            self._pages.append(self._page)
-            self._page = ""
+        self._page.append(piece)
+        if len(self._page) == _PAGE_PIECES:
+            self._pages.append("".join(self._page))
+            self._page.clear()
 
     def read(self) -> str:
         """Return the whole text."""
-        return "".join((*self._pages, self._page))
+        return "".join((*self._pages, *self._page))

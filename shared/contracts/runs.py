@@ -26,9 +26,9 @@ class PassagesFound(BaseModel):
     passages: list[Source]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delta:
-    """A piece of the answer; never empty. No pydantic model: there is one for each token."""
+    """A piece of the answer; never empty. No pydantic model, and not frozen: there is one for each token."""
 
     text: str
 

@@ -94,10 +94,13 @@ class LiveStream(Generic[E]):
 
     def _take(self, after: int) -> EventBatch[E] | None:
         """Return the events with numbers above `after`, and keep them no longer than they must be; None: none."""
-        batch = self.get(after)
+        if self._bound is None or after >= self._first:
+            batch = self.get(after)
+        else:
+            batch = EventBatch(self._first, self._events) if self._events else None
         if batch is not None and self._bound is not None:
             self._first = batch.last + 1
-            self._events.clear()
+            self._events = []
             self._wake_writer()
         return batch
 
@@ -138,6 +141,8 @@ class _Follower(Generic[E]):
         take: returns the events with numbers above one.
     """
 
+    __slots__ = ("_after", "_failed", "_sink", "_take", "_turn")
+
     def __init__(self, take: Callable[[int], EventBatch[E] | None], sink: EventSink[E], after: int) -> None:
         self._take = take
         self._sink = sink
@@ -149,17 +154,21 @@ class _Follower(Generic[E]):
         """Give the sink what is new, unless it is full."""
         if self._failed is not None:
             raise self._failed
-        if not self._sink.is_full and (batch := self._take(self._after)) is not None:
-            self._after = batch.last
-            self._sink.take(batch)
+        if not self._sink.is_full:
+            self._pass_on()
 
     def push_for_writer(self) -> None:
-        """The same in the writer's call, which has nothing to do with what goes wrong here, and does not wait."""
+        """The same in the writer's call, which has nothing to do with what goes wrong here, and does not wait.
+
+        Where it cannot be given, the follower's own task finds out why.
+        """
+        if self._failed is not None or self._sink.is_full:
+            self.give_turn()
+            return
         try:
-            self.push()
+            self._pass_on()
         except Exception as error:  # noqa: BLE001 - raised in the follower's own task
             self._failed = error
-        if self._failed is not None or self._sink.is_full:
             self.give_turn()
 
     def give_turn(self) -> None:
@@ -171,3 +180,8 @@ class _Follower(Generic[E]):
         """Return when there is something to do for the follower's own task."""
         self._turn = asyncio.get_running_loop().create_future()
         await self._turn
+
+    def _pass_on(self) -> None:
+        if (batch := self._take(self._after)) is not None:
+            self._after = batch.last
+            self._sink.take(batch)

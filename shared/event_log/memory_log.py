@@ -1,7 +1,7 @@
 """The event log of runs that end with their client: in memory, one reader, nothing kept."""
 
-from collections.abc import AsyncGenerator
-from typing import Generic
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, Generic
 
 from shared.event_log.live_stream import LiveStream
 from shared.event_log.port import E, EventBatch, EventSink, StreamId, StreamState
@@ -21,11 +21,10 @@ class MemoryEventLog(Generic[E]):
         self._streams[stream] = LiveStream(bound=BOUND_EVENTS)
         return False
 
-    async def append(self, stream: StreamId, event: E) -> None:
+    def append(self, stream: StreamId, event: E) -> Coroutine[Any, Any, None]:
         """Add an event; wait as long as the reader is too far behind."""
-        live = self._streams.get(stream)
-        if live is not None:
-            await live.append(event)
+        live = self._streams.get(stream) or LiveStream(bound=None, closed=True)
+        return live.append(event)
 
     def end(self, stream: StreamId, event: E) -> None:
         """Add the terminal event."""

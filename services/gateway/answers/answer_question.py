@@ -217,7 +217,7 @@ class Answer:
         yield PassagesFound(passages=_make_sources(passages, set(), ()))
         self._citations = CitationFilter(len(passages))
         if not passages:
-            self._note_first_token()
+            self._first_token_ms = self._elapsed_ms()
             yield Delta(NOT_FOUND_ANSWER)
             yield self.finish()
             return
@@ -230,7 +230,8 @@ class Answer:
             async for piece in pieces:
                 match piece:
                     case TextDelta(text=text):
-                        self._note_first_token()
+                        if self._first_token_ms is None:
+                            self._first_token_ms = self._elapsed_ms()
                         if checked := self._citations.feed(text):
                             empty = empty and not checked.strip()
                             self._sent.write(checked)
@@ -309,10 +310,6 @@ class Answer:
             filter=SearchFilter(document_ids=self._request.document_ids),
         )
         return await self._search.search(search)
-
-    def _note_first_token(self) -> None:
-        if self._first_token_ms is None:
-            self._first_token_ms = self._elapsed_ms()
 
     def _elapsed_ms(self) -> float:
         """Return milliseconds since the question arrived."""

@@ -1,5 +1,6 @@
 """Routes of questions."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -60,4 +61,4 @@ async def query(request: Request, body: QueryRequest, gateway: Gateway, tenant: 
 async def query_stream(body: QueryRequest, gateway: Gateway, tenant: Tenant) -> Response:
     """Answers a question token by token and ends with the sources."""
     run = await start_run(body, gateway, tenant)
-    return stream_run(run, gateway, lambda batch: native.encode_batch(batch, run.run_id, body.include))
+    return stream_run(run, gateway, partial(native.encode_batch, run_id=run.run_id, include=body.include))

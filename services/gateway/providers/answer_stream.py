@@ -7,9 +7,12 @@ without showing it needs a longer idle timeout.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
+
+import aiohttp
 
 from services.gateway.ports import Completion, TextDelta
 from services.gateway.providers.event_reader import EventReader
@@ -110,13 +113,12 @@ async def stream_answer(
                 response = await upstream.enter_async_context(open_response())
             begun = True
             streamed = _is_stream(response.http_response)
-            receive = aiter(_read_body(response.http_response)).__anext__
+            receive = choose_receive(response.http_response)
             while True:
                 # Never around a yield: there the timeout would hit whatever our caller is doing.
-                try:
-                    with watchdog:
-                        chunk = await receive()
-                except StopAsyncIteration:
+                with watchdog:
+                    chunk = await receive()
+                if not chunk:
                     break
                 for data in reader.feed(chunk):
                     streamed = True  # some servers send a stream under another type
@@ -125,10 +127,12 @@ async def stream_answer(
                         continue
                     if half or not text.isascii():
                         text, half = join_halves(half + text)
-                    for start in range(0, len(text), MAX_PIECE_CHARS):
-                        if start:
+                    if 0 < len(text) <= MAX_PIECE_CHARS:
+                        yield TextDelta(text)
+                    else:
+                        for start in range(0, len(text), MAX_PIECE_CHARS):
+                            yield TextDelta(text[start : start + MAX_PIECE_CHARS])
                             await asyncio.sleep(0)  # a turn for the others
-                        yield TextDelta(text[start : start + MAX_PIECE_CHARS])
                     watchdog.renew(
                         _choose_timeout_s(decoder, idle_timeout_s) if decoder.is_complete else idle_timeout_s
                     )
@@ -157,9 +161,16 @@ def _is_stream(response: HttpResponse) -> bool:
     return response.headers.get("content-type", EVENT_STREAM).lower().startswith(EVENT_STREAM)
 
 
-def _read_body(response: HttpResponse) -> AsyncIterator[bytes]:
-    # The decoding of what is not encoded would cost as much as the JSON of a token.
-    return response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
+def choose_receive(response: HttpResponse) -> Callable[[], Awaitable[bytes]]:
+    """Return what waits for the next piece of a body and returns it; empty: there is no more."""
+    if "content-encoding" in response.headers:
+        return partial(anext, response.aiter_bytes(), b"")
+    # aiohttp's own reader, where it is found: httpx and the SDK's transport put three generators around it, through
+    # which a piece goes for a tenth of all that a token costs.
+    stream: Any = response
+    for name in ("stream", "_stream", "_aiohttp_response", "content"):
+        stream = getattr(stream, name, None)
+    return stream.readany if isinstance(stream, aiohttp.StreamReader) else partial(anext, response.aiter_raw(), b"")
 
 
 def _decode(decoder: AnswerDecoder, data: bytes) -> str | None:

@@ -104,7 +104,8 @@ class ChatCompletionDecoder:
             raise translate_in_band(error, provider=self._provider)
         if self._model is None:
             self._model = read_name(chunk.get("model"))
-        self._note_usage(chunk)
+        if chunk.get("usage") or chunk.get("x_groq"):
+            self._note_usage(chunk)
         choices = chunk.get("choices")
         if not choices:
             return None

@@ -25,6 +25,7 @@ class IdleWatchdog:
         self._timeout_s = timeout_s
         self._deadline = self._loop.time() + timeout_s
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
         self._waiting: asyncio.Task[Any] | None = None
         self._cancelling: int | None = None
 
@@ -32,7 +33,7 @@ class IdleWatchdog:
         """Move the deadline to so many seconds from now, further away or nearer."""
         self._timeout_s = timeout_s
         self._deadline = self._loop.time() + timeout_s
-        if self._timer is not None and self._deadline < self._timer.when():
+        if self._deadline < self._fires_at:
             self.stop()
 
     def stop(self) -> None:
@@ -45,7 +46,7 @@ class IdleWatchdog:
         # Of this wait and not of the answer: the next one may be another task's.
         self._waiting = asyncio.current_task(self._loop)
         if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._look)
+            self._set_timer()
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -57,6 +58,10 @@ class IdleWatchdog:
             if waiting.uncancel() <= before and exc_type is asyncio.CancelledError:
                 raise TimeoutError from exc
 
+    def _set_timer(self) -> None:
+        self._fires_at = self._deadline
+        self._timer = self._loop.call_at(self._deadline, self._look)
+
     def _look(self) -> None:
         timer, self._timer = self._timer, None
         if timer is None or self._waiting is None:
@@ -64,7 +69,7 @@ class IdleWatchdog:
         if self._loop.time() - timer.when() > _STOOD_STILL_S:
             self.renew(self._timeout_s)
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look)
+            self._set_timer()
         else:
             self._cancelling = self._waiting.cancelling()
             self._waiting.cancel()

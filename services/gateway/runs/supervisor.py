@@ -313,14 +313,14 @@ class RunSupervisor:
     async def _write_until_finished(self, run: Run) -> Finished:
         async with aclosing(run.answer.produce()) as events:
             async for event in events:
-                if isinstance(event, Finished):
-                    return event
-                if isinstance(event, Delta):
+                if isinstance(event, Delta):  # first, as nearly all are
                     run.characters += len(event.text)
                     if run.turn is not None:
                         run.text.write(event.text)
                     if run.characters > self._max_characters:
                         raise LanguageModelError(_TOO_LONG, code="answer_too_long")
+                elif isinstance(event, Finished):
+                    return event
                 await run.log.append(run.stream, event)
         raise AssertionError("an answer ends with Finished or raises")
 

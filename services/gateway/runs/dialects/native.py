@@ -17,9 +17,10 @@ def encode_batch(batch: EventBatch[RunEvent], run_id: str, include: Collection[s
     Parameters:
         include: `run` and `passages`, where the client has asked for these events.
     """
-    return b"".join(
-        encode_event(event, number, run_id, include) for number, event in enumerate(batch.events, batch.first)
-    )
+    first, events = batch
+    if len(events) == 1:
+        return encode_event(events[0], first, run_id, include)
+    return b"".join(encode_event(event, number, run_id, include) for number, event in enumerate(events, first))
 
 
 def encode_event(event: RunEvent, number: int, run_id: str, include: Collection[str]) -> bytes:
