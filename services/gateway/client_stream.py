@@ -1,16 +1,19 @@
 """The body of a response that is written as it comes, past ASGI: whoever has a piece writes it and goes on.
 
 `await send(…)` for each piece would take a task that is woken for it, and a coroutine of every middleware on the way.
-Middlewares see the response's head and its end; what stands between is nobody's business but the client's.
+Middlewares see the response's head; what stands behind it is nobody's business but the client's.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Final, Protocol
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 CLIENT_STREAM: Final = "pagewire.client_stream"
 """Name of the extension of the ASGI scope whose `open` returns the ClientStream of a response."""
+_BEHIND: Final = "behind"
 
 
 class Connection(Protocol):
@@ -78,6 +81,33 @@ class ClientStream:
     def abort(self) -> None:
         """Close the connection now, so that the client takes what it has for a part."""
         self._transport.abort()
+
+
+async def answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Call the application, and then what it has left to be run behind it."""
+    await app({**scope}, receive, send)  # a copy, as routing adds to it what nobody needs any more afterwards
+    work = scope["extensions"][CLIENT_STREAM].pop(_BEHIND, None)
+    if work is not None:
+        try:
+            await work(send)
+        except asyncio.CancelledError:
+            return  # its client reads nothing, or the end may not wait for it: there is nothing to tell, or to log
+
+
+def run_behind(scope: Scope, work: Callable[[Send], Awaitable[None]]) -> None:
+    """Have the rest of a response that has begun sent when the application has returned.
+
+    Within it the request, all that was made of it and some thirty coroutines of the framework would be kept for as long
+    as the stream takes. What was bound to the request's context still is.
+    """
+    context = copy_context()
+
+    async def work_in_context(send: Send) -> None:
+        for variable, value in context.items():
+            variable.set(value)
+        await work(send)
+
+    scope["extensions"][CLIENT_STREAM][_BEHIND] = work_in_context
 
 
 def open_client_stream(scope: Scope) -> ClientStream:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_PAGE_PIECES: Final = 64
+_PAGE_PIECES: Final = 32
 
 
 class GrowingText:

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.gateway.client_stream import CLIENT_STREAM, ClientStream
+from services.gateway.client_stream import CLIENT_STREAM, ClientStream, answer
 from services.gateway.connection_gate import ConnectionGate
 from shared.contracts.errors import ErrorBody, ErrorDetail
 
@@ -59,6 +59,7 @@ class HttpProtocol(HttpToolsProtocol):
         self, *args: Any, gate: ConnectionGate, head_timeout_s: float, rest_timeout_s: float, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.app = partial(answer, self.app)
         self._gate = gate
         self._head_timeout_s = head_timeout_s
         self._rest_timeout_s = rest_timeout_s

@@ -30,7 +30,7 @@ from shared.contracts.questions import (
     Source,
 )
 from shared.contracts.runs import Delta, Finished, PassagesFound
-from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse
+from shared.contracts.search import Passage, SearchFilter, SearchRequest, SearchResponse, SearchTimings
 from shared.errors import InvalidRequest, LanguageModelError, NotReady, UnprocessableRequest
 from shared.invisible_text import strip_invisible
 from shared.registry.port import DocumentRegistry
@@ -191,7 +191,7 @@ class Answer:
         self._rewriting: Completion | None = None
         self._started = time.perf_counter()
         self._first_token_ms: float | None = None
-        self._found: SearchResponse | None = None
+        self._search_timings: SearchTimings | None = None
         self._passages: Sequence[Passage] = ()
         self.remove_unsupported = remove_unsupported
         self._citations = CitationFilter(0)
@@ -205,7 +205,8 @@ class Answer:
         Closing this generator closes the connection to the provider.
         """
         await self._make_standalone()
-        found = self._found = await self._find_passages()
+        found = await self._find_passages()
+        self._search_timings = found.timings_ms
         prompt = build_prompt(
             self._request.question,
             found.passages,
@@ -226,6 +227,8 @@ class Answer:
         stream = self.model.stream(prompt)
         if self.remove_unsupported:
             stream = remove_unsupported(stream, evidence, len(passages))
+        fingerprint = found.fingerprint
+        del found, prompt  # an answer takes long, and needs of them only what is noted
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 match piece:
@@ -253,7 +256,7 @@ class Answer:
             self._checked = await asyncio.to_thread(evidence.check_answer, self._sent.read(), self._citations.places)
         end = self.finish()
         if self.place is not None:
-            await self.place.keep(self._sent.read(), found, end)
+            await self.place.keep(self._sent.read(), fingerprint, end)
         yield end
 
     def finish(self, finish_reason: FinishReason | None = None) -> Finished:
@@ -263,13 +266,13 @@ class Answer:
             finish_reason: why it ends here; None: as the model said.
         """
         usage = make_usage(self._completion, self._rewriting, self._prices)
-        found = self._found
+        searched = self._search_timings
         timings = QueryTimings(
             rewrite=self._rewrite_ms,
-            retrieval=found.timings_ms.total if found else None,
-            embed=found.timings_ms.embed if found else None,
-            search=found.timings_ms.search if found else None,
-            rerank=found.timings_ms.rerank if found else None,
+            retrieval=searched.total if searched else None,
+            embed=searched.embed if searched else None,
+            search=searched.search if searched else None,
+            rerank=searched.rerank if searched else None,
             first_token=self._first_token_ms,
             total=self._elapsed_ms(),
         )

@@ -36,7 +36,6 @@ from shared.contracts.questions import (
     Usage,
 )
 from shared.contracts.runs import Delta, Finished, PassagesFound
-from shared.contracts.search import SearchResponse
 from shared.trace_context import read_trace_id
 
 log = structlog.get_logger(__name__)
@@ -120,13 +119,16 @@ class KeptPlace:
     revision: str
     provider: str
 
-    async def keep(self, text: str, found: SearchResponse, end: Finished) -> None:
+    async def keep(self, text: str, fingerprint: str | None, end: Finished) -> None:
         """Keep an answer that has come to its end, if it is one to give again.
 
         That is: a whole one, of the provider that was asked first and not of one that stood in for it, which found
         something. Whoever reads that nothing was found asks again.
+
+        Parameters:
+            fingerprint: of the search that found its passages.
         """
-        if end.finish_reason != "stop" or end.usage.provider != self.provider or not found.fingerprint:
+        if end.finish_reason != "stop" or end.usage.provider != self.provider or not fingerprint:
             return
         if text.strip() == NOT_FOUND_ANSWER:
             return
@@ -136,7 +138,7 @@ class KeptPlace:
             citations=end.citations,
             provider=end.usage.provider,
             model=end.usage.model,
-            search=found.fingerprint,
+            search=fingerprint,
         )
         await self.cache.keep(self.tenant, self.key, self.revision, answer)
 

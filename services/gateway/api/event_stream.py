@@ -7,13 +7,14 @@ is waited for, one that takes nothing for too long is dropped, a silent stream g
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Annotated, Final, Generic, Protocol
 
 import structlog
 from fastapi import Header, Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.client_stream import open_client_stream
+from services.gateway.client_stream import ClientStream, open_client_stream, run_behind
 from services.gateway.runs.dialects import native
 from services.gateway.runs.supervisor import make_shutdown_error, make_stream_error
 from services.gateway.settings import GatewaySettings
@@ -88,14 +89,21 @@ class LogResponse(Response, Generic[E]):
         self._send_timeout_s = settings.send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream."""
-        connected = asyncio.timeout(None)  # "expires" when the client leaves
+        """Send the head; the stream follows when the application has returned."""
         client = open_client_stream(scope)
         client.abort_unread(self._send_timeout_s)
         try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        except BaseException:
+            await self._end()
+            raise
+        run_behind(scope, partial(self._send_stream, client))
+
+    async def _send_stream(self, client: ClientStream, send: Send) -> None:
+        connected = asyncio.timeout(None)  # "expires" when the client leaves
+        try:
             async with connected:
                 client.on_left = lambda: connected.reschedule(0)
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 if client.has_left:
                     return
                 with _keep_open(client, self._heartbeat_s):
@@ -106,8 +114,11 @@ class LogResponse(Response, Generic[E]):
                 raise
         finally:
             client.on_left = None
-            if self._on_end is not None:
-                await run_to_end(_run_briefly(self._on_end()))
+            await self._end()
+
+    async def _end(self) -> None:
+        if self._on_end is not None:
+            await run_to_end(_run_briefly(self._on_end()))
 
 
 class _LogSink(Generic[E]):

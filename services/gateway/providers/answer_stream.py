@@ -8,7 +8,7 @@ without showing it needs a longer idle timeout.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -50,9 +50,13 @@ class HttpResponse(Protocol):
         """Yield the body as it arrives."""
         ...
 
+    async def aclose(self) -> None:
+        """Close the connection, or give it back where the body has been read to its end."""
+        ...
 
-class StreamedResponse(Protocol):
-    """What the SDKs' `with_streaming_response` calls yield."""
+
+class RawResponse(Protocol):
+    """What the SDKs' `with_raw_response` calls return; with `stream=True` as soon as the headers are there."""
 
     @property
     def http_response(self) -> HttpResponse:
@@ -86,7 +90,7 @@ class AnswerDecoder(Protocol):
 
 
 async def stream_answer(
-    open_response: Callable[[], AbstractAsyncContextManager[StreamedResponse]],
+    send_request: Callable[[], Awaitable[RawResponse]],
     decoder: AnswerDecoder,
     *,
     provider: str,
@@ -97,7 +101,7 @@ async def stream_answer(
     Closing the generator, or cancelling the task that waits in it, closes the upstream connection.
 
     Parameters:
-        open_response: sends the request and yields the response once its headers are there.
+        send_request: returns the response once its headers are there.
         idle_timeout_s: seconds until the first text and between two pieces of it.
 
     Raises:
@@ -108,12 +112,14 @@ async def stream_answer(
     begun = streamed = False
     half = ""
     try:
-        async with AsyncExitStack() as upstream:
-            with watchdog:
-                response = await upstream.enter_async_context(open_response())
-            begun = True
-            streamed = _is_stream(response.http_response)
-            receive = choose_receive(response.http_response)
+        with watchdog:
+            response = (await send_request()).http_response
+        begun = True
+        streamed = _is_stream(response)
+        receive, connection = open_body(response)
+        # They hold the question, the passages in it and headers; an answer takes long, and needs none of that.
+        del send_request, response
+        async with connection:
             while True:
                 # Never around a yield: there the timeout would hit whatever our caller is doing.
                 with watchdog:
@@ -161,16 +167,20 @@ def _is_stream(response: HttpResponse) -> bool:
     return response.headers.get("content-type", EVENT_STREAM).lower().startswith(EVENT_STREAM)
 
 
-def choose_receive(response: HttpResponse) -> Callable[[], Awaitable[bytes]]:
-    """Return what waits for the next piece of a body and returns it; empty: there is no more."""
+def open_body(
+    response: HttpResponse,
+) -> tuple[Callable[[], Awaitable[bytes]], AbstractAsyncContextManager[object]]:
+    """Return what waits for the next piece of a body (empty: there is no more), and what ends with the connection."""
     if "content-encoding" in response.headers:
-        return partial(anext, response.aiter_bytes(), b"")
-    # aiohttp's own reader, where it is found: httpx and the SDK's transport put three generators around it, through
-    # which a piece goes for a tenth of all that a token costs.
-    stream: Any = response
-    for name in ("stream", "_stream", "_aiohttp_response", "content"):
-        stream = getattr(stream, name, None)
-    return stream.readany if isinstance(stream, aiohttp.StreamReader) else partial(anext, response.aiter_raw(), b"")
+        return partial(anext, response.aiter_bytes(), b""), aclosing(response)
+    # aiohttp's response where it is found: httpx and the SDK's transport put three generators around its reader, which
+    # cost a token 8 µs, and keep the request.
+    inner: Any = response
+    for name in ("stream", "_stream", "_aiohttp_response"):
+        inner = getattr(inner, name, None)
+    if isinstance(inner, aiohttp.ClientResponse):
+        return inner.content.readany, inner
+    return partial(anext, response.aiter_raw(), b""), aclosing(response)
 
 
 def _decode(decoder: AnswerDecoder, data: bytes) -> str | None:

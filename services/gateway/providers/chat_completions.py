@@ -1,12 +1,11 @@
 """Asks servers that speak chat completions: OpenAI, Groq and OpenAI-compatible ones (Ollama, vLLM, llama.cpp, …)."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.ports import Completion, Prompt, TextDelta
-from services.gateway.providers.answer_stream import EXTRA_HEADERS, StreamedResponse, stream_answer
+from services.gateway.providers.answer_stream import EXTRA_HEADERS, RawResponse, stream_answer
 from services.gateway.providers.event_values import read_counts, read_json, read_name
 from services.gateway.providers.finish_reasons import read_finish_reason
 from services.gateway.providers.llm_errors import translate_in_band
@@ -46,9 +45,7 @@ class ChatCompletionsModel:
         self._idle_timeout_s = idle_timeout_s
         self._client = client
         # Looked up here, because the SDK imports this part of itself on first use, which blocks the event loop.
-        self._create: Callable[..., AbstractAsyncContextManager[StreamedResponse]] = (
-            client.chat.completions.with_streaming_response.create
-        )
+        self._create: Callable[..., Awaitable[RawResponse]] = client.chat.completions.with_raw_response.create
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yield text as it arrives, then one Completion; raise the LanguageModelError family."""
@@ -58,7 +55,7 @@ class ChatCompletionsModel:
             for name in _LIMITS.intersection(options):
                 options[name] = min(options[name], prompt.max_output_tokens)
         messages = [{"role": message.role, "content": message.text} for message in prompt.messages]
-        open_response = partial(
+        send_request = partial(
             self._create,
             model=self.model,
             messages=[],
@@ -68,7 +65,7 @@ class ChatCompletionsModel:
             **options,
         )
         decoder = ChatCompletionDecoder(self.provider, self.model)
-        return stream_answer(open_response, decoder, provider=self.provider, idle_timeout_s=self._idle_timeout_s)
+        return stream_answer(send_request, decoder, provider=self.provider, idle_timeout_s=self._idle_timeout_s)
 
     async def close(self) -> None:
         """Release the connections."""

@@ -1,12 +1,11 @@
 """Asks servers that speak Anthropic's messages."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.ports import Completion, Prompt, TextDelta
-from services.gateway.providers.answer_stream import EXTRA_HEADERS, StreamedResponse, stream_answer
+from services.gateway.providers.answer_stream import EXTRA_HEADERS, RawResponse, stream_answer
 from services.gateway.providers.event_values import read_counts, read_json, read_name
 from services.gateway.providers.finish_reasons import read_finish_reason
 from services.gateway.providers.llm_errors import translate_in_band
@@ -35,14 +34,12 @@ class MessagesModel:
         self._idle_timeout_s = idle_timeout_s
         self._client = client
         # Looked up here, because the SDK imports this part of itself on first use, which blocks the event loop.
-        self._create: Callable[..., AbstractAsyncContextManager[StreamedResponse]] = (
-            client.messages.with_streaming_response.create
-        )
+        self._create: Callable[..., Awaitable[RawResponse]] = client.messages.with_raw_response.create
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yield text as it arrives, then one Completion; raise the LanguageModelError family."""
         max_tokens = min(self._max_output_tokens, prompt.max_output_tokens or self._max_output_tokens)
-        open_response = partial(
+        send_request = partial(
             self._create,
             model=self.model,
             max_tokens=max_tokens,
@@ -52,7 +49,7 @@ class MessagesModel:
             extra_headers=EXTRA_HEADERS,
         )
         decoder = MessageDecoder(self.provider, self.model)
-        return stream_answer(open_response, decoder, provider=self.provider, idle_timeout_s=self._idle_timeout_s)
+        return stream_answer(send_request, decoder, provider=self.provider, idle_timeout_s=self._idle_timeout_s)
 
     async def close(self) -> None:
         """Release the connections."""

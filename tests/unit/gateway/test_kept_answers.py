@@ -19,7 +19,7 @@ from services.gateway.settings import GatewaySettings
 from shared.contracts.jobs import DocumentJob
 from shared.contracts.questions import NOT_FOUND_ANSWER, FinishReason, QueryRequest, QueryTimings, Usage
 from shared.contracts.runs import Delta, Finished, PassagesFound, RunEvent
-from shared.contracts.search import RerankerState, SearchRequest, SearchResponse, SearchTimings
+from shared.contracts.search import SearchRequest, SearchResponse
 from shared.identifiers import make_document_id
 from shared.registry.port import Lease, NewDocument
 from tests.canned_search import CannedSearch
@@ -372,15 +372,9 @@ class Interleaving(RuleBasedStateMachine):
     @rule(asking=consumes(asking))
     def finish(self, asking: Asking) -> None:
         seen = sorted(asking.seen + self.list_active(asking.unseen))
-        found = SearchResponse(
-            passages=[],
-            timings_ms=SearchTimings(embed=1, search=1, rerank=None, total=2),
-            reranker=RerankerState(status="off"),
-            fingerprint=asking.fingerprint,
-        )
         usage = Usage(provider="p", model="m")
         end = Finished(sources=[], finish_reason="stop", usage=usage, timings_ms=QueryTimings(total=1))
-        finish_now(asking.place.keep(f"{seen} {asking.fingerprint}", found, end))
+        finish_now(asking.place.keep(f"{seen} {asking.fingerprint}", asking.fingerprint, end))
 
 
 Interleaving.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
