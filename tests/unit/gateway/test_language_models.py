@@ -1,18 +1,21 @@
 """The language-model adapters keep the port's promises, with the real SDKs, over a real socket, for each provider."""
 
 import asyncio
+import gc
 import importlib
 import json
 import socket
 import time
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
+import aiohttp
 import anthropic
 import groq
 import httpx
@@ -22,6 +25,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.gateway.ports import AnswerPiece, Completion, LanguageModel, Message, Prompt, TextDelta
+from services.gateway.providers import answer_stream
 from services.gateway.providers.answer_stream import MAX_PIECE_CHARS
 from services.gateway.providers.event_reader import EventReader
 from services.gateway.providers.language_models import (
@@ -82,6 +86,10 @@ def provider(request: pytest.FixtureRequest) -> str:
 async def server() -> AsyncIterator[LlmServer]:
     async with run_llm_server() as running:
         yield running
+
+
+class TrackedText(str):
+    """A text of which can be told whether it is still there."""
 
 
 class ModelBuilder(Protocol):
@@ -577,6 +585,35 @@ class TestDisconnects:
         await stream.aclose()
         async with asyncio.timeout(LEEWAY_S):
             await server.requests[0].disconnected.wait()
+
+    async def test_an_answer_keeps_nothing_of_its_question(
+        self, server: LlmServer, build_model: ModelBuilder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its text may be 100 kB, an answer takes a minute, and there may be a thousand of them.
+
+        Only what is aiohttp's is read without the SDK's response around it, which holds the request: an SDK that takes
+        its transport apart in another way is noticed here.
+        """
+        connections: list[object] = []
+
+        def open_and_note(response: answer_stream.HttpResponse) -> Any:
+            opened = open_body(response)
+            connections.append(opened[1])
+            return opened
+
+        open_body = answer_stream.open_body
+        monkeypatch.setattr(answer_stream, "open_body", open_and_note)
+        model = await build_model(Scenario.ENDLESS)
+        text = TrackedText("What were the net sales?")
+        asked = weakref.ref(text)
+        stream = model.stream(Prompt((SYSTEM, Message("user", text)), question="", passages=()))
+        assert isinstance(stream, AsyncGenerator)
+        await anext(stream)
+        del text
+        gc.collect()
+        assert asked() is None
+        assert [type(connection) for connection in connections] == [aiohttp.ClientResponse]
+        await stream.aclose()
 
     @pytest.mark.parametrize("scenario", [Scenario.ENDLESS, Scenario.STALL_BEFORE_TEXT, Scenario.STALL_BEFORE_HEADERS])
     async def test_cancelling_the_reader_disconnects(

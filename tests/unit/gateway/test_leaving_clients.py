@@ -1,14 +1,19 @@
-"""A stream ends as soon as its client leaves, though nothing is written meanwhile."""
+"""A stream ends as soon as its client leaves, though nothing is written meanwhile, and keeps nothing of its request."""
 
 import asyncio
+import gc
+import weakref
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
+import structlog
 from fastapi import FastAPI, Request, Response
 
 from services.gateway.api.event_stream import LogResponse
 from services.gateway.settings import GatewaySettings
-from shared.event_log.port import EventSink
+from shared.event_log.port import EventBatch, EventSink
+from shared.request_id import RequestIdMiddleware
 from tests.http_server import serve_app
 
 LIMIT_S = 10.0
@@ -39,3 +44,26 @@ async def test_the_client_of_a_silent_stream_is_seen_to_leave(size: int) -> None
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
         await asyncio.wait_for(ended.wait(), LIMIT_S)
+
+
+async def test_a_stream_keeps_its_context_and_nothing_else_of_its_request() -> None:
+    """What was made of the request is gone when the first event comes; log lines and errors still name it."""
+    app, requests = FastAPI(), list[weakref.ref[Request]]()
+    app.add_middleware(RequestIdMiddleware)
+
+    async def tell(sink: EventSink[str]) -> None:
+        await asyncio.sleep(0)
+        gc.collect()
+        named = structlog.contextvars.get_contextvars()["request_id"]
+        sink.take(EventBatch(1, [f"{named} {requests[0]() is None}"]))
+
+    @app.get("/stream")
+    async def answer(request: Request) -> Response:
+        requests.append(weakref.ref(request))
+        return LogResponse(tell, lambda batch: "".join(batch.events).encode(), GatewaySettings.model_construct())
+
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+        for number in range(2):  # on one connection
+            requests.clear()
+            response = await client.get("/stream", headers={"X-Request-ID": f"asked-{number}"})
+            assert response.text == f"asked-{number} True"
