@@ -1,6 +1,8 @@
 """How ids are made and what they look like."""
 
+import base64
 import hashlib
+import secrets
 import uuid
 
 POINT_NAMESPACE = uuid.UUID("6f9a4a52-5d0c-4c5e-9a0e-6c1f1b7f4d11")
@@ -15,6 +17,11 @@ def make_document_id() -> str:
 def make_run_id() -> str:
     """A new id of one answer: `run_` and 32 hexadecimal digits."""
     return f"run_{uuid.uuid4().hex}"
+
+
+def make_text_key() -> str:
+    """A new key for the text of one version of a document: 32 random bytes, in base64."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def make_embedded_id(model: str, text: str) -> str:

@@ -18,6 +18,8 @@ from tests.standalone_process import StandaloneProcess
 from tests.steady_loop import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
 
 if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
+
     from shared.embedding.dense import DenseEmbedder
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -120,6 +122,12 @@ def qdrant_url() -> Iterator[str]:
         return
     if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
         skip_or_fail("no Qdrant server: set QDRANT_URL or start Docker")
+    with run_qdrant() as running:
+        yield f"http://127.0.0.1:{running.get_exposed_port(6333)}"
+
+
+def run_qdrant() -> "DockerContainer":
+    """Return a Qdrant server in a container, to be started as a context."""
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "localhost")
     from testcontainers.core.container import DockerContainer
@@ -127,6 +135,4 @@ def qdrant_url() -> Iterator[str]:
 
     # The same tag as docker-compose.yml: what is tested is what is run.
     container = DockerContainer("qdrant/qdrant:v1.16.3").with_exposed_ports(6333)
-    container.waiting_for(HttpWaitStrategy(6333, "/readyz").for_status_code(200))
-    with container as running:
-        yield f"http://127.0.0.1:{running.get_exposed_port(6333)}"
+    return container.waiting_for(HttpWaitStrategy(6333, "/readyz").for_status_code(200))

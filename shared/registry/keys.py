@@ -17,7 +17,8 @@
     pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
     pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
     pagewire:shared         set     "T/D" of large documents that idle workers may help with
-    pagewire:purged         number  of documents purged since Redis has written its file anew; it has their names
+    pagewire:purged         number  of documents purged and versions dropped since Redis has written its file anew; it
+                                    still has their names, and the keys of their texts
     pagewire:turn:W         string  there as long as a worker has its turn at work W, which one does for all
 """
 

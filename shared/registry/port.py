@@ -5,7 +5,7 @@ what is written with an older one changes nothing (fencing). A final status is f
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
@@ -51,6 +51,7 @@ class Lease:
 
     Attributes:
         edition: which making of the document it is, counted from 1.
+        text_key: of this edition alone; seals what the index gets of its text.
     """
 
     job: DocumentJob
@@ -59,6 +60,7 @@ class Lease:
     attempts: int
     content: Content
     edition: int
+    text_key: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,13 @@ class VersionsSeen:
         versions: by document.
         revision: another one after each publication, deletion and rebuild of the tenant's documents (revision.py);
             None as long as there was none.
+        text_keys: by document, what opens the texts that the index has of this version; those that it has in plain may
+            have none.
     """
 
     versions: dict[str, str]
     revision: str | None
+    text_keys: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 class DocumentRegistry(Protocol):
@@ -176,7 +181,8 @@ class DocumentRegistry(Protocol):
         ...
 
     async def look_at_versions(self, tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
-        """The same, with the tenant's revision, which is read after the versions, never before them."""
+        """The same, with what opens their texts, and the tenant's revision, which is read after the versions, never
+        before them."""
         ...
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:

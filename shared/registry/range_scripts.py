@@ -59,12 +59,17 @@ return 1
 )
 
 # ARGV: member
-# Returns {version, title, chunks, range_chunks}; empty, and not offered any more, when there is nothing to help with.
+# Returns {version, title, chunks, range_chunks, text_key}; empty, and not offered any more, when there is nothing to
+# help with.
 LOOK = (
     RANKS
     + """
 local plan = redis.call('HMGET', KEYS[2], 'version', 'title', 'chunks', 'range_chunks')
-if plan[1] and RANKS[redis.call('HGET', KEYS[1], 'status')] then return plan end
+local status, text_key = unpack(redis.call('HMGET', KEYS[1], 'status', 'text_key'))
+if plan[1] and RANKS[status] then
+  plan[5] = text_key or ''
+  return plan
+end
 redis.call('SREM', KEYS[5], ARGV[1])
 return {}
 """

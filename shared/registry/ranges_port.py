@@ -5,7 +5,7 @@ to do help: each has a range of its own for a limited time. What is done stays d
 document over. The plan goes when the document is published or fails, or another one takes its place.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from shared.contracts.jobs import DocumentJob
@@ -20,12 +20,14 @@ class RangePlan:
         title: of the document; it is embedded with every chunk.
         chunks: how many there are.
         range_chunks: how many a range has, but for the last.
+        text_key: of the edition, as in its lease.
     """
 
     version: str
     title: str
     chunks: int
     range_chunks: int
+    text_key: str = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)

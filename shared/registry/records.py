@@ -103,5 +103,11 @@ def parse_blobs(document_id: str, sha256: str | None, blob: str | None, live: st
     )
 
 
+def parse_text_key(text_key: str | None, live: str | None) -> str | None:
+    """The key of the version that is searched, by the fields of its record; None of one that was written in plain."""
+    # A release that knows no keys leaves the field to both versions, and puts nothing into `live`.
+    return (json.loads(live).get("text_key") if live else None) or text_key
+
+
 def _parse_time(milliseconds: str) -> datetime:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

@@ -68,7 +68,7 @@ class RedisDocumentRanges:
             return None
         job = parse_member(member)
         found = await self._run(range_scripts.LOOK, job, [member])
-        return (job, RangePlan(found[0], found[1], int(found[2]), int(found[3]))) if found else None
+        return (job, RangePlan(found[0], found[1], int(found[2]), int(found[3]), found[4])) if found else None
 
     async def claim_as_helper(self, job: DocumentJob, plan: RangePlan, token: str, lease_ms: int) -> RangeClaim | None:
         """Take the first range that nobody has; None when there is none, or the document may kill its workers."""

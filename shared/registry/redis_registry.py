@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
+from shared.identifiers import make_text_key
 from shared.registry import scripts
 from shared.registry.keys import (
     PENDING,
@@ -24,7 +25,15 @@ from shared.registry.keys import (
     parse_member,
 )
 from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
-from shared.registry.records import check_id, flatten, make_missing, now_ms, parse_record, parse_reply
+from shared.registry.records import (
+    check_id,
+    flatten,
+    make_missing,
+    now_ms,
+    parse_record,
+    parse_reply,
+    parse_text_key,
+)
 from shared.registry.redis_versions import RedisVersions
 from shared.registry.revision import make_revision, make_revision_keys
 from shared.registry.status_lists import LIST_OLDER, make_status_key
@@ -160,20 +169,21 @@ class RedisDocumentRegistry(RedisVersions):
         return (await self.look_at_versions(tenant, document_ids)).versions
 
     async def look_at_versions(self, tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
-        """The same, with the tenant's revision, which is read after the versions, never before them."""
+        """The same, with what opens their texts, and the tenant's revision, which is read after the versions, never
+        before them."""
         document_ids = [document_id for document_id in document_ids if ":" not in document_id]
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for document_id in document_ids:
-            pipe.hmget(make_document_key(tenant, document_id), ["status", "version", "live"])
+            pipe.hmget(make_document_key(tenant, document_id), ["status", "version", "live", "text_key"])
         pipe.get(make_revision_keys(tenant).revision)
         *rows, revision = await self._call(pipe.execute())
-        pairs = zip(document_ids, rows, strict=True)
-        versions = {
-            document_id: version
-            for document_id, (status, version, live) in pairs
+        found = {
+            document_id: (version, parse_text_key(text_key, live))
+            for document_id, (status, version, live, text_key) in zip(document_ids, rows, strict=True)
             if version and (status == "ready" or (live and status != "deleted"))
         }
-        return VersionsSeen(versions, revision)
+        versions = {document_id: version for document_id, (version, _) in found.items()}
+        return VersionsSeen(versions, revision, {document_id: key for document_id, (_, key) in found.items() if key})
 
     # --- for workers -------------------------------------------------------------------------------------
 
@@ -192,11 +202,11 @@ class RedisDocumentRegistry(RedisVersions):
         an attempt until `release` gives it back, so a document that kills its workers is found out.
         """
         keys = [make_document_key(job.tenant, job.document_id), make_lease_key(job), PENDING]
-        reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, now_ms(), make_member(job)])
+        reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, now_ms(), make_member(job), make_text_key()])
         if reply[0] == "claimed":
-            epoch, attempts, edition, sha256, filename, size, blob = reply[1:]
+            epoch, attempts, edition, sha256, filename, size, blob, text_key = reply[1:]
             content = Content(filename, sha256, int(size), blob or job.document_id)
-            return Lease(job, token, int(epoch), int(attempts), content, int(edition))
+            return Lease(job, token, int(epoch), int(attempts), content, int(edition), text_key)
         return "held" if reply[0] == "held" else "gone"
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
@@ -236,6 +246,7 @@ class RedisDocumentRegistry(RedisVersions):
             *make_revision_keys(job.tenant).as_list(),
             make_identities_key(job.tenant),
             make_ranges_key(job),
+            PURGED,
         ]
         arguments = [
             lease.epoch,

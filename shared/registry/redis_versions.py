@@ -14,6 +14,7 @@ from shared.registry import version_scripts
 from shared.registry.keys import (
     PENDING,
     PIPELINE,
+    PURGED,
     make_content_key,
     make_document_key,
     make_events_key,
@@ -54,6 +55,7 @@ class RedisVersions:
             make_events_key(job.tenant, job.document_id),
             make_content_key(job.tenant, content.sha256),
             make_ranges_key(job),
+            PURGED,
         ]
         identity = make_identity(content.sha256, content.filename)
         while True:
@@ -102,6 +104,7 @@ class RedisVersions:
             make_events_key(job.tenant, job.document_id),
             *make_revision_keys(job.tenant).as_list(),
             make_ranges_key(job),
+            PURGED,
         ]
         edition = await self._read_edition(document)
         arguments = [job.document_id, make_member(job), now_ms(), make_revision(), edition]

@@ -16,6 +16,9 @@ Versions. What is being made of a document are the fields of its record. As long
 meanwhile, what is known of that one is kept aside in the field `live`, as JSON: a success drops it, a failure puts it
 back and leaves what is known of the failure in the field `replacement`. Each time a document is to be made anew its
 `edition` rises by one. `dropped` lists the bytes that nothing names any more and that are still to be removed.
+
+`text_key` opens what the index has of the text of one version (`shared/vector_index/sealing.py`). It is made by the
+first claim, goes aside with the version, and is gone with it; `purged` then says that it is still in Redis's file.
 """
 
 from shared.registry.status_lists import LIST_BY_STATUS
@@ -53,7 +56,7 @@ local RANKS = {queued = 0, parsing = 1, embedding = 2}  -- of a document that is
 
 LIVE = """
 local SAVED = {'filename', 'title', 'sha256', 'size_bytes', 'identity', 'blob', 'warnings', 'pages_total', 'pages_done',
-  'chunks_total', 'chunks_done'}
+  'chunks_total', 'chunks_done', 'text_key'}
 local FAILED = {'filename', 'sha256', 'size_bytes', 'failure', 'pages_total', 'pages_done', 'chunks_total',
   'chunks_done'}
 local function save(document, names)
@@ -138,12 +141,14 @@ return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# KEYS: document, lease, pending   ARGV: token, lease_ms, now_ms, member
-# Returns {'claimed', epoch, attempts, edition, sha256, filename, size, blob}, {'held'} or {'gone'}.
+# KEYS: document, lease, pending   ARGV: token, lease_ms, now_ms, member, a key for the text where it has none yet
+# Returns {'claimed', epoch, attempts, edition, sha256, filename, size, blob, text_key}, {'held'} or {'gone'}.
 CLAIM = """
 local function reply()
-  local found = redis.call('HMGET', KEYS[1], 'epoch', 'attempts', 'edition', 'sha256', 'filename', 'size_bytes', 'blob')
-  return {'claimed', found[1], found[2], found[3] or '1', found[4], found[5], found[6], found[7] or ''}
+  redis.call('HSETNX', KEYS[1], 'text_key', ARGV[5])
+  local found = redis.call('HMGET', KEYS[1], 'epoch', 'attempts', 'edition', 'sha256', 'filename', 'size_bytes', 'blob',
+                           'text_key')
+  return {'claimed', found[1], found[2], found[3] or '1', found[4], found[5], found[6], found[7] or '', found[8]}
 end
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status or status == 'ready' or status == 'failed' or status == 'deleted' then
@@ -213,7 +218,7 @@ return 1
 """
 )
 
-# KEYS: document, pending, ready, events, revision, answers, ages, identities, ranges
+# KEYS: document, pending, ready, events, revision, answers, ages, identities, ranges, purged
 # ARGV: epoch, now_ms, member, id, new revision, 'ready'|'failed', field, value, …
 # Where an older version is searched a failure leaves it as it was.
 FINISH = (
@@ -237,6 +242,7 @@ redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[6], unpack(ARG
 redis.call('SREM', KEYS[2], ARGV[3])
 redis.call('DEL', KEYS[9])  -- the next try begins anew: what was done for this one may be removed
 local live = find_live(KEYS[1])
+if live then redis.call('INCR', KEYS[10]) end  -- one of two versions is gone
 if ARGV[6] == 'ready' then
   redis.call('SADD', KEYS[3], ARGV[4])
   note_change(5, ARGV[5])
@@ -252,7 +258,11 @@ else
     drop_unless_live(KEYS[1], ARGV[4], live)
     leave_identity(KEYS[1], KEYS[8], ARGV[4])
     for _, name in ipairs(SAVED) do
-      if live[name] then redis.call('HSET', KEYS[1], name, live[name]) else redis.call('HDEL', KEYS[1], name) end
+      if live[name] then
+        redis.call('HSET', KEYS[1], name, live[name])
+      elseif name ~= 'text_key' then  -- a release that knows no keys has left it, for both versions
+        redis.call('HDEL', KEYS[1], name)
+      end
     end
     take_identity(KEYS[1], KEYS[8], ARGV[4], live.identity)
   end

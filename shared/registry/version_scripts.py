@@ -17,13 +17,14 @@ local function begin_anew(document, pending, events, ranges, member, now, backgr
              'pages_total', 0, 'pages_done', 0, 'chunks_total', 0, 'chunks_done', 0)
   redis.call('HINCRBY', document, 'epoch', 1)
   redis.call('SADD', pending, member)
+  redis.call('HDEL', document, 'text_key')
   redis.call('DEL', ranges)  -- who helps with the edition before finds nothing more to do
   if not RANKS[status] then redis.call('DEL', events) end  -- it has its end
   emit(document, events, 'progress', 'queued')
 end
 """
 
-# KEYS: document, identities, pending, events, content, ranges
+# KEYS: document, identities, pending, events, content, ranges, purged
 # ARGV: id, member, now_ms, edition, identity, filename, sha256, size_bytes, blob
 # Gives a document other bytes or another name. Returns {what, record as field, value, …}: `taken`, or `same` where it
 # has them already; or {what, id}: `missing`, `changed` where it has another edition, `known` where another document has
@@ -54,6 +55,7 @@ if status == 'ready' then
   redis.call('HSET', KEYS[1], 'live', save(KEYS[1], SAVED))
 else
   drop_unless_live(KEYS[1], ARGV[1], find_live(KEYS[1]))
+  redis.call('INCR', KEYS[7])
 end
 leave_identity(KEYS[1], KEYS[2], ARGV[1])
 take_identity(KEYS[1], KEYS[2], ARGV[1], ARGV[5])
@@ -82,7 +84,7 @@ return 1
 """
 )
 
-# KEYS: document, pending, ready, events, revision, answers, ages, ranges
+# KEYS: document, pending, ready, events, revision, answers, ages, ranges, purged
 # ARGV: id, member, now_ms, new revision, edition
 # Takes a document whose points are lost out of the searches, and has it made anew of the bytes that it had last.
 # Failed and deleted ones stay as they are. Returns 1 when it is to be made.
@@ -103,6 +105,7 @@ if live and (live.sha256 ~= sha256 or (live.blob or ARGV[1]) ~= (blob or ARGV[1]
 end
 redis.call('HSET', KEYS[1], 'live', '', 'version', '')
 redis.call('SREM', KEYS[3], ARGV[1])
+redis.call('INCR', KEYS[9])
 note_change(5, ARGV[4])
 begin_anew(KEYS[1], KEYS[2], KEYS[4], KEYS[8], ARGV[2], ARGV[3], '')
 return 1

@@ -28,6 +28,7 @@ class ChunkPayload:
         table_head: the heads of the columns of a table of which the text is a later part, one line; else empty.
         embedded: names the text that was embedded and the model, see `make_embedded_id`; None in old points.
         ocr_confidence: some of `text` was recognized in pictures (OCR), and how surely, 0 to 1; None: none of it was.
+        sealed: title, text and table head, which are empty then, for who has the version's key: see `sealing.py`.
     """
 
     document_id: str
@@ -42,6 +43,7 @@ class ChunkPayload:
     embedded: str | None = None
     ocr_confidence: float | None = None
     edition: int = 0
+    sealed: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import qdrant_edge
 
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
-from shared.identifiers import make_embedded_id, make_point_id
+from shared.identifiers import make_embedded_id, make_point_id, make_text_key
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import BM25 as BM25_VECTOR
 from shared.vector_index.port import DENSE, ChunkPayload, IndexPoint, IndexQuery, LegHits, StoredVersion, VectorIndex
+from shared.vector_index.sealing import open_payload, seal_payload
 from shared.vector_index.server import ServerIndex, connect_server_index
 
 DIMENSION = 8
@@ -88,6 +89,20 @@ async def test_payload_comes_back_as_it_was_written(index: VectorIndex) -> None:
 
     assert [hit.payload for hit in hits.dense] == [payload]
     assert [hit.payload for hit in hits.bm25] == [payload]
+
+
+async def test_sealed_text_comes_back_to_who_has_the_key(index: VectorIndex) -> None:
+    """From both legs, to the last character; the engine never sees it."""
+    payload = ChunkPayload("doc", "v1", 7, "Tïtle › «x»", 3, 10, 42, "amber\nline two \U0001f980", "Year | 2019")
+    key = make_text_key()
+    sealed = seal_payload(payload, key)
+    sparse = BM25.encode_passages([payload.text])[0]
+    await index.upsert("t", [IndexPoint(make_point_id("t", "doc", "v1", 7), sealed, make_vector(1), sparse)])
+
+    hits = await index.search("t", make_query("amber"))
+
+    assert [hit.payload for hit in [*hits.dense, *hits.bm25]] == [sealed, sealed]
+    assert open_payload(hits.dense[0].payload, key) == payload
 
 
 async def test_the_nearest_vector_and_the_matching_words_come_first(index: VectorIndex) -> None:

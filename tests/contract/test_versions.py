@@ -306,6 +306,50 @@ async def test_a_document_whose_points_are_lost_is_not_searched_until_it_is_made
     assert (await claim(registry, other)).content.sha256 == "bb"
 
 
+async def find_text_key(registry: AnyRegistry, new: NewDocument) -> str | None:
+    return (await registry.look_at_versions(new.tenant, [new.document_id])).text_keys.get(new.document_id)
+
+
+async def test_each_version_has_a_key_of_its_own_that_goes_with_it(registry: AnyRegistry) -> None:
+    """The searched one's is told while the next one is made, and again when that has failed; then it is gone."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.publish(lease, "v1", [])
+    await registry.release(lease)
+    first = lease.text_key
+    assert await find_text_key(registry, new) == first
+
+    await registry.replace(make_job(new), make_content(new))
+    lease = await claim(registry, new)
+    assert lease.text_key != first
+    assert await find_text_key(registry, new) == first
+    await registry.fail(lease, FAILURE)
+    await registry.release(lease)
+    assert await find_text_key(registry, new) == first
+
+    assert await registry.reindex(make_job(new), "v1")
+    lease = await claim(registry, new)
+    assert await find_text_key(registry, new) == first
+    await registry.publish(lease, "v2", [])
+    await registry.release(lease)
+    assert await find_text_key(registry, new) == lease.text_key != first
+
+    await registry.rebuild(make_job(new))
+    rebuilt = await claim(registry, new)
+    assert rebuilt.text_key not in (first, lease.text_key)
+
+
+async def test_who_takes_over_seals_with_the_same_key(registry: AnyRegistry) -> None:
+    """The points that a dead worker has written are of the same version."""
+    new = make_new()
+    await registry.create(new)
+    first = await claim(registry, new)
+    await registry.release(first)
+    second = await claim(registry, new, "w2")
+    assert second.text_key == first.text_key
+
+
 async def test_what_versions_are_made_with_is_noted(registry: AnyRegistry) -> None:
     """None before a worker has started."""
     assert await registry.find_pipeline() is None

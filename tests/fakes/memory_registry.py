@@ -18,6 +18,7 @@ from shared.contracts.documents import (
 )
 from shared.contracts.jobs import DocumentJob
 from shared.errors import Conflict, NotFound
+from shared.identifiers import make_text_key
 from shared.registry.port import (
     BlobId,
     Content,
@@ -48,6 +49,8 @@ class _Document:
     deleted: bool = False
     edition: int = 1
     live: tuple[DocumentRecord, str] | None = None
+    text_key: str | None = None
+    live_text_key: str | None = None
     background: bool = False
     dropped: list[BlobId] = field(default_factory=list)
 
@@ -70,6 +73,10 @@ class _Document:
         self.attempts = 0
         self.epoch += 1
         self.edition += 1
+        if self.record.status is DocumentStatus.READY:
+            self.live_text_key = self.text_key
+        if self.record.status is not DocumentStatus.FAILED or fields:
+            self.text_key = None
         self.event_number += 1
         counts = dict.fromkeys(_COUNTS, 0)
         self.change(status=DocumentStatus.QUEUED, failure=None, replacement=None, warnings=[], **counts, **fields)
@@ -213,16 +220,18 @@ class MemoryRegistry:
 
     async def get_active_versions(self, tenant: str, document_ids: Sequence[str]) -> dict[str, str]:
         """Return the versions of those that are ready."""
-        ready = {i: record for i, record in self._find_records(tenant) if record.status is DocumentStatus.READY}
-        return {
-            document_id: self._documents[DocumentJob(tenant=tenant, document_id=document_id)].version
-            for document_id in document_ids
-            if document_id in ready
-        }
+        return (await self.look_at_versions(tenant, document_ids)).versions
 
     async def look_at_versions(self, tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
-        """Return the same, with the tenant's revision."""
-        return VersionsSeen(await self.get_active_versions(tenant, document_ids), self.revisions.get(tenant))
+        """Return them with the keys of their texts and the revision."""
+        ready = {i for i, record in self._find_records(tenant) if record.status is DocumentStatus.READY}
+        found = {i: self._documents[DocumentJob(tenant=tenant, document_id=i)] for i in document_ids if i in ready}
+        keys = {i: doc.text_key if doc.live is None else doc.live_text_key for i, doc in found.items()}
+        return VersionsSeen(
+            {document_id: document.version for document_id, document in found.items()},
+            self.revisions.get(tenant),
+            {document_id: key for document_id, key in keys.items() if key},
+        )
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:
         """Return the ids of a tenant's documents that wait for their purge."""
@@ -253,9 +262,10 @@ class MemoryRegistry:
             self._leases[job] = token
             document.epoch += 1
             document.attempts += 1
+        document.text_key = document.text_key or make_text_key()
         record = document.record
         content = Content(record.filename, record.sha256, record.size_bytes, document.blob)
-        return Lease(job, token, document.epoch, document.attempts, content, document.edition)
+        return Lease(job, token, document.epoch, document.attempts, content, document.edition, document.text_key)
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
         """Return whether the lease is still this one."""
@@ -416,6 +426,7 @@ class MemoryRegistry:
         elif live is not None:
             values = document.record.model_dump(include=set(DocumentReplacement.model_fields))
             document.record, document.blob = live
+            document.text_key = document.live_text_key
             document.change(replacement=DocumentReplacement(**values))
         document.live, document.background = None, False
         document.dropped += [name for name in before if name not in document.named]

@@ -24,8 +24,8 @@ from shared.registry.redis_ranges import RedisDocumentRanges
 from tests.patience import PATIENT_S
 from tests.redis_registry import ExpiringRegistry
 
-PLAN = RangePlan("v1", "title", chunks=7, range_chunks=2)
-OTHER_PLAN = RangePlan("v2", "title", chunks=7, range_chunks=2)
+PLAN = RangePlan("v1", "title", chunks=7, range_chunks=2, text_key="")
+OTHER_PLAN = RangePlan("v2", "title", chunks=7, range_chunks=2, text_key="")
 FAILURE = DocumentFailure(code="damaged", detail="Save a new copy.")
 LONG_MS = 600_000
 """Longer than any test: a claim's time is over when the test says so."""
@@ -100,7 +100,9 @@ async def test_each_range_is_taken_once_and_the_last_is_shorter(
     """Owner and helpers get different ranges; what all have done counts together, and as the last says it is all."""
     lease = await make_leased(registry)
     await ranges.open(lease, PLAN)
-    assert await ranges.find_shared() == (lease.job, PLAN)
+    found = await ranges.find_shared()
+    assert found == (lease.job, PLAN)
+    assert found[1].text_key == lease.text_key
 
     helpers = [await help_with(ranges, lease, token) for token in ("a", "b", "c")]
     own = await ranges.claim(lease, PLAN)
@@ -167,7 +169,7 @@ async def test_helpers_are_kept_off_what_kills_workers(
 ) -> None:
     """No helper while another's time has run out, none after so many; none where a worker died and none got further."""
     lease = await make_leased(registry)
-    plan = RangePlan("v1", "title", chunks=20, range_chunks=2)
+    plan = RangePlan("v1", "title", chunks=20, range_chunks=2, text_key="")
     await ranges.open(lease, plan)
     for lost in range(MAX_LOST):
         await expire_claim(redis, await help_with(ranges, lease, f"dies{lost}", plan))

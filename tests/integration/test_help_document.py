@@ -346,7 +346,7 @@ async def test_who_would_make_another_version_does_not_help(
     job = await accept(first, tmp_path)
     lease = await first.registry.claim(job, "other release", 600_000)
     assert isinstance(lease, Lease)
-    plan = RangePlan("version of the other release", "title", 20, 2)
+    plan = RangePlan("version of the other release", "title", 20, 2, lease.text_key)
     await get_sharing(first).ranges.open(lease, plan)
     with pytest.raises(CannotHelpError):
         await help_others(second, get_sharing(second))

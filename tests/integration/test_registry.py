@@ -181,3 +181,35 @@ async def test_records_that_are_older_than_the_lists_are_listed(registry: Expiri
     before = (await registry._redis.info("commandstats"))["cmdstat_hgetall"]["calls"]
     await registry.list("t", 0, 1, DocumentStatus.QUEUED)
     assert (await registry._redis.info("commandstats"))["cmdstat_hgetall"]["calls"] == before + 1
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+async def test_a_version_keeps_its_key_where_a_release_without_keys_takes_part(
+    registry: ExpiringRegistry, *, sealed: bool
+) -> None:
+    """Its `live` has none, and it leaves the field as it is; a document of its own has none at all."""
+    new = make_new()
+    await registry.create(new)
+    lease = await claim(registry, new)
+    await registry.publish(lease, "v1", [])
+    await registry.release(lease)
+    document = make_document_key("t", new.document_id)
+    await registry.reindex(DocumentJob(tenant="t", document_id=new.document_id), "v1")
+    live = json.loads(str(await read_field(registry, document, "live")))
+    assert live.pop("text_key") == lease.text_key
+    changes = {"live": json.dumps(live), **({"text_key": lease.text_key} if sealed else {})}
+    changing: Any = registry._redis.hset(document, mapping=changes)
+    await changing
+
+    second = await claim(registry, new)
+    assert (second.text_key == lease.text_key) is sealed
+    for _ in range(2):
+        found = (await registry.look_at_versions("t", [new.document_id])).text_keys
+        assert found == {new.document_id: second.text_key}  # plain text needs none, and minds none
+        await registry.fail(second, FAILURE)
+
+
+async def read_field(registry: ExpiringRegistry, key: str, name: str) -> str | None:
+    reading: Any = registry._redis.hget(key, name)
+    value: str | None = await reading
+    return value

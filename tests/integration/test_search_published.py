@@ -3,11 +3,13 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from numpy.typing import NDArray
 
 from services.retrieval.adapters.cross_encoder import NoReranker
@@ -17,12 +19,13 @@ from shared.contracts.jobs import DocumentJob
 from shared.contracts.search import SearchRequest
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable
-from shared.identifiers import make_document_id, make_point_id
+from shared.identifiers import make_document_id, make_point_id, make_text_key
 from shared.registry.port import Content, DocumentRegistry, Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits
+from shared.vector_index.sealing import seal_payload
 from shared.vector_index.server import ServerIndex, connect_server_index
 
 BM25 = Bm25Encoder()
@@ -274,3 +277,46 @@ async def test_a_search_that_cannot_settle_is_an_error_and_no_short_answer(
         await search(make_dependencies(edge, registry, candidates=1, settle_s=0.1), top_k=1)
 
     assert (caught.value.error_code, caught.value.retryable) == ("search_unsettled", True)
+
+
+def seal(point: IndexPoint, text_key: str) -> IndexPoint:
+    return replace(point, payload=seal_payload(point.payload, text_key))
+
+
+async def test_texts_are_opened_with_the_key_of_the_searched_version(
+    index: EdgeIndex | ServerIndex, registry: DocumentRegistry
+) -> None:
+    """Also while the next version, with a key of its own, is half written; plain text of older releases is read on."""
+    sealed, plain = await publish(registry, 1), await publish(registry, 1)
+    (document_id,) = sealed
+    job = DocumentJob(tenant="default", document_id=document_id)
+    first = (await registry.look_at_versions("default", sealed)).text_keys[document_id]
+    await index.upsert("default", [seal(make_point(document_id), first), make_point(plain[0], nearness=0.9)])
+    deps = make_dependencies(index, registry)
+    expected = {f"{document_id}@v1", f"{plain[0]}@v1"}
+    assert set(await search(deps)) == expected
+
+    assert await registry.reindex(job, "v1")
+    lease = await registry.claim(job, "w", 30_000)
+    assert isinstance(lease, Lease)
+    await index.upsert("default", [seal(make_point(document_id, "v2"), lease.text_key)])
+    assert set(await search(deps)) == expected
+
+    await registry.publish(lease, "v2", [])
+    assert set(await search(deps)) == {f"{document_id}@v2", f"{plain[0]}@v1"}
+
+
+async def test_what_cannot_be_opened_takes_no_place(index: EdgeIndex | ServerIndex, registry: DocumentRegistry) -> None:
+    """As when an index and a Redis of different backups stand together: it is said, and the others are found."""
+    ids = await publish(registry, 3)
+    keys = (await registry.look_at_versions("default", ids)).text_keys
+    strange, *known = ids
+    points = [seal(make_point(strange), make_text_key())]
+    points += [seal(make_point(name, nearness=0.9), keys[name]) for name in known]
+    await index.upsert("default", points)
+
+    with structlog.testing.capture_logs() as logs:
+        found = await search(make_dependencies(index, registry), top_k=2)
+
+    assert sorted(found) == sorted(f"{name}@v1" for name in known)
+    assert [line["document_id"] for line in logs if line["event"] == "sealed_text_unreadable"] == [strange]

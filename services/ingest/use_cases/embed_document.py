@@ -16,6 +16,7 @@ from shared.identifiers import make_embedded_id, make_point_id
 from shared.registry.port import Lease, LeaseLostError, Progress
 from shared.registry.ranges_port import RangePlan
 from shared.vector_index.port import ChunkPayload, IndexPoint
+from shared.vector_index.sealing import seal_payload
 from shared.version_names import parse_edition
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,8 @@ async def embed_document(
         return
     for first in range(0, len(chunks), EMBED_CHUNKS):
         batch = chunks[first : first + EMBED_CHUNKS]
-        await deps.index.upsert(lease.job.tenant, await embed_chunks(batch, lease.job, title, version, deps))
+        points = await embed_chunks(batch, lease.job, title, version, lease.text_key, deps)
+        await deps.index.upsert(lease.job.tenant, points)
         done = first + len(batch)
         await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_done=done))
 
@@ -45,49 +47,54 @@ async def _embed_shared(
     lease: Lease, chunks: Sequence[Chunk], title: str, version: str, deps: IngestDependencies, sharing: Sharing
 ) -> None:
     """Take one range after another, then wait for those that helpers have, or take them back."""
-    plan = RangePlan(version, title, len(chunks), sharing.range_chunks)
+    plan = RangePlan(version, title, len(chunks), sharing.range_chunks, lease.text_key)
     await sharing.ranges.open(lease, plan)
     while (claim := await sharing.ranges.claim(lease, plan)) != "done":
         if claim == "held":
             await asyncio.sleep(HELPERS_WAIT_S)
             continue
-        points = await embed_chunks(chunks[claim.chunks], lease.job, title, version, deps)
+        points = await embed_chunks(chunks[claim.chunks], lease.job, title, version, lease.text_key, deps)
         await deps.index.upsert(lease.job.tenant, points)
         if not await sharing.ranges.finish(claim):
             raise LeaseLostError(lease.job.document_id)
 
 
 async def embed_chunks(
-    chunks: Sequence[Chunk], job: DocumentJob, title: str, version: str, deps: IngestDependencies
+    chunks: Sequence[Chunk], job: DocumentJob, title: str, version: str, text_key: str, deps: IngestDependencies
 ) -> list[IndexPoint]:
     """Return the points of chunks. What is embedded has a header line before it, and the head of a table that is cut;
-    what is stored and shown is the page's own text."""
+    what is stored and shown is the page's own text, sealed with the version's key."""
     count = deps.embedder.count_tokens
     texts = await asyncio.to_thread(lambda: [make_embedded_text(title, chunk, count) for chunk in chunks])
     names = await asyncio.to_thread(lambda: [make_embedded_id(deps.embedder.model_id, text) for text in texts])
     dense = await _find_or_embed(dict(zip(names, texts, strict=True)), job.tenant, deps)
     sparse = await asyncio.to_thread(deps.bm25.encode_passages, texts)
+    payloads = [
+        ChunkPayload(
+            document_id=job.document_id,
+            version=version,
+            chunk_id=chunk.chunk_id,
+            title=title,
+            page=chunk.page,
+            start=chunk.start,
+            end=chunk.end,
+            text=chunk.text,
+            table_head=chunk.table_head,
+            embedded=name,
+            ocr_confidence=chunk.ocr_confidence,
+            edition=parse_edition(version),
+        )
+        for chunk, name in zip(chunks, names, strict=True)
+    ]
+    sealed = await asyncio.to_thread(lambda: [seal_payload(payload, text_key) for payload in payloads])
     return [
         IndexPoint(
-            point_id=make_point_id(job.tenant, job.document_id, version, chunk.chunk_id),
-            payload=ChunkPayload(
-                document_id=job.document_id,
-                version=version,
-                chunk_id=chunk.chunk_id,
-                title=title,
-                page=chunk.page,
-                start=chunk.start,
-                end=chunk.end,
-                text=chunk.text,
-                table_head=chunk.table_head,
-                embedded=names[position],
-                ocr_confidence=chunk.ocr_confidence,
-                edition=parse_edition(version),
-            ),
+            point_id=make_point_id(job.tenant, job.document_id, version, payload.chunk_id),
+            payload=payload,
             dense=dense[names[position]],
             sparse=sparse[position],
         )
-        for position, chunk in enumerate(chunks)
+        for position, payload in enumerate(sealed)
     ]
 
 

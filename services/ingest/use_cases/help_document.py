@@ -78,7 +78,7 @@ async def _embed_range(
 ) -> bool:
     """Embed and store a range; return False when it was taken from us."""
     job, plan = claim.job, claim.plan
-    points = await embed_chunks(chunks[claim.chunks], job, plan.title, plan.version, deps)
+    points = await embed_chunks(chunks[claim.chunks], job, plan.title, plan.version, plan.text_key, deps)
     # From here on a whole claim's time is left, more than the index may take: who deletes or replaces the document
     # waits for it before the points are removed.
     if not await sharing.ranges.keep(claim, sharing.lease_ms):

@@ -1,6 +1,6 @@
 """Makes of ranked passages what a reader should see: neighbours joined, and nothing twice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from shared.contracts.search import Passage
 
@@ -9,12 +9,12 @@ _WHITE_SPACE = 2
 passage stands there, such as a running head."""
 
 
-def join_passages(ranked: Sequence[Passage], count: int) -> list[Passage]:
+def join_passages(ranked: Iterable[Passage], count: int) -> list[Passage]:
     """Return the best `count` passages, best first.
 
     A passage that touches one that is already there, on the same page, lengthens it; of those of equal text the best
     stays. So what was found beside or again takes no place from what was not seen yet. A joined passage has the scores
-    and the `chunk_id` of its best part.
+    and the `chunk_id` of its best part. No more of `ranked` is read than that takes.
     """
     kept: list[Passage] = []
     texts: set[str] = set()

@@ -3,8 +3,11 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+
+import structlog
 
 from services.retrieval.domain.best_sentence import find_best_sentence
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
@@ -24,6 +27,9 @@ from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.port import IndexQuery, LegHits, SparseVector, VectorIndex
+from shared.vector_index.sealing import SealedTextError, open_payload
+
+log = structlog.get_logger(__name__)
 
 SETTLE_S = 10.0
 """How long a search may be repeated; two rounds take milliseconds."""
@@ -83,20 +89,20 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
     query = IndexQuery(dense, sparse, limit, request.filter.document_ids)
     try:
         async with asyncio.timeout(deps.options.settle_s):
-            legs = await _search_published(request.tenant, query, deps)
+            legs, text_keys = await _search_published(request.tenant, query, deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
-    candidates = fuse_hits(legs, deps.options.fusion)
+    candidates = _open_texts(fuse_hits(legs, deps.options.fusion), text_keys)
     searched = time.perf_counter()
     reranker = deps.reranker.state
     rerank_ms: float | None = None
     if reranker.status == "on":
-        passages = await _rerank(request, candidates, deps)
+        ranked = await _rerank(request, candidates, deps)
         rerank_ms = _milliseconds(searched, time.perf_counter())
     else:
-        passages = [_make_passage(candidate, None) for candidate in candidates]
-    if deps.options.joined:
-        passages = await asyncio.to_thread(_finish_passages, passages, request.top_k, sparse, deps.bm25)
+        ranked = (_make_passage(candidate, None) for candidate in candidates)
+    finish = _finish_passages if deps.options.joined else _take_passages
+    passages = await asyncio.to_thread(finish, ranked, request.top_k, sparse, deps.bm25)
     timings = SearchTimings(
         embed=_milliseconds(started, embedded),
         search=_milliseconds(embedded, searched),
@@ -104,15 +110,17 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
         total=_milliseconds(started, time.perf_counter()),
     )
     return SearchResponse(
-        passages=passages[: request.top_k],
+        passages=passages,
         timings_ms=timings,
         reranker=reranker,
         fingerprint=deps.make_fingerprint(reranker),
     )
 
 
-async def _search_published(tenant: str, query: IndexQuery, deps: SearchDependencies) -> LegHits:
-    """Hits of published versions only, as many as there are.
+async def _search_published(
+    tenant: str, query: IndexQuery, deps: SearchDependencies
+) -> tuple[LegHits, Mapping[str, str]]:
+    """Hits of published versions only, as many as there are, and the keys of their texts by documents.
 
     The registry decides, in the moment of the search: a document that was deleted a millisecond ago is gone, and of
     two versions of one exactly one is seen. Their points go later. Until then, when one of them takes a place, it is
@@ -136,7 +144,7 @@ async def _search_published(tenant: str, query: IndexQuery, deps: SearchDependen
         stale, revived = found - active, excluded & active
         settled = seen.revision == revision or found <= whole
         if settled and not stale and not revived:
-            return legs
+            return legs, seen.text_keys
         whole |= active
         revision = seen.revision
         deleted = set(await deps.registry.find_deleted(tenant))
@@ -144,16 +152,32 @@ async def _search_published(tenant: str, query: IndexQuery, deps: SearchDependen
         query = replace(query, excluded_versions=excluded, excluded_documents=deleted)
 
 
-async def _rerank(request: SearchRequest, candidates: Sequence[Candidate], deps: SearchDependencies) -> list[Passage]:
+def _open_texts(candidates: Iterable[Candidate], text_keys: Mapping[str, str]) -> Iterator[Candidate]:
+    """The candidates with their texts, opened one by one as they are asked for. What cannot be opened is left out."""
+    unreadable: set[str] = set()
+    for candidate in candidates:
+        document_id = candidate.payload.document_id
+        try:
+            payload = open_payload(candidate.payload, text_keys.get(document_id))
+        except SealedTextError:
+            if document_id not in unreadable:
+                log.error("sealed_text_unreadable", document_id=document_id)  # noqa: TRY400
+            unreadable.add(document_id)
+        else:
+            yield replace(candidate, payload=payload)
+
+
+async def _rerank(
+    request: SearchRequest, candidates: Iterator[Candidate], deps: SearchDependencies
+) -> Iterator[Passage]:
     """The first candidates in the cross-encoder's order, then the rest as they were."""
-    count = max(deps.options.rerank_count, request.top_k)
-    head, tail = candidates[:count], candidates[count:]
+    head = list(islice(candidates, max(deps.options.rerank_count, request.top_k)))
     scores = await deps.reranker.score(request.query, [candidate.payload.text for candidate in head])
     pairs = sorted(zip(head, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].fused, pair[0].point_id))
-    return [*(_make_passage(*pair) for pair in pairs), *(_make_passage(candidate, None) for candidate in tail)]
+    return chain((_make_passage(*pair) for pair in pairs), (_make_passage(candidate, None) for candidate in candidates))
 
 
-def _finish_passages(ranked: Sequence[Passage], count: int, query: SparseVector, bm25: SparseEncoder) -> list[Passage]:
+def _finish_passages(ranked: Iterable[Passage], count: int, query: SparseVector, bm25: SparseEncoder) -> list[Passage]:
     """The best passages as a reader should see them: whole, each once, with their best sentences."""
     finished = []
     for passage in join_passages(ranked, count):
@@ -161,6 +185,11 @@ def _finish_passages(ranked: Sequence[Passage], count: int, query: SparseVector,
         span = best and Span(start=best[0], end=best[1])
         finished.append(passage.model_copy(update={"best_sentence": span}))
     return finished
+
+
+def _take_passages(ranked: Iterable[Passage], count: int, *_: object) -> list[Passage]:
+    """The best passages as they were found."""
+    return list(islice(ranked, count))
 
 
 def _make_passage(candidate: Candidate, rerank: float | None) -> Passage:

@@ -24,6 +24,7 @@ from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
 from shared.registry.port import Content, Lease, NewDocument, Progress
 from shared.tasks import end_tasks
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits, SparseVector
+from shared.vector_index.sealing import open_payload
 from shared.version_names import parse_edition
 from tests.batches import collect
 from tests.fakes.memory_blobs import MemoryBlobStore
@@ -403,7 +404,9 @@ async def test_a_worker_that_takes_over_does_not_parse_again(system: System) -> 
     record = await system.get_record()
     assert (record.status, record.pages_total, record.pages_done) == (DocumentStatus.READY, 2, 2)
     assert system.parser.parsed == 1
-    assert [payload.text for payload in system.index.payloads] == [*TEXTS]
+    text_key = (await system.registry.look_at_versions("t", ["doc_1"])).text_keys["doc_1"]
+    assert [payload.text for payload in system.index.payloads] == ["", ""]
+    assert [open_payload(payload, text_key).text for payload in system.index.payloads] == [*TEXTS]
 
 
 async def add_copy(system: System, tenant: str, name: str) -> DocumentJob:
