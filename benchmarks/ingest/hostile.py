@@ -8,6 +8,7 @@ system's memory before and after; ends with status 1 when a file did neither, or
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -68,12 +69,13 @@ def find_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix not in {".tsv", ".md"})
 
 
-def report(outcomes: Sequence[Outcome], before_kb: int, after_kb: int) -> list[str]:
+def report(outcomes: Sequence[Outcome], before_kb: int, after_kb: int, *, loaded: bool) -> list[str]:
     """The lines of the table."""
+    used = f", **in use by others meanwhile (load {os.getloadavg()[2]:.0f})**" if loaded else ""
     lines = [
         f"# {len(outcomes)} hostile PDFs through the whole system\n",
         "`python -m benchmarks.ingest.hostile FOLDER`: each uploaded as a user does it.\n",
-        f"Machine: {describe_machine()}.\n",
+        f"Machine: {describe_machine()}{used}.\n",
         "| outcome | files |\n|---|--:|",
     ]
     lines += [f"| {code or '**none**'} | {n} |" for code, n in Counter(one.code for one in outcomes).most_common()]
@@ -93,6 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--results", type=Path, help="a folder for the table")
+    parser.add_argument("--loaded", action="store_true", help="note that others use the machine")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pagewire-hostile-") as root:
         warm = Path(root) / "warm.pdf"
@@ -105,7 +108,7 @@ def main() -> int:
             after = read_memory_kb(system.pid)
         finally:
             system.stop()
-    lines = report(outcomes, before, after)
+    lines = report(outcomes, before, after, loaded=arguments.loaded)
     print("\n".join(lines))
     if arguments.results is not None:
         (arguments.results / "hostile.md").write_text("\n".join(lines) + "\n")
