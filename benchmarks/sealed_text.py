@@ -87,7 +87,9 @@ async def make_corpus(text: str, passages: int, registry: RedisDocumentRegistry)
         places = chooser.integers(len(text) - CHARACTERS, size=PASSAGES_PER_DOCUMENT)
         texts = [text[place : place + CHARACTERS] for place in places]
         for number, (passage, sparse) in enumerate(zip(texts, BM25.encode_passages(texts), strict=True)):
-            payload = ChunkPayload(document_id, "v1", number, "A title of a document", 1, 0, CHARACTERS, passage)
+            payload = ChunkPayload(
+                document_id, "v1", number, "A title of a document", number + 1, 0, CHARACTERS, passage
+            )
             name = make_point_id("t", document_id, "v1", number)
             points.append(IndexPoint(name, payload, make_vector(chooser).tolist(), sparse))
     return Corpus(points, keys)
