@@ -38,7 +38,17 @@ class RetrievalSettings(IndexSettings):
         default=1.0, ge=0, description="PAGEWIRE_FUSION_BM25_WEIGHT: trust in the lexical leg"
     )
 
+    documents_first: bool = Field(
+        default=True,
+        description="PAGEWIRE_DOCUMENTS_FIRST: passages of documents that a question names come before others",
+    )
+
     def make_search_options(self) -> SearchOptions:
         """The options of every search."""
         fusion = FusionWeights(k=self.fusion_k, dense=self.fusion_dense_weight, bm25=self.fusion_bm25_weight)
-        return SearchOptions(candidates=self.search_candidates, rerank_count=self.rerank_count, fusion=fusion)
+        return SearchOptions(
+            candidates=self.search_candidates,
+            rerank_count=self.rerank_count,
+            fusion=fusion,
+            documents_first=self.documents_first,
+        )

@@ -9,6 +9,8 @@
     pagewire:T:identities   hash    sha-256 and file name → id, so that the same upload is the same document
     pagewire:T:content:H    set     ids of those whose bytes have the sha-256 H, until they are purged
     pagewire:T:ready        set     ids that can be searched
+    pagewire:T:cards        set     ids of those with a card: see cards.py
+    pagewire:T:cards:.W     zset    ids of those with the term W on their cards, by its weight
     pagewire:T:lease:D      string  the token of the worker that has it, with a time to live
     pagewire:T:ranges:D     hash    what is done of a large document, and who has which part: see range_scripts.py
     pagewire:T:helpers:D    zset    the tokens of those who have a part, as long as they may be writing

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus, DocumentWarning
 from shared.contracts.jobs import DocumentJob
+from shared.registry.cards import NO_CARD, Card, CardMatches
 
 
 class LeaseLostError(Exception):
@@ -185,6 +186,10 @@ class DocumentRegistry(Protocol):
         before them."""
         ...
 
+    async def find_cards(self, tenant: str, terms: Sequence[str]) -> CardMatches:
+        """Which searched documents have these terms on their cards: at most MAX_FOUND, those with the rarest."""
+        ...
+
     async def find_deleted(self, tenant: str) -> Sequence[str]:
         """The ids of a tenant's deleted documents that may still have points."""
         ...
@@ -227,8 +232,11 @@ class DocumentRegistry(Protocol):
         """Write progress; what is known and higher stays. Raises LeaseLostError when the lease is no longer ours."""
         ...
 
-    async def publish(self, lease: Lease, version: str, warnings: Sequence[DocumentWarning]) -> None:
-        """Make a version the one that searches see. Raises LeaseLostError when the lease is no longer ours."""
+    async def publish(
+        self, lease: Lease, version: str, warnings: Sequence[DocumentWarning], card: Card = NO_CARD
+    ) -> None:
+        """Make a version the one that searches see, with its card. Raises LeaseLostError when the lease is no longer
+        ours."""
         ...
 
     async def fail(self, lease: Lease, failure: DocumentFailure) -> None:

@@ -8,6 +8,16 @@ from shared.contracts.documents import DocumentFailure, DocumentRecord, Document
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_text_key
 from shared.registry import scripts
+from shared.registry.cards import (
+    FIND_CARDS,
+    MAX_FOUND,
+    NO_CARD,
+    Card,
+    CardMatches,
+    dump_card,
+    make_cards_key,
+    parse_matches,
+)
 from shared.registry.keys import (
     PENDING,
     PURGED,
@@ -185,6 +195,12 @@ class RedisDocumentRegistry(RedisVersions):
         versions = {document_id: version for document_id, (version, _) in found.items()}
         return VersionsSeen(versions, revision, {document_id: key for document_id, (_, key) in found.items() if key})
 
+    async def find_cards(self, tenant: str, terms: Sequence[str]) -> CardMatches:
+        """Which searched documents have these terms on their cards: at most MAX_FOUND, those with the rarest."""
+        if not terms:
+            return CardMatches()
+        return parse_matches(await self._run(FIND_CARDS, [make_cards_key(tenant)], [MAX_FOUND, *terms]))
+
     # --- for workers -------------------------------------------------------------------------------------
 
     async def count_attempts(self, job: DocumentJob) -> int:
@@ -227,10 +243,13 @@ class RedisDocumentRegistry(RedisVersions):
         if not await self._run(scripts.UPDATE, keys, [lease.epoch, now_ms(), *flatten(values)]):
             raise LeaseLostError(lease.job.document_id)
 
-    async def publish(self, lease: Lease, version: str, warnings: Sequence[DocumentWarning]) -> None:
+    async def publish(
+        self, lease: Lease, version: str, warnings: Sequence[DocumentWarning], card: Card = NO_CARD
+    ) -> None:
         """Makes a version the one that searches see. Raises LeaseLostError when the lease is no longer ours."""
         dumped = json.dumps([warning.model_dump() for warning in warnings])
-        await self._finish(lease, "ready", {"version": version, "warnings": dumped, "failure": ""})
+        fields = {"version": version, "warnings": dumped, "failure": "", "card": dump_card(card)}
+        await self._finish(lease, "ready", fields)
 
     async def fail(self, lease: Lease, failure: DocumentFailure) -> None:
         """Ends a document as failed. Raises LeaseLostError when the lease is no longer ours."""

@@ -21,6 +21,7 @@ back and leaves what is known of the failure in the field `replacement`. Each ti
 first claim, goes aside with the version, and is gone with it; `purged` then says that it is still in Redis's file.
 """
 
+from shared.registry.cards import CARDS
 from shared.registry.status_lists import LIST_BY_STATUS
 
 EVENTS_TTL_MS = 10 * 60 * 1000
@@ -226,6 +227,7 @@ FINISH = (
     + RANKS
     + CHANGE
     + LIVE
+    + CARDS
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
@@ -238,6 +240,7 @@ if not RANKS[status] then  -- final already: this call has run before, or it is 
   end
   return 1
 end
+if ARGV[6] == 'ready' then unlist_card(KEYS[1]) end
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[6], unpack(ARGV, 7))
 redis.call('SREM', KEYS[2], ARGV[3])
 redis.call('DEL', KEYS[9])  -- the next try begins anew: what was done for this one may be removed
@@ -245,6 +248,7 @@ local live = find_live(KEYS[1])
 if live then redis.call('INCR', KEYS[10]) end  -- one of two versions is gone
 if ARGV[6] == 'ready' then
   redis.call('SADD', KEYS[3], ARGV[4])
+  list_card(KEYS[1])
   note_change(5, ARGV[5])
   emit(KEYS[1], KEYS[4], 'ready', 'ready', ',"warnings":' .. redis.call('HGET', KEYS[1], 'warnings'))
   local sha256, blob = unpack(redis.call('HMGET', KEYS[1], 'sha256', 'blob'))
@@ -279,6 +283,7 @@ DELETE = (
     EMIT
     + RANKS
     + CHANGE
+    + CARDS
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return 0 end
@@ -291,6 +296,7 @@ redis.call('SREM', KEYS[4], ARGV[2])
 redis.call('SREM', KEYS[5], ARGV[1])
 redis.call('SADD', KEYS[6], ARGV[2])
 list_by_status(KEYS[1])
+unlist_card(KEYS[1])
 note_change(8, ARGV[4])
 if RANKS[status] then emit(KEYS[1], KEYS[7], 'failed', 'failed', ',"failure":' .. ARGV[5]) end
 return 1

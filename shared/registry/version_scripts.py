@@ -4,6 +4,7 @@ As those in `scripts.py` each is one atomic step and may run twice for one call,
 names the edition or the version that it is about, and changes nothing once that is another one.
 """
 
+from shared.registry.cards import CARDS
 from shared.registry.scripts import CHANGE, EMIT, LIVE, RANKS
 
 TAKEN_LENGTH = 4000
@@ -93,6 +94,7 @@ REBUILD = (
     + RANKS
     + CHANGE
     + LIVE
+    + CARDS
     + _BEGIN
     + """
 local status, edition = unpack(redis.call('HMGET', KEYS[1], 'status', 'edition'))
@@ -106,6 +108,7 @@ end
 redis.call('HSET', KEYS[1], 'live', '', 'version', '')
 redis.call('SREM', KEYS[3], ARGV[1])
 redis.call('INCR', KEYS[9])
+unlist_card(KEYS[1])
 note_change(5, ARGV[4])
 begin_anew(KEYS[1], KEYS[2], KEYS[4], KEYS[8], ARGV[2], ARGV[3], '')
 return 1

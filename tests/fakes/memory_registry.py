@@ -19,6 +19,7 @@ from shared.contracts.documents import (
 from shared.contracts.jobs import DocumentJob
 from shared.errors import Conflict, NotFound
 from shared.identifiers import make_text_key
+from shared.registry.cards import NO_CARD, Card, CardMatches, find_matches
 from shared.registry.port import (
     BlobId,
     Content,
@@ -53,6 +54,7 @@ class _Document:
     live_text_key: str | None = None
     background: bool = False
     dropped: list[BlobId] = field(default_factory=list)
+    card: Card = field(default_factory=dict)
 
     @property
     def shown(self) -> DocumentRecord:
@@ -182,7 +184,7 @@ class MemoryRegistry:
             live = BlobId(document.live[0].sha256, document.live[1])
             document.live = None
             document.dropped += [live] if live not in document.named else []
-        document.version, document.background = "", False
+        document.version, document.background, document.card = "", False, NO_CARD
         document.begin_anew()
         self.revisions[job.tenant] = make_revision()
         return True
@@ -232,6 +234,11 @@ class MemoryRegistry:
             self.revisions.get(tenant),
             {document_id: key for document_id, key in keys.items() if key},
         )
+
+    async def find_cards(self, tenant: str, terms: Sequence[str]) -> CardMatches:
+        """Return which documents have these terms on their cards."""
+        documents = {job.document_id: document for job, document in self._documents.items() if job.tenant == tenant}
+        return find_matches({i: d.card for i, d in documents.items() if d.card and not d.deleted}, terms)
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:
         """Return the ids of a tenant's documents that wait for their purge."""
@@ -300,9 +307,12 @@ class MemoryRegistry:
         document.event_number += bool(risen)
         document.change(**risen, title=progress.title or record.title)
 
-    async def publish(self, lease: Lease, version: str, warnings: Sequence[DocumentWarning]) -> None:
+    async def publish(
+        self, lease: Lease, version: str, warnings: Sequence[DocumentWarning], card: Card = NO_CARD
+    ) -> None:
         """Make a version the one that searches see."""
         self._finish(lease, version, status=DocumentStatus.READY, warnings=[*warnings], failure=None)
+        self._documents[lease.job].card = card
 
     async def fail(self, lease: Lease, failure: DocumentFailure) -> None:
         """End a document as failed."""

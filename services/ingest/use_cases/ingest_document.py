@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from services.ingest.domain.card import make_card
 from services.ingest.domain.chunking import Chunk, TooManyChunksError, chunk_pages
 from services.ingest.domain.pages import Page
 from services.ingest.domain.pipeline import name_pipeline
@@ -77,12 +78,13 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
     except TooManyChunksError:
         failure = DocumentFailure(code="too_long", detail=_TOO_LONG.format(limit=deps.max_chunks))
         raise UnreadablePdfError(failure) from None
+    card = await asyncio.to_thread(make_card, lease.content.filename, title, document.pages)
     del document  # the chunks are enough from here on, and embedding takes minutes
     pipeline = name_pipeline(deps.parser.version, deps.embedder.model_id)
     version = name_version(lease.content.sha256, pipeline, lease.edition)
     await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_total=len(chunks)))
     await embed_document(lease, chunks, title, version, deps)
-    await deps.registry.publish(lease, version, warnings)
+    await deps.registry.publish(lease, version, warnings, card)
     await tidy_document(lease.job, lease.edition, deps)
     return warnings
 

@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 import structlog
 
 from services.retrieval.domain.best_sentence import find_best_sentence
+from services.retrieval.domain.documents_first import lift_named, merge_legs, tell_scores
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
+from services.retrieval.domain.named_documents import choose_clear, judge_documents
+from services.retrieval.domain.question_names import find_names
 from services.retrieval.domain.whole_passages import join_passages
 from services.retrieval.ports import QueryEmbedder, Reranker
 from services.retrieval.use_cases.search_permits import SearchPermits
@@ -42,7 +45,8 @@ class SearchOptions:
     """How many hits each leg gives (`candidates`) and how many of the fused ones are reranked.
 
     A search that finds something unpublished is repeated for at most `settle_s` seconds. Without `joined` chunks are
-    returned as they were found, which is what evals count.
+    returned as they were found, which is what evals count. With `documents_first` the passages of documents that a
+    question names come before others.
     """
 
     candidates: int
@@ -50,6 +54,7 @@ class SearchOptions:
     fusion: FusionWeights
     settle_s: float = SETTLE_S
     joined: bool = True
+    documents_first: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,12 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
     query = IndexQuery(dense, sparse, limit, request.filter.document_ids)
     try:
         async with asyncio.timeout(deps.options.settle_s):
-            legs, text_keys = await _search_published(request.tenant, query, deps)
+            named = await _find_named(request, deps)
+            legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
-    candidates = _open_texts(fuse_hits(legs, deps.options.fusion), text_keys)
+    fused = tell_scores(fuse_hits(lift_named(legs, named), deps.options.fusion), legs)
+    candidates = _open_texts(fused, text_keys)
     searched = time.perf_counter()
     reranker = deps.reranker.state
     rerank_ms: float | None = None
@@ -117,8 +124,29 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
     )
 
 
+async def _find_named(request: SearchRequest, deps: SearchDependencies) -> dict[str, float]:
+    """How surely the question names which documents; none where there is no choice."""
+    wanted = request.filter.document_ids
+    if not deps.options.documents_first or (wanted is not None and len(set(wanted)) < 2):
+        return {}
+    names = await asyncio.to_thread(find_names, request.query)
+    named = judge_documents(names, await deps.registry.find_cards(request.tenant, names.terms))
+    return named if wanted is None else {i: sureness for i, sureness in named.items() if i in set(wanted)}
+
+
+async def _search_index(tenant: str, query: IndexQuery, clear: Sequence[str], deps: SearchDependencies) -> LegHits:
+    """Hits everywhere, and as many within the documents that are clearly named: among 10,000 others none of theirs may
+    be among the nearest."""
+    if not clear:
+        return await deps.index.search(tenant, query)
+    everywhere, within = await asyncio.gather(
+        deps.index.search(tenant, query), deps.index.search(tenant, replace(query, document_ids=clear))
+    )
+    return merge_legs(everywhere, within)
+
+
 async def _search_published(
-    tenant: str, query: IndexQuery, deps: SearchDependencies
+    tenant: str, query: IndexQuery, clear: Sequence[str], deps: SearchDependencies
 ) -> tuple[LegHits, Mapping[str, str]]:
     """Hits of published versions only, as many as there are, and the keys of their texts by documents.
 
@@ -136,7 +164,7 @@ async def _search_published(
     whole: set[tuple[str, str]] = set()
     revision = (await deps.registry.look_at_versions(tenant, [])).revision
     while True:
-        legs = await deps.index.search(tenant, query)
+        legs = await _search_index(tenant, query, clear, deps)
         found = {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
         ids = {document_id for document_id, _ in found | excluded}
         seen = await deps.registry.look_at_versions(tenant, sorted(ids))

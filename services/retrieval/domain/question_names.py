@@ -1,0 +1,68 @@
+"""Finds what a question may call a document by, in the terms of cards."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.document_cards.periods import find_periods
+from shared.document_cards.words import Word, find_codes, join_words, list_words, quote_words
+from shared.embedding.segments import part_passage
+
+MAX_TERMS = 400
+"""Of a long question, the first: each is asked for."""
+SMALL_WEIGHT = 0.5
+"""Of a word that the question writes as any other: it may be a name all the same, in a question typed in haste."""
+_JOINED = 3
+_SENTENCE_START = re.compile(r"(?:^|[.!?:;]\s)[\W_]*")
+_INITIALS = re.compile(r"[A-Z](?:n|&)?[A-Z]{1,4}")
+"""AMD, J&J, JnJ."""
+
+
+@dataclass(frozen=True)
+class QuestionNames:
+    """What may be on a card.
+
+    Attributes:
+        names: terms with weights of 0 to 1.
+        periods: terms; True where they are written as those who keep accounts do, and so mean a document's own period.
+    """
+
+    names: dict[str, float]
+    periods: dict[str, bool]
+
+    @property
+    def terms(self) -> list[str]:
+        """All of them."""
+        return [*self.names, *self.periods]
+
+
+def find_names(question: str) -> QuestionNames:
+    """Return what a question may call documents by."""
+    names: dict[str, float] = {}
+    for term, weight in _list_names(part_passage(question)):
+        if len(names) < MAX_TERMS or term in names:
+            names[term] = max(weight, names.get(term, 0.0))
+    periods = {term: period.fiscal for term, period in find_periods(question).items()}
+    return QuestionNames(names, periods)
+
+
+def _list_names(text: str) -> Iterator[tuple[str, float]]:
+    starts = {match.end() for match in _SENTENCE_START.finditer(text)}
+    words = [word for word in list_words(text) if not find_periods(word.raw)]
+    yield from ((code, 1.0) for code in find_codes(text) if not find_periods(code))
+    for word in words:
+        if word.term:
+            weight = 1.0 if _looks_like_name(word, starts) else SMALL_WEIGHT
+            yield word.term, weight
+            yield f"+{word.term}", weight
+            if weight == 1.0:
+                yield f"@{word.term}", weight
+        if initials := _INITIALS.match(word.raw):
+            yield "~" + "".join(filter(str.isupper, initials[0])).lower(), 1.0
+    for joined, group in join_words(words, text, most=_JOINED):
+        yield joined, 1.0 if any(word.raw[0].isupper() for word in group) else SMALL_WEIGHT
+    yield from ((f"={quoted}", 1.0) for quoted in quote_words(words))
+
+
+def _looks_like_name(word: Word, starts: set[int]) -> bool:
+    return word.marked or (word.raw[0].isupper() and word.start not in starts)

@@ -1,0 +1,115 @@
+"""The words of names, in one form: as titles, file names and questions have them.
+
+Small letters, no accents, no possessive, no plural. What stands for several words begins with a sign that says how:
+`+footlocker` two names in one, `~jj` their first letters, `=employeehandbook` a whole title. `@nike` is a name that the
+text has often, whatever the document is called.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from shared.embedding.segments import part_passage
+
+MAX_TERM_CHARS = 32
+"""Longer is no word but a number or a path."""
+MAX_QUOTED_WORDS = 5
+"""Of a title that a question quotes as a whole, small words not counted."""
+
+_SMALL = """
+    a about after all also an and any are as at be been before being between both but by can could did do does during
+    each every for from give given had has have how i if in into is it its many may me might more most much must my no
+    nor not of off on only or other our over per s same should so some such t than that the their them then there these
+    they this those through to under up us use used using very was we were what when where which while who whom whose
+    why will with within would you your
+    january february march april june july august september october november december
+    jan feb mar apr jun jul aug sep sept oct nov dec
+    der die das und von zu im den dem ein eine für mit auf ist nicht des wie was wer
+    le la les du une et est pour dans que qui sur au aux el los las del y en por con para di il della e che
+    inc incorporated ltd limited llc plc corp corporation company co gmbh ag sa nv
+"""
+SMALL_WORDS = frozenset(_SMALL.split())
+"""Words that are in every text, or behind every company's name, and months: they call nothing by its name."""
+
+_WORD = re.compile(r"[^\W_]+(?:[&'’][^\W_]+)*")
+_POSSESSIVE = re.compile(r"['’]s?$")
+_CODE = re.compile(r"(?<![^\W_])(?<![^\W_][-‑–])([^\W_]{1,8})[-‑–]([^\W_]{1,6})(?![^\W_]|[-‑–][^\W_])")
+_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word as it stands in a text, and its term; empty where it is a small word, a number or no word."""
+
+    raw: str
+    term: str
+    start: int
+    end: int
+
+    @property
+    def marked(self) -> bool:
+        """Whether its letters set it apart as a name or a code, wherever it stands: `iPhone`, `AMD`, `3M`."""
+        plain = _POSSESSIVE.sub("", self.raw)
+        return any(map(str.isupper, plain[1:])) or (any(map(str.isdigit, plain)) and any(map(str.isalpha, plain)))
+
+
+def list_words(text: str) -> list[Word]:
+    """Return the words of a text; what is written without spaces is parted into groups of characters."""
+    parted = part_passage(text)
+    return [Word(match[0], make_term(match[0]), *match.span()) for match in _WORD.finditer(parted)]
+
+
+@lru_cache(maxsize=16_384)
+def make_term(word: str) -> str:
+    """Return the term of a word, empty where it names nothing."""
+    if len(word) > MAX_TERM_CHARS:
+        return ""
+    folded = unicodedata.normalize("NFKD", _POSSESSIVE.sub("", word)).casefold()
+    term = "".join(filter(str.isalnum, folded))
+    if term in SMALL_WORDS or term.isdigit() or len(term) < 2 or len(term) > MAX_TERM_CHARS:
+        return ""
+    if len(term) > 3 and term.isascii() and term.isalpha() and term.endswith("s") and term[-2] not in "sui":
+        return term[:-1]
+    return term
+
+
+def join_words(words: Sequence[Word], text: str, *, most: int) -> Iterator[tuple[str, Sequence[Word]]]:
+    """Yield neighbouring words written as one, two to `most` of them: Foot Locker as `footlocker`.
+
+    `text` is what they are of. Small words join nothing.
+    """
+    for count in range(2, most + 1):
+        for first in range(len(words) - count + 1):
+            group = words[first : first + count]
+            joined = "".join(word.term for word in group)
+            if all(word.term for word in group) and len(joined) <= MAX_TERM_CHARS and _stand_together(group, text):
+                yield joined, group
+
+
+def quote_words(words: Sequence[Word]) -> Iterator[str]:
+    """Yield two to five words that follow one another, written as one, whatever small words stand between them."""
+    terms = [word.term for word in words if word.term]
+    for count in range(2, MAX_QUOTED_WORDS + 1):
+        for first in range(len(terms) - count + 1):
+            yield "".join(terms[first : first + count])
+
+
+def find_codes(text: str) -> Iterator[str]:
+    """Yield what two short pieces and a hyphen call something: 10-K as `10k`, COVID-19 as `covid19`."""
+    for match in _CODE.finditer(text):
+        joined = "".join(filter(str.isalnum, unicodedata.normalize("NFKD", match[1] + match[2]).casefold()))
+        if any(map(str.isdigit, joined)) and any(map(str.isalpha, joined)):
+            yield joined
+
+
+def split_pieces(word: str) -> list[str]:
+    """Return the terms of the parts of a word that has capitals or digits within: `PepsiCo2022` has `pepsi`."""
+    terms = [make_term(piece) for piece in _PIECE.findall(word)]
+    return [term for term in terms if len(term) > 2]
+
+
+def _stand_together(group: Sequence[Word], text: str) -> bool:
+    return all(text[one.end : other.start].strip(" _&-'’") == "" for one, other in pairwise(group))
