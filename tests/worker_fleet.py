@@ -199,7 +199,7 @@ class Fleet:
 
     async def _check_orphans(self) -> None:
         """Nothing is left over. A worker removes what is no longer needed just after it has published or failed."""
-        for _ in range(100):
+        for _ in range(round(PATIENT_S / LOOK_S)):
             if not (orphans := [orphan async for orphan in self._find_orphans()]):
                 return
             await asyncio.sleep(LOOK_S)
