@@ -395,7 +395,7 @@ async def test_a_refusal_to_help_is_logged_once(
 
     monkeypatch.setattr(worker, "help_others", refuse)
     monkeypatch.setattr(worker, "HELP_FAULT_S", 0)
-    queue = ArqJobQueue(redis_url, timeout_s=5)
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
     with capture_logs() as logs:
         working = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), first, queue).run())
         await ended.wait()

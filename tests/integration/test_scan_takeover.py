@@ -24,6 +24,7 @@ from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
 from shared.registry.port import Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
+from tests.patience import PATIENT_S
 from tests.standalone_process import ROOT
 
 PAGES = 12
@@ -53,7 +54,7 @@ def make_drawings() -> bytes:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=5)
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
 
@@ -69,7 +70,7 @@ def options(tmp_path: Path) -> OcrOptions:
 
 async def read(job: DocumentJob, redis: Redis, blobs: ObstoreBlobStore, options: OcrOptions) -> list[str]:
     """What a worker that claims the document reads on its pages."""
-    registry = RedisDocumentRegistry(redis)
+    registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
     lease = await registry.claim(job, make_document_id(), 600_000)
     assert isinstance(lease, Lease)
     document = await read_document(lease, registry=registry, blobs=blobs, parser=ProcessPdfParser(LIMITS, options))
@@ -80,7 +81,7 @@ async def work(redis_url: str, folder: Path, document_id: str, options: OcrOptio
     """Be a worker until killed."""
     recognized_pages.KEEP_S = recognized_pages.KEEP_SHARE = 0  # each page is kept as it comes
     blobs = await asyncio.to_thread(ObstoreBlobStore, (folder / "blobs").as_uri())
-    async with connect_redis(redis_url, timeout_s=5) as redis:
+    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         await read(DocumentJob(tenant="t", document_id=document_id), redis, blobs, options)
 
 
@@ -92,7 +93,7 @@ async def test_who_takes_over_reads_the_rest(redis: Redis, redis_url: str, optio
     blobs = await asyncio.to_thread(ObstoreBlobStore, (tmp_path / "blobs").as_uri())
     await asyncio.to_thread((tmp_path / "a.pdf").write_bytes, content)
     await blobs.put_file(make_blob_key("t", new.sha256, new.document_id), tmp_path / "a.pdf")
-    await RedisDocumentRegistry(redis).create(new)
+    await RedisDocumentRegistry(redis, deadline_s=PATIENT_S).create(new)
     version = ProcessPdfParser(LIMITS, options).version
     kept = tmp_path / "blobs" / make_recognized_key("t", new.sha256, version)
 
