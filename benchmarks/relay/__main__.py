@@ -50,7 +50,8 @@ async def measure_all(arguments: argparse.Namespace, folder: Path, redis_url: st
                 print(
                     f"{result.system:18} {streams:5} streams {result.cpu_us:6.0f} us/token"
                     f" {result.tokens_per_s:7.0f}/s core {result.core:4.0%} clients {result.clients:4.0%}"
-                    f" p50 {result.p50_ms:7.1f} p99 {result.p99_ms:7.1f} ms {result.kb_per_stream:6.0f} kB"
+                    f" p50 {result.p50_ms:7.1f} p99 {result.p99_ms:7.1f} steady {result.steady_p99_ms:7.1f} ms"
+                    f" {result.kb_per_stream:6.0f} kB"
                     f" {result.cut_off} cut off {result.refused} refused"
                     f" {len(result.broken)} broken {result.broken[:2]}",
                     flush=True,

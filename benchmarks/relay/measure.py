@@ -4,7 +4,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,7 @@ class Measurement:
         core: share of one core that was used while the streams ran.
         clients: share of what clients and provider may use that was used.
         p50_ms, p99_ms: from the provider's writing of a token to its arrival at the client.
+        steady_p99_ms: the same of those that arrive when all streams have begun.
         kb_per_stream: resident memory at most, less that before, per stream that was not refused.
         cut_off: streams that had not ended when the time was over; up to there they were whole.
         refused: streams that never began, because the system had too much to do and said so (429, 503).
@@ -46,6 +47,7 @@ class Measurement:
     clients: float
     p50_ms: float
     p99_ms: float
+    steady_p99_ms: float
     kb_per_stream: float
     cut_off: int
     refused: int
@@ -83,7 +85,7 @@ async def measure(
     read = await reading
     took, cpu_s = time.monotonic() - began, read_cpu_s(running.process) - cpu_s
     busy_s, own_s = read_busy_s(client_cores) - busy_s, read_cpu_s(os.getpid()) - own_s
-    late = statistics.quantiles(read.late_us, n=100) if len(read.late_us) > 1 else [0] * 99
+    late, steady = _find_percentiles(read.late_us), _find_percentiles(read.late_us[read.begun :])
     return Measurement(
         system=system.name,
         streams=streams,
@@ -94,8 +96,14 @@ async def measure(
         clients=max(busy_s / len(client_cores), own_s) / took,
         p50_ms=late[49] / 1000,
         p99_ms=late[98] / 1000,
+        steady_p99_ms=steady[98] / 1000,
         kb_per_stream=(most_kb - before_kb) / max(1, streams - read.refused),
         cut_off=read.cut_off,
         refused=read.refused,
         broken=read.broken,
     )
+
+
+def _find_percentiles(values: Sequence[int]) -> list[float]:
+    """Return the first to the 99th."""
+    return statistics.quantiles(values, n=100) if len(values) > 1 else [0.0] * 99

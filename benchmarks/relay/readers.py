@@ -19,7 +19,8 @@ class Reading:
     """What came of all streams.
 
     Attributes:
-        late_us: for each token, microseconds from its writing to its arrival here.
+        late_us: for each token in the order of arrival, microseconds from its writing to its arrival here.
+        begun: how many of them arrived before all streams had begun.
         cut_off: streams that were left before their end.
         refused: questions that were not answered because the server has too much to do.
         broken: what was wrong with the streams that were not whole.
@@ -28,6 +29,7 @@ class Reading:
     expected: int
     tokens: int = 0
     late_us: "array[int]" = field(default_factory=lambda: array("q"))
+    begun: int = 0
     cut_off: int = 0
     refused: int = 0
     broken: list[str] = field(default_factory=list)
@@ -109,6 +111,7 @@ async def read_streams(url: str, body: bytes, streams: int, tokens: int, *, ramp
     async def read_one(number: int) -> None:
         await asyncio.sleep(ramp_s * number / streams)
         _, reader = await loop.create_connection(lambda: StreamReader(request, reading), host, port)
+        reading.begun = len(reading.late_us)
         await asyncio.wait([reader.done], timeout=until - loop.time())
         reader.leave()
 

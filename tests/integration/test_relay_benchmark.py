@@ -27,6 +27,7 @@ SAMPLE = Measurement(
     clients=0.5,
     p50_ms=0.4,
     p99_ms=2,
+    steady_p99_ms=1,
     kb_per_stream=50,
     cut_off=0,
     refused=0,
