@@ -20,14 +20,12 @@ from evals.retrieval.kept_vectors import KeptVectors
 from evals.retrieval.measured_system import MeasuredSystem
 from evals.retrieval.question_sets import SETS, load_set
 from evals.retrieval.report import count_gains, render_gains, render_means, write_report
-from evals.retrieval.scores import Scores
+from evals.retrieval.scores import BASELINE, Scores
 from services.retrieval.adapters.cross_encoder import CrossEncoderReranker
 from services.retrieval.ports import Reranker
 from shared.embedding.dense import DenseEmbedder
 
 MODEL = "all-MiniLM-L6-v2"
-RESULTS = Path(__file__).parent / "results"
-BASELINE = "baseline.json.gz"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,15 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse_arguments(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # a line per document helps nobody
     scores = asyncio.run(_measure_sets(options))
-    file = RESULTS / BASELINE
-    baseline = Scores.load(file) if file.exists() else None
+    baseline = Scores.load(BASELINE) if BASELINE.exists() else None
     print(render_means(scores))
     if baseline is not None:
         print(render_gains(scores, baseline), count_gains(scores, baseline), sep="\n")
     if options.results:
         write_report(scores, baseline, options.results)
     if options.keep_as_baseline:
-        scores.save(file)
+        scores.save(BASELINE)
     return 0
 
 
@@ -59,7 +56,9 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=cache, help=f"a folder for embeddings; default: {cache}")
     parser.add_argument("--whole", action="store_true", help="all documents of the large sets, not a part of them")
     parser.add_argument("--reranker", help="a cross-encoder's name or folder, measured as one more leg")
-    parser.add_argument("--results", type=Path, help=f"a folder for table and plot; those of the project: {RESULTS}")
+    parser.add_argument(
+        "--results", type=Path, help=f"a folder for table and plot; those of the project: {BASELINE.parent}"
+    )
     parser.add_argument("--keep-as-baseline", action="store_true", help="what later measurements are compared with")
     return parser.parse_args(arguments)
 

@@ -8,7 +8,8 @@ from evals.retrieval.scores import Columns, Ranking, Scores
 from evals.retrieval.statistics import Estimate, compare, estimate_mean
 
 PLOTTED = "@3"
-_COLOURS = {"dense": "#4e79a7", "bm25": "#f28e2b", "fused": "#59a14f", "reranked": "#b07aa1"}
+_SAME = Estimate(0, 0, 0)
+_COLOURS = {"dense": "#4e79a7", "bm25": "#f28e2b", "ranks": "#bab0ac", "fused": "#59a14f", "reranked": "#b07aa1"}
 _WIDTH, _LEFT, _TOP, _LINE = 760, 170, 48, 12
 
 _HEAD = """# What searches find
@@ -22,7 +23,8 @@ questions (bootstrap). `within`: only the question's own document is searched; `
 _DIFFERENCES = """
 ## Against the baseline
 
-Paired differences, question by question, to `baseline.json.gz`; **bold** where the interval leaves out 0. {summary}
+Paired differences, question by question, to the baseline that there was; **bold** where the interval leaves out 0.
+Rankings that are the same are left out. {summary}
 
 """
 
@@ -47,10 +49,11 @@ def render_means(scores: Scores) -> str:
 
 
 def render_gains(scores: Scores, baseline: Scores) -> str:
-    """Return the table of paired differences; empty where the two have nothing in common."""
+    """Return the table of paired differences; empty where nothing differs, or the two have nothing in common."""
     rows = [
         [_name(ranking, scores), *(_format_gain(gain) for gain in gains.values())]
         for ranking, gains in _compare_all(scores, baseline)
+        if any(gain != _SAME for gain in gains.values())
     ]
     return _render_table(["searched", *MEASURES], rows) if rows else ""
 

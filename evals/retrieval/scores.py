@@ -15,6 +15,8 @@ from pathlib import Path
 from evals.retrieval.judgement import MEASURES, Measures
 from evals.retrieval.question_sets import QuestionSet
 
+BASELINE = Path(__file__).parent / "results" / "baseline.json.gz"
+"""What measurements are compared with."""
 Ranking = tuple[str, str, str]
 """A set, what of it was searched (`within`, `over all`) and the leg."""
 Columns = Mapping[str, Sequence[float]]

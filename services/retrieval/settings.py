@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.domain.fusion import FusionMethod, FusionWeights
 from services.retrieval.use_cases.search_passages import SearchOptions
 from services.retrieval.use_cases.search_permits import MAX_SEARCHES_AT_ONCE
 from shared.settings import IndexSettings
@@ -28,14 +28,19 @@ class RetrievalSettings(IndexSettings):
         ge=1,
         description="PAGEWIRE_MAX_SEARCHES_AT_ONCE: in one retrieval service; further ones are refused (503) at once",
     )
-    fusion_k: int = Field(
-        default=60, ge=1, description="PAGEWIRE_FUSION_K: RRF's constant; 60 as published (Qdrant's own default is 2)"
+    fusion: FusionMethod = Field(
+        default="scores",
+        description="PAGEWIRE_FUSION: `scores` adds up the scores of both legs, each in its own standard deviations;"
+        " `ranks` is reciprocal rank fusion (RRF), which finds less (decision 0029)",
     )
     fusion_dense_weight: float = Field(
         default=1.0, ge=0, description="PAGEWIRE_FUSION_DENSE_WEIGHT: trust in the dense leg"
     )
     fusion_bm25_weight: float = Field(
         default=1.0, ge=0, description="PAGEWIRE_FUSION_BM25_WEIGHT: trust in the lexical leg"
+    )
+    fusion_k: int = Field(
+        default=60, ge=1, description="PAGEWIRE_FUSION_K: RRF's constant; 60 as published (Qdrant's own default is 2)"
     )
 
     documents_first: bool = Field(
@@ -45,7 +50,7 @@ class RetrievalSettings(IndexSettings):
 
     def make_search_options(self) -> SearchOptions:
         """The options of every search."""
-        fusion = FusionWeights(k=self.fusion_k, dense=self.fusion_dense_weight, bm25=self.fusion_bm25_weight)
+        fusion = FusionWeights(self.fusion_dense_weight, self.fusion_bm25_weight, self.fusion, self.fusion_k)
         return SearchOptions(
             candidates=self.search_candidates,
             rerank_count=self.rerank_count,

@@ -32,7 +32,7 @@ class StageScores(BaseModel):
 
     dense: float | None = Field(default=None, description="cosine similarity, -1..1")
     bm25: float | None = Field(default=None, description="BM25 score, 0 and up")
-    fused: float = Field(description="reciprocal rank fusion")
+    fused: float = Field(description="of both legs together")
     rerank: float | None = Field(default=None, description="cross-encoder, 0..1")
 
 

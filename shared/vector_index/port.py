@@ -3,7 +3,7 @@
 Every call names a tenant, and each engine applies it inside its query: there is no way to search without one.
 """
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -178,11 +178,19 @@ TIE = 5e-6
 
 def order_hits(hits: Sequence[Hit]) -> list[Hit]:
     """Sort best first; hits whose scores differ by no more than engines differ stand in the order of their ids."""
-    ordered: list[Hit] = []
-    group: list[Hit] = []
-    for hit in sorted(hits, key=lambda hit: -hit.score):
-        if group and group[-1].score - hit.score > TIE * max(1.0, abs(hit.score)):
-            ordered += sorted(group, key=lambda tied: tied.point_id)
+    by_id = {hit.point_id: hit for hit in hits}
+    return [by_id[point_id] for point_id in order_scored({hit.point_id: hit.score for hit in hits}, TIE)]
+
+
+def order_scored(scores: Mapping[str, float], tie: float) -> list[str]:
+    """Return the ids, best first; those whose scores differ by no more than `tie`, relative, by their ids."""
+    ordered: list[str] = []
+    group: list[str] = []
+    last = 0.0
+    for point_id, score in sorted(scores.items(), key=lambda item: -item[1]):
+        if group and last - score > tie * max(1.0, abs(score)):
+            ordered += sorted(group)
             group = []
-        group.append(hit)
-    return ordered + sorted(group, key=lambda tied: tied.point_id)
+        group.append(point_id)
+        last = score
+    return ordered + sorted(group)

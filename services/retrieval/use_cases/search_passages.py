@@ -98,7 +98,7 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
             legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
-    fused = tell_scores(fuse_hits(lift_named(legs, named), deps.options.fusion), legs)
+    fused = tell_scores(fuse_hits(lift_named(legs, named), deps.options.fusion, limit), legs)
     candidates = _open_texts(fused, text_keys)
     searched = time.perf_counter()
     reranker = deps.reranker.state

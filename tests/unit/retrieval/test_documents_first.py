@@ -77,7 +77,7 @@ def test_passages_of_a_named_document_come_before_their_likes() -> None:
 
     assert [hit.point_id for hit in lifted.dense] == ["a1", "c1", "b1"]
     assert [hit.point_id for hit in lifted.bm25] == ["c1", "a1"]
-    told = {c.point_id: (c.dense, c.bm25) for c in tell_scores(fuse_hits(lifted, FusionWeights()), legs)}
+    told = {c.point_id: (c.dense, c.bm25) for c in tell_scores(fuse_hits(lifted, FusionWeights(), 50), legs)}
     assert told == {"a1": (0.7, 10), "b1": (0.55, None), "c1": (0.5, 8.5)}
 
 
