@@ -112,7 +112,7 @@ class StandaloneParts:
                 max_chunks=ingest.max_chunks,
                 sharing=sharing,
             )
-            reranker = build_reranker(self.settings.retrieval)
+            reranker = build_reranker(self.settings.retrieval, bm25)
             stack.push_async_callback(asyncio.to_thread, reranker.close)
             search = SearchDependencies(
                 embedder=self.embedder,

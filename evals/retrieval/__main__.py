@@ -22,8 +22,10 @@ from evals.retrieval.question_sets import SETS, load_set
 from evals.retrieval.report import count_gains, render_gains, render_means, write_report
 from evals.retrieval.scores import BASELINE, Scores
 from services.retrieval.adapters.cross_encoder import CrossEncoderReranker
+from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.ports import Reranker
 from shared.embedding.dense import DenseEmbedder
+from shared.embedding.sparse import Bm25Encoder
 
 MODEL = "all-MiniLM-L6-v2"
 
@@ -55,7 +57,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pagewire-evals"
     parser.add_argument("--cache", type=Path, default=cache, help=f"a folder for embeddings; default: {cache}")
     parser.add_argument("--whole", action="store_true", help="all documents of the large sets, not a part of them")
-    parser.add_argument("--reranker", help="a cross-encoder's name or folder, measured as one more leg")
+    parser.add_argument("--reranker", help="a cross-encoder's name or folder; default: the one without a model")
     parser.add_argument(
         "--results", type=Path, help=f"a folder for table and plot; those of the project: {BASELINE.parent}"
     )
@@ -63,9 +65,9 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _load_reranker(model: str | None) -> Reranker | None:
+def _load_reranker(model: str | None) -> Reranker:
     if model is None:
-        return None
+        return TermProximityReranker(Bm25Encoder())
     reranker = CrossEncoderReranker(model)
     reranker.loaded.wait()
     if reranker.state.status != "on":
@@ -89,8 +91,7 @@ async def _measure_sets(options: argparse.Namespace) -> Scores:
     finally:
         embedder.close()
         model.close()
-        if reranker is not None:
-            reranker.close()
+        reranker.close()
     return scores
 
 

@@ -10,9 +10,10 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from services.retrieval.adapters.cross_encoder import CrossEncoderReranker, NoReranker
+from services.retrieval.adapters.cross_encoder import CrossEncoderOrElse, CrossEncoderReranker, NoReranker
+from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.api.routes import router
-from services.retrieval.ports import Reranker
+from services.retrieval.ports import Reranker, TermReader
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies
 from services.retrieval.use_cases.search_permits import SearchPermits
@@ -30,11 +31,20 @@ from shared.version import read_version
 log = structlog.get_logger(__name__)
 
 
-def build_reranker(settings: RetrievalSettings) -> Reranker:
-    """The cross-encoder of the settings, or none; returns at once, the weights load in the background."""
-    if settings.reranker_model in ("", "off"):
-        return NoReranker()
-    return CrossEncoderReranker(settings.reranker_model)
+def build_reranker(settings: RetrievalSettings, reader: TermReader) -> Reranker:
+    """What the settings choose; returns at once, the weights of a cross-encoder load in the background."""
+    kind = settings.reranker
+    if kind == "auto" and settings.reranker_model in ("", "off"):
+        kind = "offline"
+    match kind:
+        case "off":
+            return NoReranker()
+        case "offline":
+            return TermProximityReranker(reader)
+        case "cross-encoder":
+            return CrossEncoderReranker(settings.reranker_model)
+        case "auto":
+            return CrossEncoderOrElse(CrossEncoderReranker(settings.reranker_model), TermProximityReranker(reader))
 
 
 def make_search_identity(embedding_model: str) -> str:
@@ -49,7 +59,8 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     # Imported here: it takes 2 s, and standalone, which takes the reranker from this module, needs no Qdrant client.
     from shared.vector_index.server import connect_server_index
 
-    reranker = build_reranker(settings)
+    bm25 = Bm25Encoder()
+    reranker = build_reranker(settings, bm25)
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     await asyncio.to_thread(embedder.warm_up)
     index = await connect_server_index(settings, embedder.dimension)
@@ -58,7 +69,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     try:
         yield SearchDependencies(
             embedder=embedder,
-            bm25=Bm25Encoder(),
+            bm25=bm25,
             index=index,
             registry=registry,
             reranker=reranker,

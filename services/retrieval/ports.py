@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from services.retrieval.domain.fusion import Candidate
 from shared.contracts.search import RerankerState
 
 if TYPE_CHECKING:  # settings come by here, and nobody should wait for numpy to learn that one of them is wrong
@@ -18,16 +19,24 @@ class QueryEmbedder(Protocol):
         ...
 
 
+class TermReader(Protocol):
+    """Reads a text as the lexical leg does. Safe to share by threads."""
+
+    def list_terms(self, text: str) -> list[int]:
+        """Return the ids of a text's terms in their order, as often as they occur; stop words are none."""
+        ...
+
+
 class Reranker(Protocol):
-    """Reads a question and a passage together and says how well they fit."""
+    """Reads a question and passages together and says how well they fit."""
 
     @property
     def state(self) -> RerankerState:
         """Whether it works, and if not, why."""
         ...
 
-    async def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """One score of 0 to 1 per text. Called only while the state is `on`."""
+    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
+        """One score per candidate, higher where it fits better. Called only while the state is `on`."""
         ...
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """Settings of the retrieval service."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from services.retrieval.domain.fusion import FusionMethod, FusionWeights
@@ -13,9 +15,14 @@ class RetrievalSettings(IndexSettings):
 
     host: str = Field(default="127.0.0.1", description="PAGEWIRE_HOST: address to listen on")
     port: int = Field(default=8001, ge=0, le=65535, description="PAGEWIRE_PORT: port to listen on")
+    reranker: Literal["auto", "cross-encoder", "offline", "off"] = Field(
+        default="auto",
+        description="PAGEWIRE_RERANKER: `offline` orders passages by how near to each other the question's words stand,"
+        " which needs no model; `auto` does so as long as the cross-encoder's weights are not there",
+    )
     reranker_model: str = Field(
         default="cross-encoder/ms-marco-MiniLM-L6-v2",
-        description="PAGEWIRE_RERANKER_MODEL: a cross-encoder's name or folder; `off` switches reranking off",
+        description="PAGEWIRE_RERANKER_MODEL: a cross-encoder's name or folder; `off`: none is looked for",
     )
     rerank_count: int = Field(
         default=20, ge=1, le=200, description="PAGEWIRE_RERANK_COUNT: passages reranked; more help little and cost time"

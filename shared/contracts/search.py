@@ -33,7 +33,7 @@ class StageScores(BaseModel):
     dense: float | None = Field(default=None, description="cosine similarity, -1..1")
     bm25: float | None = Field(default=None, description="BM25 score, 0 and up")
     fused: float = Field(description="of both legs together")
-    rerank: float | None = Field(default=None, description="cross-encoder, 0..1")
+    rerank: float | None = Field(default=None, description="cross-encoder, 0..1; offline: as `fused`, plus proximity")
 
 
 class Span(BaseModel):
@@ -78,12 +78,18 @@ class SearchTimings(BaseModel):
     total: float
 
 
+OFFLINE_RERANKER = "term-proximity"
+"""The `model` that needs no weights."""
+
+
 class RerankerState(BaseModel):
-    """Whether passages are reranked, and if not, why."""
+    """Whether passages are reranked, by what, and if not by the cross-encoder that is wished for, why."""
 
     status: Literal["on", "off", "loading"]
-    model: str | None = None
-    reason: str | None = Field(default=None, description="set when off: disabled, weights_unavailable")
+    model: str | None = Field(default=None, description="a cross-encoder's name, or `term-proximity`")
+    reason: str | None = Field(
+        default=None, description="disabled, weights_unavailable, cross_encoder_loading; null where all is as wished"
+    )
 
 
 class SearchResponse(BaseModel):

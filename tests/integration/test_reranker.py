@@ -5,15 +5,18 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from services.retrieval.adapters.cross_encoder import CrossEncoderReranker
-from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.adapters.cross_encoder import CrossEncoderOrElse, CrossEncoderReranker
+from services.retrieval.domain.fusion import Candidate, FusionWeights
+from services.retrieval.main import build_reranker
 from services.retrieval.ports import Reranker
+from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
-from shared.contracts.search import SearchRequest
+from shared.contracts.search import OFFLINE_RERANKER, SearchRequest
 from shared.embedding.dense import DenseEmbedder, locate_model
 from shared.embedding.sparse import Bm25Encoder
 from shared.identifiers import make_point_id
@@ -100,13 +103,54 @@ async def test_passages_stand_in_the_cross_encoders_order(
     await asyncio.to_thread(reranker.close)
 
 
+def make_candidates(texts: Sequence[str]) -> list[Candidate]:
+    """One per text, as fusion gives them."""
+    return [
+        Candidate(str(n), ChunkPayload("d", "v1", n, "T", n + 1, 0, len(text), text), None, None, 1.0)
+        for n, text in enumerate(texts)
+    ]
+
+
+async def test_without_a_cross_encoder_words_that_stand_together_count(
+    cross_encoder: Path,
+    embedder: DenseEmbedder,
+    registry: DocumentRegistry,
+    ready_document: str,
+    tmp_path: Path,
+) -> None:
+    """By default: until the weights are there, and where they cannot be had; then the cross-encoder takes over."""
+    missing = build_reranker(RetrievalSettings(reranker_model=str(tmp_path / "no-such-model")), Bm25Encoder())
+    assert isinstance(missing, CrossEncoderOrElse)
+    early = missing.state
+    await asyncio.to_thread(missing._cross_encoder.loaded.wait, 60)
+    response = await search(missing, embedder, registry, ready_document, tmp_path)
+    there = build_reranker(RetrievalSettings(reranker_model=str(cross_encoder)), Bm25Encoder())
+    assert isinstance(there, CrossEncoderOrElse)
+    await asyncio.to_thread(there._cross_encoder.loaded.wait, 60)
+
+    assert (early.status, early.model) == ("on", OFFLINE_RERANKER)
+    assert early.reason in ("cross_encoder_loading", "weights_unavailable")
+    assert response.reranker.model == OFFLINE_RERANKER  # type: ignore[attr-defined]
+    assert response.reranker.reason == "weights_unavailable"  # type: ignore[attr-defined]
+    assert response.timings_ms.rerank is not None  # type: ignore[attr-defined]
+    passages = response.passages  # type: ignore[attr-defined]
+    assert passages[0].chunk_id == 0
+    assert all(passage.scores.rerank == passage.score for passage in passages)
+    assert there.state.model == str(cross_encoder)
+    assert len(await there.score("How much?", make_candidates(TEXTS))) == len(TEXTS)
+    for reranker in (missing, there):
+        await asyncio.to_thread(reranker.close)
+
+
 async def test_searches_that_are_scored_together_get_what_they_get_alone(cross_encoder: Path) -> None:
     """Texts of all lengths, more searches than a batch holds: each gets the scores of its own pairs, in their order."""
     reranker = CrossEncoderReranker(str(cross_encoder))
     await asyncio.to_thread(reranker.loaded.wait, 60)
-    searches = {f"Question {n}?": [text * (1 + n % 30) for text in TEXTS[: 1 + n % 4]] for n in range(20)}
-    alone = [await reranker.score(query, texts) for query, texts in searches.items()]
-    together = await asyncio.gather(*(reranker.score(query, texts) for query, texts in searches.items()))
+    searches = {
+        f"Question {n}?": make_candidates([text * (1 + n % 30) for text in TEXTS[: 1 + n % 4]]) for n in range(20)
+    }
+    alone = [await reranker.score(query, candidates) for query, candidates in searches.items()]
+    together = await asyncio.gather(*(reranker.score(query, candidates) for query, candidates in searches.items()))
     await asyncio.to_thread(reranker.close)
 
     assert [len(scores) for scores in together] == [len(texts) for texts in searches.values()]

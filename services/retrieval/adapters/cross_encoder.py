@@ -12,6 +12,8 @@ import structlog
 import torch
 from sentence_transformers import CrossEncoder
 
+from services.retrieval.domain.fusion import Candidate
+from services.retrieval.ports import Reranker
 from shared.contracts.search import RerankerState
 from shared.embedding.batched_calls import BatchedCalls
 from shared.embedding.dense import plan_batches
@@ -45,11 +47,11 @@ class CrossEncoderReranker:
             return RerankerState(status="off", model=self._name, reason=self._reason)
         return RerankerState(status="loading", model=self._name)
 
-    async def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """One score of 0 to 1 per text."""
-        if not texts:
+    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
+        """One score of 0 to 1 per candidate."""
+        if not candidates:
             return []
-        return await self._searches.call([(query, text) for text in texts])
+        return await self._searches.call([(query, candidate.payload.text) for candidate in candidates])
 
     def close(self) -> None:
         """Waits for what is being computed."""
@@ -83,14 +85,40 @@ class CrossEncoderReranker:
         return [list(islice(ordered, len(search))) for search in searches]
 
 
+class CrossEncoderOrElse:
+    """The cross-encoder as soon as its weights are there, and until then, or without them, another reranker."""
+
+    def __init__(self, cross_encoder: CrossEncoderReranker, other: Reranker) -> None:
+        self._cross_encoder = cross_encoder
+        self._other = other
+
+    @property
+    def state(self) -> RerankerState:
+        """The one in force, and why it is not the cross-encoder."""
+        wanted = self._cross_encoder.state
+        if wanted.status == "on":
+            return wanted
+        return self._other.state.model_copy(update={"reason": wanted.reason or "cross_encoder_loading"})
+
+    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
+        """The scores of the one in force."""
+        chosen = self._cross_encoder if self._cross_encoder.state.status == "on" else self._other
+        return await chosen.score(query, candidates)
+
+    def close(self) -> None:
+        """Ends both."""
+        self._cross_encoder.close()
+        self._other.close()
+
+
 class NoReranker:
     """Stands in where reranking is switched off by the settings."""
 
     state = RerankerState(status="off", reason="disabled")
 
-    async def score(self, query: str, texts: Sequence[str]) -> list[float]:
+    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         """Never called: the state is `off`."""
-        raise RuntimeError(f"reranking is disabled, yet {len(texts)} texts were to be scored for {query!r}")
+        raise RuntimeError("reranking is disabled")
 
     def close(self) -> None:
         """Nothing to end."""

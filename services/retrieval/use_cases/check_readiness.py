@@ -2,11 +2,12 @@
 
 from services.retrieval.use_cases.search_passages import SearchDependencies
 from shared.contracts.health import UNAVAILABLE
+from shared.contracts.search import OFFLINE_RERANKER, RerankerState
 from shared.errors import ServiceError
 
 
 async def check_readiness(deps: SearchDependencies) -> dict[str, str]:
-    """`ok` or `unavailable` per part; the reranker also `loading`, or `off` with the reason."""
+    """`ok` or `unavailable` per part; the reranker also `loading`, `offline` or `off`, the last two with the reason."""
     parts = {"embedder": "ok"}  # loaded, or there would be no search to ask about
     for name, check in (("index", deps.index.check), ("registry", deps.registry.ping)):
         try:
@@ -14,8 +15,11 @@ async def check_readiness(deps: SearchDependencies) -> dict[str, str]:
             parts[name] = "ok"
         except ServiceError:
             parts[name] = UNAVAILABLE
-    reranker = deps.reranker.state
-    parts["reranker"] = "ok" if reranker.status == "on" else reranker.status
-    if reranker.reason is not None:
-        parts["reranker"] = f"off: {reranker.reason}"
+    parts["reranker"] = _describe(deps.reranker.state)
     return parts
+
+
+def _describe(reranker: RerankerState) -> str:
+    works = "offline" if reranker.model == OFFLINE_RERANKER else "ok"
+    word = works if reranker.status == "on" else reranker.status
+    return word if reranker.reason is None else f"{word}: {reranker.reason}"

@@ -198,9 +198,9 @@ def _open_texts(candidates: Iterable[Candidate], text_keys: Mapping[str, str]) -
 async def _rerank(
     request: SearchRequest, candidates: Iterator[Candidate], deps: SearchDependencies
 ) -> Iterator[Passage]:
-    """The first candidates in the cross-encoder's order, then the rest as they were."""
+    """The first candidates in the reranker's order, then the rest as they were."""
     head = list(islice(candidates, max(deps.options.rerank_count, request.top_k)))
-    scores = await deps.reranker.score(request.query, [candidate.payload.text for candidate in head])
+    scores = await deps.reranker.score(request.query, head)
     pairs = sorted(zip(head, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].fused, pair[0].point_id))
     return chain((_make_passage(*pair) for pair in pairs), (_make_passage(candidate, None) for candidate in candidates))
 

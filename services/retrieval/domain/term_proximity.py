@@ -1,0 +1,90 @@
+"""Judges passages by how near to each other the question's words stand in them.
+
+BM25 and embeddings weigh which words a passage has. Neither sees whether they stand together, as they do where a
+passage speaks of what is asked. Both features are those of the sequential dependence model (Metzler & Croft, 2005):
+words side by side, and words within a window.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+WINDOW_TERMS = 20
+"""Within so many terms, stop words left out: two or three lines."""
+FEATURE_WEIGHT = 0.5
+"""Of each feature, in standard deviations, beside the fused score, in which each leg has 1. See decision 0031."""
+
+
+@dataclass(frozen=True)
+class Proximity:
+    """Shares of what the question's words weigh, 0 to 1 each.
+
+    Attributes:
+        pairs: of the words that stand side by side in the question, those that do in the text.
+        window: of all its words, the most within one window of the text.
+    """
+
+    pairs: float
+    window: float
+
+
+def rescore(question: Sequence[int], texts: Sequence[Sequence[int]], fused: Sequence[float]) -> list[float]:
+    """Return a score per text: its fused one, and what proximity adds to it.
+
+    Parameters:
+        question: ids of its terms in order.
+        texts: the same of each text.
+        fused: each text's score, in standard deviations.
+    """
+    found = measure_proximity(question, texts)
+    pairs = _standardise([proximity.pairs for proximity in found])
+    windows = _standardise([proximity.window for proximity in found])
+    return [score + FEATURE_WEIGHT * (pair + window) for score, pair, window in zip(fused, pairs, windows, strict=True)]
+
+
+def measure_proximity(question: Sequence[int], texts: Sequence[Sequence[int]]) -> list[Proximity]:
+    """Return the features of each text. A word weighs the more the fewer of these texts have it (BM25's idf)."""
+    terms = set(question)
+    texts_with = Counter(term for text in texts for term in terms.intersection(text))
+    weights = {term: math.log(1 + (len(texts) - texts_with[term] + 0.5) / (texts_with[term] + 0.5)) for term in terms}
+    wanted = {pair: weights[pair[0]] + weights[pair[1]] for pair in pairwise(question)}
+    return [
+        Proximity(
+            pairs=_share(sum(wanted[pair] for pair in wanted.keys() & set(pairwise(text))), sum(wanted.values())),
+            window=_share(_weigh_best_window(text, weights), sum(weights.values())),
+        )
+        for text in texts
+    ]
+
+
+def _weigh_best_window(text: Sequence[int], weights: Mapping[int, float]) -> float:
+    """The most that the different terms within one window weigh."""
+    places = [(place, term) for place, term in enumerate(text) if term in weights]
+    inside: Counter[int] = Counter()
+    best = total = 0.0
+    first = 0
+    for place, term in places:
+        total += weights[term] if not inside[term] else 0.0
+        inside[term] += 1
+        while place - places[first][0] >= WINDOW_TERMS:
+            left = places[first][1]
+            inside[left] -= 1
+            total -= weights[left] if not inside[left] else 0.0
+            first += 1
+        best = max(best, total)
+    return best
+
+
+def _share(part: float, whole: float) -> float:
+    return min(part / whole, 1.0) if whole else 0.0
+
+
+def _standardise(values: Sequence[float]) -> list[float]:
+    """Each value's distance from the mean in standard deviations; 0 where all are the same."""
+    if not values:
+        return []
+    mean = sum(values) / len(values)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+    return [(value - mean) / deviation if deviation > 1e-9 else 0.0 for value in values]

@@ -1,0 +1,83 @@
+"""Passages in which the question's words stand together come before those in which they are scattered."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.retrieval.domain.term_proximity import WINDOW_TERMS, measure_proximity, rescore
+from shared.embedding.sparse import Bm25Encoder
+
+ENCODER = Bm25Encoder()
+FILLER = " ".join(f"filler{chr(97 + n)}" for n in range(WINDOW_TERMS))
+TERMS = st.lists(st.integers(0, 12), max_size=60)
+
+
+def read(*texts: str) -> list[list[int]]:
+    return [ENCODER.list_terms(text) for text in texts]
+
+
+def test_terms_stand_in_order_without_stop_words_and_endings() -> None:
+    """As the lexical leg knows them; figures stay whole, and scripts without spaces are parted."""
+    (question,), (text,) = read("the lifting of cranes"), read("A crane lifts 1,250.5 tonnes")
+
+    assert [ENCODER.encode_query(word).indices for word in ("lift", "crane")] == [[term] for term in question]
+    assert text[:2] == question[::-1]
+    assert len(text) == 4
+    assert len(ENCODER.list_terms("起重机")) > 1
+
+
+def test_words_side_by_side_win_over_the_same_words_apart() -> None:
+    """All else being equal, and whatever the order in which they come."""
+    (question,) = read("net income")
+    scattered, near, together = read(
+        f"income {FILLER} net", f"net gains in most years and income {FILLER}", f"net income {FILLER}"
+    )
+    for texts in ([scattered, near, together], [together, scattered, near]):
+        scores = dict(zip(map(tuple, texts), rescore(question, texts, [1.0] * 3), strict=True))
+        assert scores[tuple(together)] > scores[tuple(near)] > scores[tuple(scattered)]
+
+
+def test_a_rare_word_weighs_more() -> None:
+    """Of two words the one that few of these texts have says more."""
+    (question,) = read("amber crane")
+    rare, common, *others = measure_proximity(question, read("amber", "crane", "crane lifts", "crane stops", "crane"))
+
+    assert rare.window > common.window
+    assert {other.window for other in others} == {common.window}
+
+
+def test_what_is_clear_already_stays_so() -> None:
+    """Proximity decides between passages that fusion takes for nearly as good, and no others."""
+    (question,) = read("net income")
+    texts = read("net income", *["other words"] * 9)
+
+    scores = rescore(question, texts, [0.0, 10.0, *[0.0] * 8])
+    assert max(range(10), key=scores.__getitem__) == 1
+
+
+@given(TERMS, st.lists(TERMS, max_size=6))
+def test_features_are_shares(question: list[int], others: list[list[int]]) -> None:
+    """Between 0 and 1; all of it where the text is the question; the best window is the best of all windows."""
+    texts = [question[:WINDOW_TERMS], *others]
+    found = measure_proximity(question, texts)
+
+    assert all(0 <= proximity.pairs <= 1 for proximity in found)
+    if 1 < len(question) <= WINDOW_TERMS:
+        assert (found[0].pairs, found[0].window) == pytest.approx((1, 1))
+    weights = weigh(question, texts)
+    expected = [find_best_window(text, weights) / (sum(weights.values()) or 1) for text in texts]
+    assert [proximity.window for proximity in found] == pytest.approx(expected)
+
+
+def weigh(question: list[int], texts: list[list[int]]) -> dict[int, float]:
+    counts = {term: sum(term in text for text in texts) for term in set(question)}
+    return {term: math.log(1 + (len(texts) - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
+
+
+def find_best_window(text: Sequence[int], weights: dict[int, float]) -> float:
+    """By looking at each."""
+    windows = [set(text[first : first + WINDOW_TERMS]) for first in range(len(text))]
+    return max((sum(weight for term, weight in weights.items() if term in window) for window in windows), default=0)
