@@ -34,17 +34,18 @@ log = structlog.get_logger(__name__)
 def build_reranker(settings: RetrievalSettings, reader: TermReader) -> Reranker:
     """What the settings choose; returns at once, the weights of a cross-encoder load in the background."""
     kind = settings.reranker
+    offline = TermProximityReranker(reader, fused_by_ranks=settings.fusion == "ranks")
     if kind == "auto" and settings.reranker_model in ("", "off"):
         kind = "offline"
     match kind:
         case "off":
             return NoReranker()
         case "offline":
-            return TermProximityReranker(reader)
+            return offline
         case "cross-encoder":
             return CrossEncoderReranker(settings.reranker_model)
         case "auto":
-            return CrossEncoderOrElse(CrossEncoderReranker(settings.reranker_model), TermProximityReranker(reader))
+            return CrossEncoderOrElse(CrossEncoderReranker(settings.reranker_model), offline)
 
 
 def make_search_identity(embedding_model: str) -> str:

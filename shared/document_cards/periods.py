@@ -21,6 +21,9 @@ _CENTURY = 70
 """Two digits from here on are of the twentieth century."""
 _PART_NUMBERS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4}
 
+_LETTERS = {ord("ſ"): "s", ord("ı"): "i", ord("İ"): "I"}
+"""What a pattern that ignores case takes for another letter, and lower() does not: in old prints and Turkish ones."""
+
 _YEAR = r"(?:19|20)\d\d"
 _END = r"(?!\d|[.,]\d|\s?%)"
 _FISCAL = r"(?:FY|CY|fiscal(?:\s+year)?)"
@@ -40,7 +43,8 @@ _YEAR_THEN_PART = re.compile(rf"(?:({_YEAR})|(?<=FY)(\d\d))[\s,_'’-]*{_PART}(?
 def find_periods(text: str) -> dict[str, Period]:
     """Return the periods of a text by their terms."""
     found: dict[str, Period] = {}
-    for term, fiscal in _find_terms(" ".join(text.split())):  # long runs of spaces would be tried again and again
+    text = " ".join(text.translate(_LETTERS).split())  # long runs of spaces would be tried again and again
+    for term, fiscal in _find_terms(text):
         if term not in found or fiscal:
             found[term] = Period(term, fiscal)
     return found

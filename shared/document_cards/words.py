@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from shared.embedding.segments import part_passage
-
 MAX_TERM_CHARS = 32
 """Longer is no word but a number or a path."""
 MAX_QUOTED_WORDS = 5
@@ -57,16 +55,17 @@ class Word:
 
 
 def list_words(text: str) -> list[Word]:
-    """Return the words of a text; what is written without spaces is parted into groups of characters."""
-    parted = part_passage(text)
-    return [Word(match[0], make_term(match[0]), *match.span()) for match in _WORD.finditer(parted)]
+    """Return the words of a text, in which what is written without spaces has been parted (`part_passage`)."""
+    return [Word(match[0], make_term(match[0]), *match.span()) for match in _WORD.finditer(text)]
+
+
+def make_term(word: str) -> str:
+    """Return the term of a word, empty where it names nothing."""
+    return "" if len(word) > MAX_TERM_CHARS else _fold(word)
 
 
 @lru_cache(maxsize=16_384)
-def make_term(word: str) -> str:
-    """Return the term of a word, empty where it names nothing."""
-    if len(word) > MAX_TERM_CHARS:
-        return ""
+def _fold(word: str) -> str:
     folded = unicodedata.normalize("NFKD", _POSSESSIVE.sub("", word)).casefold()
     term = "".join(filter(str.isalnum, folded))
     if term in SMALL_WORDS or term.isdigit() or len(term) < 2 or len(term) > MAX_TERM_CHARS:

@@ -26,6 +26,7 @@ class BatchedCalls(Generic[Item, Result]):
         self._compute = compute
         self._most = most
         self._waiting: SimpleQueue[tuple[Item, Future[Result]] | None] = SimpleQueue()
+        self._closing = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -37,18 +38,20 @@ class BatchedCalls(Generic[Item, Result]):
 
     async def call(self, item: Item) -> Result:
         """Return the result for an item."""
-        if self._is_closed:
-            raise RuntimeError(f"{self._thread.name} has ended")
         answer: Future[Result] = Future()
-        self._waiting.put((item, answer))
+        with self._closing:
+            if self._is_closed:
+                raise RuntimeError(f"{self._thread.name} has ended")
+            self._waiting.put((item, answer))
         return await asyncio.wrap_future(answer)
 
     def close(self) -> None:
         """Wait for what is being computed and end the thread; what waits is cancelled."""
-        self._is_closed = True
-        for _, answer in self._take(self._waiting.qsize()):
-            answer.cancel()
-        self._waiting.put(None)
+        with self._closing:
+            self._is_closed = True
+            for _, answer in self._take(self._waiting.qsize()):
+                answer.cancel()
+            self._waiting.put(None)
         self._thread.join()
 
     def _run(self) -> None:
@@ -73,10 +76,10 @@ class BatchedCalls(Generic[Item, Result]):
 
     def _answer(self, calls: Sequence[tuple[Item, Future[Result]]]) -> None:
         try:
-            results = self._compute([item for item, _ in calls])
+            results = list(zip(calls, self._compute([item for item, _ in calls]), strict=True))
         except Exception as error:  # noqa: BLE001 - it is for those who asked
             for _, answer in calls:
                 answer.set_exception(error)
         else:
-            for (_, answer), result in zip(calls, results, strict=True):
+            for (_, answer), result in results:
                 answer.set_result(result)

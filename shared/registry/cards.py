@@ -14,6 +14,9 @@ NO_CARD: Card = {}
 
 MAX_FOUND = 500
 """Documents that one search looks at. A term that more have only tells apart those that rarer ones have found."""
+MAX_KNOWN = 60
+"""Terms that are looked up among those documents, the rarest. Nobody else is served meanwhile: as many terms and
+documents at once take Redis some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def find_matches(cards: Mapping[str, Card], terms: Sequence[str]) -> CardMatches
     for document_id, card in cards.items():
         for term in card.keys() & wanted:
             having.setdefault(term, []).append(document_id)
-    rarest = sorted((len(ids), term) for term, ids in having.items())
+    rarest = sorted((len(ids), term) for term, ids in having.items())[:MAX_KNOWN]
     found: set[str] = set()
     for count, term in rarest:
         if len(found) + count > MAX_FOUND:
@@ -106,6 +109,7 @@ for i = 2, #ARGV do
   if count > 0 then order[#order + 1] = {ARGV[i], count, key} end
 end
 table.sort(order, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end)
+for i = #order, MAX_KNOWN + 1, -1 do order[i] = nil end
 for _, term in ipairs(order) do
   if #ids + term[2] > tonumber(ARGV[1]) then break end
   for _, id in ipairs(redis.call('ZRANGE', term[3], 0, -1)) do
@@ -123,4 +127,4 @@ for _, term in ipairs(order) do
   found[#found + 1], found[#found + 2], found[#found + 3] = term[1], term[2], pairs_
 end
 return found
-"""
+""".replace("MAX_KNOWN", str(MAX_KNOWN))

@@ -306,9 +306,12 @@ return 1
 # KEYS: document, lease, events, purging, ranges, purged   ARGV: member, tombstone_ms
 # Removes what is left of a deleted document. Its id stays known as deleted for a while, so that a CREATE that arrives
 # late does not bring it back; so do its events, so that whoever follows them and reads late still learns of the end.
-FORGET = """
+FORGET = (
+    CARDS
+    + """
 local status, deleted_by = unpack(redis.call('HMGET', KEYS[1], 'status', 'deleted_by'))
 if status and status ~= 'deleted' then return 0 end
+unlist_card(KEYS[1])  -- a gateway of before there were cards has left it
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[5])
 redis.call('PEXPIRE', KEYS[3], ARGV[2])
 redis.call('SREM', KEYS[4], ARGV[1])
@@ -319,3 +322,4 @@ if status then
 end
 return 1
 """
+)

@@ -2,8 +2,11 @@
 
 import asyncio
 
-from shared.registry.cards import MAX_FOUND, Card
+import pytest
+
+from shared.registry.cards import MAX_FOUND, MAX_KNOWN, Card
 from shared.registry.port import NewDocument
+from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.contract.test_registry import FAILURE, AnyRegistry, claim, make_new, redis, registry
 from tests.contract.test_versions import make_content, make_job
 
@@ -100,3 +103,34 @@ async def test_a_term_of_too_many_only_tells_apart_what_rarer_ones_have_found(re
     assert found.counts == {"nike": 1, "2018": MAX_FOUND + 1}
     assert found.weights == {"nike": {nike.document_id: 1.0}, "2018": {nike.document_id: 0.5}}
     assert (await registry.find_cards("t", ["2018"])).weights == {"2018": {}}
+
+
+async def test_of_many_terms_the_rarest_are_looked_up(registry: AnyRegistry) -> None:
+    """Redis serves nobody else meanwhile, so the words of a long question are not all worth it."""
+    common = {f"w{n:03}": 1.0 for n in range(MAX_KNOWN)}
+    await add(registry, common, "common")
+    rare = await add(registry, {**common, "zebra": 1.0}, "rare")
+
+    found = await registry.find_cards("t", [*common, "zebra"])
+
+    assert len(found.counts) == MAX_KNOWN
+    assert found.weights["zebra"] == {rare.document_id: 1.0}
+    assert f"w{MAX_KNOWN - 1:03}" not in found.counts
+
+
+async def test_what_is_left_of_a_document_that_an_older_release_deleted_goes_with_it(registry: AnyRegistry) -> None:
+    """One of before there were cards leaves its card in the lists; words of a deleted document must not stay."""
+    if not isinstance(registry, RedisDocumentRegistry):
+        pytest.skip("in memory there is no older release")
+    new = await add(registry, NIKE)
+    await registry.delete("t", new.document_id)
+    client, key = registry._redis, f"pagewire:t:document:{new.document_id}"
+    async with client.pipeline() as commands:
+        commands.hset(key, "card", "nike 1")
+        commands.zadd("pagewire:t:cards:.nike", {new.document_id: 1.0})
+        commands.sadd("pagewire:t:cards", new.document_id)
+        await commands.execute()
+
+    await registry.forget(make_job(new))
+
+    assert await client.exists("pagewire:t:cards", "pagewire:t:cards:.nike") == 0

@@ -23,6 +23,7 @@ class IdleWatchdog:
     def __init__(self, timeout_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
+        self._pardoned = False
         self._deadline = self._loop.time() + timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self._fires_at = 0.0
@@ -31,6 +32,7 @@ class IdleWatchdog:
 
     def renew(self, timeout_s: float) -> None:
         """Move the deadline to so many seconds from now, further away or nearer."""
+        self._pardoned = False
         self._timeout_s = timeout_s
         self._deadline = self._loop.time() + timeout_s
         if self._deadline < self._fires_at:
@@ -66,8 +68,9 @@ class IdleWatchdog:
         timer, self._timer = self._timer, None
         if timer is None or self._waiting is None:
             return  # whoever takes the pieces is busy; the next wait sets the timer
-        if self._loop.time() - timer.when() > _STOOD_STILL_S:
+        if self._loop.time() - timer.when() > _STOOD_STILL_S and not self._pardoned:
             self.renew(self._timeout_s)
+            self._pardoned = True  # once for each deadline: a loop that is always late must not wait for ever
         if self._loop.time() < self._deadline:
             self._set_timer()
         else:

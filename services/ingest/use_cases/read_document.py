@@ -7,7 +7,7 @@ and a worker that takes over from one that died goes on from it.
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from services.ingest.use_cases.recognized_pages import RecognizedPages
 from shared.blobs.port import BlobStore, make_blob_key, make_parse_key, make_parses_folder, make_recognized_key
 from shared.contracts.documents import DocumentFailure, DocumentStatus
 from shared.contracts.jobs import DocumentJob
-from shared.errors import NotFound, TooLarge
+from shared.errors import NotFound, ServiceError, TooLarge
 from shared.registry.port import DocumentRegistry, Lease, Progress
 
 log = structlog.get_logger(__name__)
@@ -61,27 +61,33 @@ async def read_document(
     document = await find_stored_parse(key, blobs)
     if document is not None:
         log.info("stored_parse_used", document_id=lease.job.document_id, pages=len(document.pages))
-        if lease.attempts > 1:  # another may have died after the last step below but one
-            await blobs.delete(recognized)
+        await _clean_up(recognized, blobs)  # whoever stored it may have been stopped before the last step below
     else:
         try:
             content = await _parse(lease, registry=registry, blobs=blobs, parser=parser)
         except UnreadablePdfError:
-            await blobs.delete(recognized)
+            await _clean_up(recognized, blobs)
             raise
         try:
             document = await asyncio.to_thread(_read, content)
         except DamagedParseError as error:
             log.error("parse_unusable", document_id=lease.job.document_id, reason=str(error))  # noqa: TRY400
+            await _clean_up(recognized, blobs)  # the next try must not begin with what led to this
             raise UnreadablePdfError(DocumentFailure(code="damaged", detail=_UNUSABLE)) from error
         # The lease is looked at just before: who lost it stores nothing for a document that may be purged already.
         await registry.update(lease, Progress(DocumentStatus.PARSING))
         await blobs.put(key, content)
-        await blobs.delete(recognized)
+        await _clean_up(recognized, blobs)
         log.info("document_parsed", document_id=lease.job.document_id, pages=len(document.pages))
     pages = len(document.pages)
     await registry.update(lease, Progress(DocumentStatus.PARSING, pages_total=pages, pages_done=pages))
     return document
+
+
+async def _clean_up(recognized: str, blobs: BlobStore) -> None:
+    """Remove the pages that were kept on the way. That this fails must not hide what the reading has come to."""
+    with suppress(ServiceError):
+        await blobs.delete(recognized)
 
 
 async def remove_unshared_parses(

@@ -4,18 +4,24 @@ import asyncio
 from collections.abc import Sequence
 
 from services.retrieval.domain.fusion import Candidate
-from services.retrieval.domain.term_proximity import rescore
+from services.retrieval.domain.term_proximity import rescore, standardise
 from services.retrieval.ports import TermReader
 from shared.contracts.search import OFFLINE_RERANKER, RerankerState
 
 
 class TermProximityReranker:
-    """Always there: it needs no weights."""
+    """Always there: it needs no weights.
+
+    Parameters:
+        reader: of the terms of questions and passages.
+        fused_by_ranks: whether the fused scores are those of ranks, which are no standard deviations.
+    """
 
     state = RerankerState(status="on", model=OFFLINE_RERANKER)
 
-    def __init__(self, reader: TermReader) -> None:
+    def __init__(self, reader: TermReader, *, fused_by_ranks: bool = False) -> None:
         self._reader = reader
+        self._fused_by_ranks = fused_by_ranks
 
     async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         """One score per candidate, in standard deviations of their fused scores."""
@@ -26,4 +32,7 @@ class TermProximityReranker:
 
     def _score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         texts = [self._reader.list_terms(candidate.payload.text) for candidate in candidates]
-        return rescore(self._reader.list_terms(query), texts, [candidate.fused for candidate in candidates])
+        fused = [candidate.fused for candidate in candidates]
+        if self._fused_by_ranks:
+            fused = standardise(fused)
+        return rescore(self._reader.list_terms(query), texts, fused)

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from shared.document_cards.periods import find_periods
 from shared.document_cards.words import Word, find_codes, join_words, list_words, quote_words
 from shared.embedding.segments import part_passage
 
-MAX_TERMS = 400
-"""Of a long question, the first: each is asked for."""
+MAX_TERMS = 300
+"""Of a long question, the first: each is asked for. A question of 20 words has about 150."""
+MAX_PERIODS = 50
 SMALL_WEIGHT = 0.5
 """Of a word that the question writes as any other: it may be a name all the same, in a question typed in haste."""
 _JOINED = 3
@@ -42,7 +44,7 @@ def find_names(question: str) -> QuestionNames:
     for term, weight in _list_names(part_passage(question)):
         if len(names) < MAX_TERMS or term in names:
             names[term] = max(weight, names.get(term, 0.0))
-    periods = {term: period.fiscal for term, period in find_periods(question).items()}
+    periods = {term: period.fiscal for term, period in islice(find_periods(question).items(), MAX_PERIODS)}
     return QuestionNames(names, periods)
 
 

@@ -39,8 +39,8 @@ def rescore(question: Sequence[int], texts: Sequence[Sequence[int]], fused: Sequ
         fused: each text's score, in standard deviations.
     """
     found = measure_proximity(question, texts)
-    pairs = _standardise([proximity.pairs for proximity in found])
-    windows = _standardise([proximity.window for proximity in found])
+    pairs = standardise([proximity.pairs for proximity in found])
+    windows = standardise([proximity.window for proximity in found])
     return [score + FEATURE_WEIGHT * (pair + window) for score, pair, window in zip(fused, pairs, windows, strict=True)]
 
 
@@ -81,8 +81,8 @@ def _share(part: float, whole: float) -> float:
     return min(part / whole, 1.0) if whole else 0.0
 
 
-def _standardise(values: Sequence[float]) -> list[float]:
-    """Each value's distance from the mean in standard deviations; 0 where all are the same."""
+def standardise(values: Sequence[float]) -> list[float]:
+    """Return each value's distance from the mean in standard deviations; 0 where all are the same."""
     if not values:
         return []
     mean = sum(values) / len(values)

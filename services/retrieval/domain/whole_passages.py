@@ -7,14 +7,16 @@ from shared.contracts.search import Passage
 _WHITE_SPACE = 2
 """Most characters between neighbours: the ends of a line and of a blank one. Where there are more, a line that is in no
 passage stands there, such as a running head."""
+MAX_CHARS = 4000
+"""Of a joined passage. A page of print has less; one that is a whole website could fill a prompt alone."""
 
 
 def join_passages(ranked: Iterable[Passage], count: int) -> list[Passage]:
     """Return the best `count` passages, best first.
 
-    A passage that touches one that is already there, on the same page, lengthens it; of those of equal text the best
-    stays. So what was found beside or again takes no place from what was not seen yet. A joined passage has the scores
-    and the `chunk_id` of its best part. No more of `ranked` is read than that takes.
+    A passage that touches one that is already there, on the same page, lengthens it, up to MAX_CHARS; of those of equal
+    text the best stays. So what was found beside or again takes no place from what was not seen yet. A joined passage
+    has the scores and the `chunk_id` of its best part. No more of `ranked` is read than that takes.
     """
     kept: list[Passage] = []
     texts: set[str] = set()
@@ -40,6 +42,8 @@ def _normalise(passage: Passage) -> str:
 def _touch(one: Passage, other: Passage) -> bool:
     """Return whether two passages are of one page and overlap, or have nothing but white space between them."""
     if (one.document_id, one.page) != (other.document_id, other.page):
+        return False
+    if max(one.end, other.end) - min(one.start, other.start) > MAX_CHARS:
         return False
     return max(one.start, other.start) <= min(one.end, other.end) + _WHITE_SPACE
 

@@ -131,7 +131,8 @@ async def _find_named(request: SearchRequest, deps: SearchDependencies) -> dict[
         return {}
     names = await asyncio.to_thread(find_names, request.query)
     named = judge_documents(names, await deps.registry.find_cards(request.tenant, names.terms))
-    return named if wanted is None else {i: sureness for i, sureness in named.items() if i in set(wanted)}
+    allowed = named.keys() if wanted is None else named.keys() & set(wanted)
+    return {document_id: sureness for document_id, sureness in named.items() if document_id in allowed}
 
 
 async def _search_index(tenant: str, query: IndexQuery, clear: Sequence[str], deps: SearchDependencies) -> LegHits:

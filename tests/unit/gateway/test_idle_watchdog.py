@@ -72,7 +72,7 @@ async def test_the_task_that_waits_is_the_one_that_is_told() -> None:
 
 
 def test_the_time_in_which_we_stood_still_is_not_the_providers() -> None:
-    """What came meanwhile waits to be read, and after it the deadline counts again."""
+    """What came meanwhile waits to be read, and then the deadline counts again, also where we always stand still."""
 
     async def stand_still() -> None:
         watchdog = IdleWatchdog(SOON_S)
@@ -84,6 +84,21 @@ def test_the_time_in_which_we_stood_still_is_not_the_providers() -> None:
         with pytest.raises(TimeoutError):
             await wait_for_ever(watchdog)
 
+    async def stand_still_again_and_again() -> None:
+        loop, rounds = asyncio.get_running_loop(), 0
+
+        def block() -> None:
+            nonlocal rounds
+            rounds += 1
+            time.sleep(0.6)
+            loop.call_later(0.001, block)
+
+        block()
+        with pytest.raises(TimeoutError):
+            await wait_for_ever(IdleWatchdog(SOON_S))
+        assert rounds < 10
+
+    asyncio.run(stand_still_again_and_again())
     asyncio.run(stand_still())  # on a loop whose clock goes on, unlike that of other tests
 
 

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
+from services.retrieval.domain.fusion import Candidate
 from services.retrieval.domain.term_proximity import WINDOW_TERMS, measure_proximity, rescore
 from shared.embedding.sparse import Bm25Encoder
+from shared.vector_index.port import ChunkPayload
 
 ENCODER = Bm25Encoder()
 FILLER = " ".join(f"filler{chr(97 + n)}" for n in range(WINDOW_TERMS))
@@ -27,6 +30,7 @@ def test_terms_stand_in_order_without_stop_words_and_endings() -> None:
     assert text[:2] == question[::-1]
     assert len(text) == 4
     assert len(ENCODER.list_terms("起重机")) > 1
+    assert len(set(ENCODER.list_terms("3.5 3.7 5.3 2,022 2,023 35"))) == 6
 
 
 def test_words_side_by_side_win_over_the_same_words_apart() -> None:
@@ -56,6 +60,20 @@ def test_what_is_clear_already_stays_so() -> None:
 
     scores = rescore(question, texts, [0.0, 10.0, *[0.0] * 8])
     assert max(range(10), key=scores.__getitem__) == 1
+
+
+async def test_ranks_are_put_into_deviations_first() -> None:
+    """20 hits that both legs agree on differ by hundredths, which proximity would outweigh whatever it found."""
+    texts = [f"other words number {n}" for n in range(19)] + ["net income"]
+    candidates = [
+        Candidate(str(n), ChunkPayload("d", "v", n, "T", 1, 0, 1, text), None, None, 2 / (60 + n + 1))
+        for n, text in enumerate(texts)
+    ]
+    scores = await TermProximityReranker(ENCODER, fused_by_ranks=True).score("net income", candidates)
+
+    assert max(scores) - min(scores) > 1
+    assert scores[0] > scores[18]
+    assert scores[19] - scores[18] < 6
 
 
 @given(TERMS, st.lists(TERMS, max_size=6))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retrieval.domain.whole_passages import join_passages
+from services.retrieval.domain.whole_passages import MAX_CHARS, join_passages
 from shared.contracts.search import Passage, StageScores
 
 PAGE = "\n".join(f"Line {n} of the page says {n * 7919}." for n in range(40))
@@ -57,6 +57,18 @@ def test_a_passage_that_closes_a_gap_makes_one_of_three() -> None:
         ("d", 1, 0, LINES[9] - 1),
         ("d", 1, LINES[30], LINES[33] - 1),
     ]
+
+
+def test_no_passage_grows_without_end() -> None:
+    """One page may hold a whole website: its passages stay apart where they would fill a prompt alone."""
+    found = [
+        make_passage(0, 1).model_copy(update={"start": n * 900, "end": n * 900 + 900, "text": f"{n:03}" * 300})
+        for n in range(40)
+    ]
+    joined = join_passages(found, 5)
+
+    assert len(joined) == 5
+    assert max(len(passage.text) for passage in joined) <= MAX_CHARS
 
 
 def test_other_pages_documents_and_what_lies_apart_stay_apart() -> None:

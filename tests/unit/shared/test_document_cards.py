@@ -59,6 +59,8 @@ def test_a_quarter_belongs_to_the_year_beside_it() -> None:
     assert found.keys() == {"2023", "2024", "q2", "2024q2"}
     assert find_periods("H1 2021 and the second half of 2021").keys() == {"2021", "h1", "2021h1", "h2", "2021h2"}
     assert find_periods("Prospectus 2026/27").keys() == {"2026", "2027"}
+    for ordinal in ("firſt", "fırst", "FİRST", "1ſt"):  # old prints, and Turkish ones
+        assert find_periods(f"the {ordinal} quarter of 2020").keys() == {"2020", "q1", "2020q1"}
 
 
 @pytest.mark.parametrize(
