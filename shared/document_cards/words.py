@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from shared.document_cards.periods import find_periods
+
 MAX_TERM_CHARS = 32
 """Longer is no word but a number or a path."""
 MAX_QUOTED_WORDS = 5
@@ -57,6 +59,11 @@ class Word:
 def list_words(text: str) -> list[Word]:
     """Return the words of a text, in which what is written without spaces has been parted (`part_passage`)."""
     return [Word(match[0], make_term(match[0]), *match.span()) for match in _WORD.finditer(text)]
+
+
+def list_name_words(text: str) -> list[Word]:
+    """Return the words of a name or a question, as `list_words` does, without those that are periods."""
+    return [word for word in list_words(text) if not find_periods(word.raw)]
 
 
 def make_term(word: str) -> str:

@@ -17,7 +17,7 @@ from shared.document_cards.words import (
     Word,
     find_codes,
     join_words,
-    list_words,
+    list_name_words,
     make_term,
     split_pieces,
 )
@@ -103,7 +103,7 @@ class _Letters:
 
 def _read_name(name: str, letters: _Letters) -> Iterator[tuple[str, float]]:
     text = part_passage(name)
-    words = [word for word in list_words(text) if not find_periods(word.raw)]
+    words = list_name_words(text)
     for code in find_codes(text):
         yield code, NAME_WEIGHT
     if sum(bool(word.term) for word in words) > MAX_TITLE_WORDS:

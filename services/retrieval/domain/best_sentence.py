@@ -11,6 +11,8 @@ from shared.vector_index.port import SparseVector
 _LONG_CHARS = 400
 """What is longer is no sentence: a table, or a list without full stops. Each line of it stands for itself."""
 
+_LINE = re.compile(r"\S[^\n]*")
+
 EncodePassages = Callable[[Sequence[str]], Sequence[SparseVector]]
 
 
@@ -24,8 +26,10 @@ def find_best_sentence(query: Collection[int], text: str, encode: EncodePassages
         encode: the encoder of the lexical leg, which stems words and leaves out stop words.
     """
     spans = list(_split(text))
+    if len(spans) < 2:
+        return None
     sentences = [vector.indices for vector in encode([text[start:end] for start, end in spans])]
-    if len(spans) < 2 or not any(set(query) & set(terms) for terms in sentences):
+    if set(query).isdisjoint(term for terms in sentences for term in terms):
         return None
     scores = BM25Plus([list(terms) or [-1] for terms in sentences]).get_scores(list(query))
     return spans[int(scores.argmax())]
@@ -36,4 +40,4 @@ def _split(text: str) -> Iterator[tuple[int, int]]:
         if end - start <= _LONG_CHARS:
             yield start, end
         else:
-            yield from (line.span() for line in re.compile(r"\S[^\n]*").finditer(text, start, end))
+            yield from (line.span() for line in _LINE.finditer(text, start, end))

@@ -8,7 +8,6 @@ not put first: a passage that is much nearer to the question stays before those 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from services.retrieval.domain.fusion import Candidate
 from shared.vector_index.port import Hit, LegHits, order_hits
 
 DENSE_LIFT = 0.1
@@ -42,13 +41,3 @@ def merge_legs(everywhere: LegHits, within: LegHits) -> LegHits:
 
 def _merge(everywhere: Sequence[Hit], within: Sequence[Hit]) -> list[Hit]:
     return order_hits([*{hit.point_id: hit for hit in [*within, *everywhere]}.values()])
-
-
-def tell_scores(candidates: Sequence[Candidate], legs: LegHits) -> list[Candidate]:
-    """Return the candidates with each leg's own scores, as they were before passages were lifted."""
-    dense = {hit.point_id: hit.score for hit in legs.dense}
-    bm25 = {hit.point_id: hit.score for hit in legs.bm25}
-    return [
-        replace(candidate, dense=dense.get(candidate.point_id), bm25=bm25.get(candidate.point_id))
-        for candidate in candidates
-    ]

@@ -4,11 +4,11 @@ Fusion runs here and not in the engine, so that both engines give the same order
 stays visible, and the weights are ours.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from services.retrieval.domain.deviations import measure_spread
 from shared.vector_index.port import ChunkPayload, Hit, LegHits, order_scored
 
 FusionMethod = Literal["scores", "ranks"]
@@ -45,19 +45,21 @@ class Candidate:
     fused: float
 
 
-def fuse_hits(legs: LegHits, weights: FusionWeights, limit: int) -> list[Candidate]:
+def fuse_hits(legs: LegHits, weights: FusionWeights, limit: int, *, told: LegHits | None = None) -> list[Candidate]:
     """Return what either leg found, best first, ties in the order of point ids.
 
     Parameters:
         limit: hits that each leg was asked for. One that found fewer has found all: what it lacks has nothing of it.
+        told: the same hits with the scores that candidates tell, where others are fused.
     """
+    told = told or legs
     payloads = {hit.point_id: hit.payload for hit in [*legs.dense, *legs.bm25]}
     fused = dict.fromkeys(payloads, 0.0)
     for leg, weight in ((legs.dense, weights.dense), (legs.bm25, weights.bm25)):
         shares = _share_ranks(leg, weights.k) if weights.method == "ranks" else _share_scores(leg, payloads, limit)
         for point_id, share in shares.items():
             fused[point_id] += weight * share
-    dense, bm25 = _index_scores(legs.dense), _index_scores(legs.bm25)
+    dense, bm25 = _index_scores(told.dense), _index_scores(told.bm25)
     return [
         Candidate(point_id, payloads[point_id], dense.get(point_id), bm25.get(point_id), fused[point_id])
         for point_id in order_scored(fused, _TIE if weights.method == "scores" else 0.0)
@@ -79,8 +81,7 @@ def _share_scores(leg: Sequence[Hit], candidates: Mapping[str, ChunkPayload], li
     values = [scores.get(point_id, missing) for point_id in candidates]
     if not values:
         return {}
-    mean = sum(values) / len(values)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+    _, deviation = measure_spread(values)
     if deviation <= _EVEN * max(abs(value) for value in values):
         return {}
     lowest = min(values)

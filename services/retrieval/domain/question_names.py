@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from shared.document_cards.periods import find_periods
-from shared.document_cards.words import Word, find_codes, join_words, list_words, quote_words
+from shared.document_cards.words import Word, find_codes, join_words, list_name_words, quote_words
 from shared.embedding.segments import part_passage
 
 MAX_TERMS = 300
@@ -50,7 +50,7 @@ def find_names(question: str) -> QuestionNames:
 
 def _list_names(text: str) -> Iterator[tuple[str, float]]:
     starts = {match.end() for match in _SENTENCE_START.finditer(text)}
-    words = [word for word in list_words(text) if not find_periods(word.raw)]
+    words = list_name_words(text)
     yield from ((code, 1.0) for code in find_codes(text) if not find_periods(code))
     for word in words:
         if word.term:

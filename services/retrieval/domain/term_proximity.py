@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from services.retrieval.domain.deviations import measure_spread
+
 WINDOW_TERMS = 20
 """Within so many terms, stop words left out: two or three lines."""
 FEATURE_WEIGHT = 0.5
@@ -85,6 +87,5 @@ def standardise(values: Sequence[float]) -> list[float]:
     """Return each value's distance from the mean in standard deviations; 0 where all are the same."""
     if not values:
         return []
-    mean = sum(values) / len(values)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+    mean, deviation = measure_spread(values)
     return [(value - mean) / deviation if deviation > 1e-9 else 0.0 for value in values]

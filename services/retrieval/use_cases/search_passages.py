@@ -10,7 +10,7 @@ from itertools import chain, islice
 import structlog
 
 from services.retrieval.domain.best_sentence import find_best_sentence
-from services.retrieval.domain.documents_first import lift_named, merge_legs, tell_scores
+from services.retrieval.domain.documents_first import lift_named, merge_legs
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.domain.named_documents import choose_clear, judge_documents
 from services.retrieval.domain.question_names import find_names
@@ -98,7 +98,7 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
             legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
-    fused = tell_scores(fuse_hits(lift_named(legs, named), deps.options.fusion, limit), legs)
+    fused = fuse_hits(lift_named(legs, named), deps.options.fusion, limit, told=legs)
     candidates = _open_texts(fused, text_keys)
     searched = time.perf_counter()
     reranker = deps.reranker.state
@@ -108,8 +108,10 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
         rerank_ms = _milliseconds(searched, time.perf_counter())
     else:
         ranked = (_make_passage(candidate, None) for candidate in candidates)
-    finish = _finish_passages if deps.options.joined else _take_passages
-    passages = await asyncio.to_thread(finish, ranked, request.top_k, sparse, deps.bm25)
+    if deps.options.joined:
+        passages = await asyncio.to_thread(_finish_passages, ranked, request.top_k, sparse, deps.bm25)
+    else:
+        passages = list(islice(ranked, request.top_k))
     timings = SearchTimings(
         embed=_milliseconds(started, embedded),
         search=_milliseconds(embedded, searched),
@@ -214,11 +216,6 @@ def _finish_passages(ranked: Iterable[Passage], count: int, query: SparseVector,
         span = best and Span(start=best[0], end=best[1])
         finished.append(passage.model_copy(update={"best_sentence": span}))
     return finished
-
-
-def _take_passages(ranked: Iterable[Passage], count: int, *_: object) -> list[Passage]:
-    """The best passages as they were found."""
-    return list(islice(ranked, count))
 
 
 def _make_passage(candidate: Candidate, rerank: float | None) -> Passage:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retrieval.domain.documents_first import BM25_LIFT, DENSE_LIFT, lift_named, merge_legs, tell_scores
+from services.retrieval.domain.documents_first import BM25_LIFT, DENSE_LIFT, lift_named, merge_legs
 from services.retrieval.domain.fusion import FusionWeights, fuse_hits
 from services.retrieval.domain.named_documents import choose_clear, judge_documents
 from services.retrieval.domain.question_names import find_names
@@ -77,7 +77,7 @@ def test_passages_of_a_named_document_come_before_their_likes() -> None:
 
     assert [hit.point_id for hit in lifted.dense] == ["a1", "c1", "b1"]
     assert [hit.point_id for hit in lifted.bm25] == ["c1", "a1"]
-    told = {c.point_id: (c.dense, c.bm25) for c in tell_scores(fuse_hits(lifted, FusionWeights(), 50), legs)}
+    told = {c.point_id: (c.dense, c.bm25) for c in fuse_hits(lifted, FusionWeights(), 50, told=legs)}
     assert told == {"a1": (0.7, 10), "b1": (0.55, None), "c1": (0.5, 8.5)}
 
 
