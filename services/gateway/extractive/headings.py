@@ -26,8 +26,8 @@ def mark_headings(lines: Sequence[Line]) -> list[Line]:
     return marked
 
 
-def heads_table(lines: Sequence[Line]) -> bool:
-    """Return whether the first line names the columns of the rows below it."""
+def heads_table(lines: Sequence[Line], *, amid_rows: bool = False) -> bool:
+    """Return whether the first line names the columns of the rows below it; amid rows it must say so by itself."""
     rows = [line.text for line in takewhile(lambda line: line.kind is Kind.ROW, lines)]
     if len(rows) < 3 or len(rows[0].split()) < 2:
         return False
@@ -38,6 +38,8 @@ def heads_table(lines: Sequence[Line]) -> bool:
         wide = [len(row.split()) > len(names) and count_figures(row) > 0 for row in rest]
         if wide[0] and sum(wide) >= 0.5 * len(wide):
             return True
+    if amid_rows:
+        return False
     own = count_figures(first)
     return own <= 0.25 and sum(count_figures(row) > 2 * own for row in rest) >= 0.7 * len(rest)
 

@@ -61,8 +61,12 @@ def split_spans(text: str, passage: int = 1) -> list[Span]:
             heading, header, lead = line.text, "", ""
         elif line.kind is Kind.QUESTION:
             header, lead = "", line.text
-        elif line.kind is Kind.ROW and previous is not Kind.ROW:
-            header = line.text if heads_table(lines[position : position + LOOK_AHEAD]) else ""
+        elif line.kind is Kind.ROW:
+            # Below the rows of one table the next may begin at once.
+            if heads_table(lines[position : position + LOOK_AHEAD], amid_rows=previous is Kind.ROW):
+                header = line.text
+            elif previous is not Kind.ROW:
+                header = ""
         under = Span(passage, "", line.kind, heading, header if line.kind is Kind.ROW else "", lead)
         spans += _cut_line(line, under)
         if line.text.endswith(":"):

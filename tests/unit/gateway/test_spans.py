@@ -53,6 +53,16 @@ def test_facts_without_a_header_have_none() -> None:
     assert spans[0].kind is Kind.HEADING
 
 
+def test_a_table_may_begin_below_the_rows_of_another() -> None:
+    """Passages are joined from neighbours, and a head amid rows is no answer, but what names their cells."""
+    facts = "Beds 64\nTheatres 5\nDirector Eva Lindholm\nOur wards\n"
+    wards = "Spine Henrik Solberg 2\nHand Polona Jereb 2\nRadiology Luca Benedetti 0\n"
+    headers = {span.text: (span.kind, span.header) for span in split_spans(f"{facts}Ward Lead Floor\n{wards}")}
+    assert headers["Ward Lead Floor"][0] is Kind.HEADING
+    assert headers["Radiology Luca Benedetti 0"] == (Kind.ROW, "Ward Lead Floor")
+    assert headers["Theatres 5"] == (Kind.ROW, "")
+
+
 def test_items_stand_under_their_introduction() -> None:
     """A bullet over two lines is one span."""
     text = (
