@@ -77,7 +77,7 @@ class DenseEmbedder:
         self.model_name = model
         disable_progress_bar()  # type: ignore[no-untyped-call]  # a line per weight is nothing for a log
         try:
-            self._model = SentenceTransformer(locate_model(model))
+            self._model = _load_model(locate_model(model))
         except Exception as error:  # what it raises depends on what it finds under the name
             raise _make_unusable(model, f"cannot be loaded ({type(error).__name__})") from error
         self._model.eval()
@@ -148,6 +148,14 @@ class DenseEmbedder:
             normalized = torch.nn.functional.normalize(output["sentence_embedding"].float(), p=2, dim=1)
         result: Vectors = normalized.cpu().numpy()
         return result
+
+
+def _load_model(name: str) -> SentenceTransformer:
+    """Weights that a model has none of are drawn at random, and the same every time: a BERT often comes without its
+    pooler, which no vector needs, and `model_id` follows from all weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return SentenceTransformer(name)
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -1,12 +1,15 @@
 """Embeddings of either precision are the same for a search."""
 
 import asyncio
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from shared.embedding.dense import DenseEmbedder, Vectors
+from shared.embedding.dense import DenseEmbedder, Vectors, locate_model
 
 TEXTS = [
     "The crane lifts forty tonnes at ten metres.",
@@ -48,6 +51,25 @@ def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, has_units: bool)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True} if has_units else {})
 
     assert embed("auto")[2] is has_units
+
+
+def test_a_model_without_some_of_its_weights_has_one_name(tmp_path: Path) -> None:
+    """What is missing is drawn at random, but its name says which passages match a search, today and on any machine."""
+    folder = tmp_path / "model"
+    shutil.copytree(locate_model("all-MiniLM-L6-v2"), folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if "pooler" not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+    names = set()
+    for _ in range(2):
+        embedder = DenseEmbedder(str(folder))
+        names.add(embedder.model_id)
+        embedder.close()
+        torch.rand(1)
+
+    assert len(names) == 1
 
 
 async def test_a_question_is_the_same_alone_and_among_others(embedder: DenseEmbedder) -> None:
