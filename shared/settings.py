@@ -63,7 +63,10 @@ class SharedSettings(BaseSettings):
     )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
-        description="PAGEWIRE_REDIS_URL: queue and registry; standalone starts its own and ignores this",
+        description=(
+            "PAGEWIRE_REDIS_URL: queue and registry; of a Redis Cluster some of its nodes,"
+            " `redis+cluster://host:port,host:port`; standalone starts its own and ignores this"
+        ),
     )
     redis_timeout_s: float = Field(
         default=5.0,

@@ -39,10 +39,10 @@ async def open_bare_gateway(
     @asynccontextmanager
     async def open_nothing() -> AsyncIterator[GatewayDependencies]:
         part = cast("Any", _Nothing())
-        names = "documents answers runs run_log document_log tail active_runs conversations search upload_keys"
+        names = "documents answers runs run_log document_log active_runs conversations search upload_keys"
         parts = dict.fromkeys(names.split(), part)
         uploads = Spool(spool, max_uploads=settings.max_uploads_at_once, min_free_bytes=settings.min_free_disk_bytes)
-        yield GatewayDependencies(settings=settings, spool=uploads, **parts)
+        yield GatewayDependencies(settings=settings, spool=uploads, tails=[], **parts)
 
     app = await asyncio.to_thread(create_app, open_nothing, settings)
     async with serve_app(app, http=http) as server, httpx.AsyncClient(base_url=server.url) as client:

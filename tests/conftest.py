@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
     from shared.embedding.dense import DenseEmbedder
+    from tests.redis_cluster import RedisCluster
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -88,6 +89,22 @@ async def redis_url(private_redis: str) -> str:
     await redis.flushall()
     await redis.aclose()
     return private_redis
+
+
+@pytest.fixture(scope="session")
+def session_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RedisCluster"]:
+    """A real Redis Cluster for the session."""
+    from tests.redis_cluster import run_redis_cluster
+
+    with run_redis_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+def redis_cluster(session_cluster: "RedisCluster") -> "RedisCluster":
+    """The session's cluster, empty."""
+    session_cluster.flush()
+    return session_cluster
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ class ExpiringRegistry(RedisDocumentRegistry):
 
     async def expire_lease(self, job: DocumentJob) -> None:
         """Let the lease of a worker that has died run out."""
-        key = f"pagewire:{job.tenant}:lease:{job.document_id}"
+        key = self._keys.lease(job)
         assert await self._redis.exists(key)
         await self._redis.pexpire(key, 0)  # its answer says nothing: on a slow machine it may have been sent twice
 

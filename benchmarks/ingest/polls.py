@@ -21,9 +21,11 @@ from services.ingest.lane import Lane
 from services.ingest.worker import PATIENT_POLL_S, POLL_S, READ_LIMIT
 from shared.contracts.jobs import DocumentJob
 from shared.private_redis import start_private_redis
-from shared.queue.arq_queue import QUEUE_NAME, ArqJobQueue, deserialize_job, make_job_id, serialize_job
+from shared.queue.arq_queue import ArqJobQueue, LaneNames, deserialize_job, make_job_id, serialize_job
 from shared.queue.port import INGEST
 from shared.tasks import end_tasks
+
+LANES = LaneNames()
 
 SECONDS = 5.0
 
@@ -43,7 +45,7 @@ async def count_commands(redis_url: str, kind: type[Worker], poll_s: float, runn
         await redis.psetex(in_progress_key_prefix + make_job_id(INGEST, job), 600_000, b"1")
     lane = kind(
         functions=[func(run_nothing, name=INGEST)],  # type: ignore[arg-type]  # its protocol wants a `__qualname__`
-        queue_name=QUEUE_NAME,
+        queue_name=LANES.large,
         redis_pool=queue.arq,
         poll_delay=poll_s,
         queue_read_limit=READ_LIMIT,

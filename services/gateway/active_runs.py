@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from services.gateway.ports import ActiveRun
 from shared.bounded_calls import BoundedCalls
-from shared.redis_client import run_command
+from shared.redis_client import name_prefix, run_command
 
 log = structlog.get_logger(__name__)
 
@@ -32,23 +32,24 @@ class RedisActiveRuns:
 
     def __init__(self, redis: Redis, *, kept_s: float) -> None:
         self._redis = redis
+        self._prefix = name_prefix(redis)
         self._kept_ms = int(kept_s * 1000)
         self._calls = BoundedCalls(deadline_s=DEADLINE_S, at_once=AT_ONCE)
 
     async def note(self, tenant: str, chat_id: str, run_id: str) -> None:
         """Make this the run of a chat in place of any other."""
-        await self._try(self._redis.set(_make_key(tenant, chat_id), run_id, px=self._kept_ms))
+        await self._try(self._redis.set(self._make_key(tenant, chat_id), run_id, px=self._kept_ms))
 
     async def find(self, tenant: str, chat_id: str) -> ActiveRun | None:
         """Return the run of a chat. Raise DependencyUnavailable when Redis does not answer."""
-        reading = self._redis.get(_make_key(tenant, chat_id))
+        reading = self._redis.get(self._make_key(tenant, chat_id))
         message = "The chat's answer cannot be looked up now; try again in a few seconds."
         noted: str | None = await run_command(self._calls, reading, message)
         return ActiveRun(noted.removesuffix(_READ), noted.endswith(_READ)) if noted is not None else None
 
     async def mark_read(self, tenant: str, chat_id: str, run_id: str) -> None:
         """Note that a chat's run was read to its end, unless it has another by now."""
-        await self._try(self._redis.eval(_MARK, 1, _make_key(tenant, chat_id), run_id, run_id + _READ))
+        await self._try(self._redis.eval(_MARK, 1, self._make_key(tenant, chat_id), run_id, run_id + _READ))
 
     async def close(self) -> None:
         """End the calls that nobody waits for any more."""
@@ -60,7 +61,6 @@ class RedisActiveRuns:
         except (RedisError, OSError) as error:
             log.warning("active_runs_away", error=type(error).__name__)
 
-
-def _make_key(tenant: str, chat_id: str) -> str:
-    """Return where a chat's run is noted. The chat's id is last: it may hold anything."""
-    return f"pagewire:{tenant}:chat:{chat_id}"
+    def _make_key(self, tenant: str, chat_id: str) -> str:
+        """Return where a chat's run is noted. The chat's id is last: it may hold anything."""
+        return f"{self._prefix}{tenant}:chat:{chat_id}"

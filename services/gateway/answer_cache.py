@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from services.gateway.ports import CacheLookup, KeptAnswer
 from shared.bounded_calls import BoundedCalls
+from shared.redis_client import name_prefix
 from shared.registry.revision import make_revision_keys
 
 log = structlog.get_logger(__name__)
@@ -74,6 +75,7 @@ class RedisAnswerCache:
 
     def __init__(self, redis: Redis, *, kept_s: float, max_entries: int, max_bytes: int) -> None:
         self._redis = redis
+        self._prefix = name_prefix(redis)
         self._kept_ms = int(kept_s * 1000)
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -106,7 +108,7 @@ class RedisAnswerCache:
 
     async def _run(self, script: str, tenant: str, arguments: Sequence[Any]) -> Any:
         """Return the script's reply; None also when there is none."""
-        keys = make_revision_keys(tenant).as_list()
+        keys = make_revision_keys(self._prefix, tenant).as_list()
         command: Any = self._redis.eval(script, len(keys), *keys, *arguments)
         try:
             return await self._calls.run(command)

@@ -56,13 +56,12 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.stop_requests import RedisStopRequests
 from services.gateway.upload_keys import RedisUploadKeys
 from shared.blobs.obstore_store import ObstoreBlobStore
-from shared.bounded_calls import BoundedCalls
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.event_log.codecs import DOCUMENT_EVENTS, RUN_EVENTS
 from shared.event_log.memory_log import MemoryEventLog
-from shared.event_log.redis_log import KEPT_MS, RedisEventLog
+from shared.event_log.redis_events import open_events, open_run_log
+from shared.event_log.redis_log import KEPT_MS
 from shared.event_log.redis_reader import RedisEventReader
-from shared.event_log.tail import StreamTail
 from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
@@ -79,8 +78,6 @@ LAST_EVENTS_S = 3
 """Part of the grace period that is left for streams to send their last events; they need milliseconds."""
 BEGUN_SPARE_S = 60
 """For which a conversation without a turn is known longer than its first answer may take."""
-EVENT_READS_AT_ONCE = 16
-"""Commands of those who read events: each takes a connection, and many wake together."""
 
 OpenGateway = Callable[[], AbstractAsyncContextManager[GatewayDependencies]]
 
@@ -107,17 +104,14 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
         registry = RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
         stack.push_async_callback(registry.close)
         # A client of its own: those who follow streams take no connection from the registry.
-        events_redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
-        stack.push_async_callback(events_redis.aclose)
-        reads = BoundedCalls(deadline_s=settings.redis_timeout_s, at_once=EVENT_READS_AT_ONCE)
-        stack.push_async_callback(reads.close)
-        tail = StreamTail(events_redis)
-        stack.push_async_callback(tail.close)
-        run_log = RedisEventLog(events_redis, RUN_EVENTS, tail, reads, lost=make_lost_failure())
-        stack.push_async_callback(run_log.close)
-        active_runs = RedisActiveRuns(events_redis, kept_s=settings.run_deadline_s + KEPT_MS / 1000)
+        url, timeout_s = settings.redis_url, settings.redis_timeout_s
+        events = await stack.enter_async_context(open_events(url, timeout_s=timeout_s))
+        run_log, run_tails = await stack.enter_async_context(
+            open_run_log(url, events, RUN_EVENTS, timeout_s=timeout_s, lost=make_lost_failure())
+        )
+        active_runs = RedisActiveRuns(events.redis, kept_s=settings.run_deadline_s + KEPT_MS / 1000)
         stack.push_async_callback(active_runs.close)
-        stop_requests = RedisStopRequests(events_redis)
+        stop_requests = RedisStopRequests(events.redis)
         stack.push_async_callback(stop_requests.close)
         conversation_store = RedisConversations(
             redis,
@@ -146,7 +140,7 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
         keeping: AnswerKeeping | None = None
         if settings.answer_cache == "on":
             cache = RedisAnswerCache(
-                events_redis,
+                events.redis,
                 kept_s=settings.answer_cache_ttl_s,
                 max_entries=settings.answer_cache_entries,
                 max_bytes=settings.answer_cache_mb * MEGABYTE,
@@ -177,8 +171,8 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
             describe_chain=chain.describe_members if chain else dict,
             runs=supervisor,
             run_log=run_log,
-            document_log=RedisEventReader(events_redis, DOCUMENT_EVENTS, tail, reads),
-            tail=tail,
+            document_log=RedisEventReader(events.redis, DOCUMENT_EVENTS, events.tail, events.reads),
+            tails=[events.tail, *run_tails],
             active_runs=active_runs,
             conversations=conversation_store,
             search=search,
@@ -205,7 +199,8 @@ def create_app(open_dependencies: OpenGateway, settings: GatewaySettings | None 
                 """End those who follow others' streams, then runs, then requests that are still unanswered."""
                 seconds = drain_s if drains else 0
                 deadline = asyncio.get_running_loop().time() + seconds
-                gateway.tail.stop_following()
+                for tail in gateway.tails:
+                    tail.stop_following()
                 await gateway.runs.shut_down(seconds)
                 await asyncio.sleep(deadline - asyncio.get_running_loop().time())
                 for task in unanswered:

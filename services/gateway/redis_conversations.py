@@ -21,7 +21,7 @@ from services.gateway.ports import ConversationLimits, OpenedConversation
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.conversations import Conversation, ConversationSummary, ConversationTurn
 from shared.errors import NotFound
-from shared.redis_client import run_command
+from shared.redis_client import name_prefix, run_command
 
 MAX_TITLE_CHARS: Final = 200
 DELETED_MS: Final = 60_000
@@ -41,6 +41,7 @@ class RedisConversations:
 
     def __init__(self, redis: Redis, limits: ConversationLimits, *, begun_s: float, deadline_s: float) -> None:
         self._redis = redis
+        self._prefix = name_prefix(redis)
         self._limits = limits
         self._ttl_ms = int(limits.ttl_s * 1000)
         self._begun_ms = int(begun_s * 1000)
@@ -52,7 +53,7 @@ class RedisConversations:
 
     async def open(self, tenant: str, conversation_id: str) -> OpenedConversation:
         """Return what is kept of a conversation, and count that as a use; begin one that is unknown."""
-        keys = [_make_key(tenant, conversation_id), _make_index(tenant)]
+        keys = [self._make_key(tenant, conversation_id), self._make_index(tenant)]
         arguments = [uuid.uuid4().hex, _now_ms(), self._ttl_ms, self._begun_ms, conversation_id]
         flat = await self._run(scripts.OPEN, keys, arguments)
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -73,15 +74,15 @@ class RedisConversations:
             limits.max_turns,
             limits.max_characters,
             limits.max_conversations,
-            _make_key(tenant, ""),
+            self._make_key(tenant, ""),
         ]
-        keys = [_make_key(tenant, conversation_id), _make_index(tenant)]
+        keys = [self._make_key(tenant, conversation_id), self._make_index(tenant)]
         return bool(await self._run(scripts.ADD, keys, arguments))
 
     async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[ConversationSummary], int]:
         """Return conversations with a turn, last used first, and how many there are in all."""
-        arguments = [_now_ms() - self._ttl_ms, offset, limit, _make_key(tenant, "")]
-        total, rows = await self._run(scripts.LIST, [_make_index(tenant)], arguments)
+        arguments = [_now_ms() - self._ttl_ms, offset, limit, self._make_key(tenant, "")]
+        total, rows = await self._run(scripts.LIST, [self._make_index(tenant)], arguments)
         summaries = [
             ConversationSummary(
                 conversation_id=conversation_id,
@@ -95,7 +96,7 @@ class RedisConversations:
 
     async def get(self, tenant: str, conversation_id: str) -> Conversation:
         """Return a conversation with a turn. Raise NotFound for any other."""
-        reading: Any = self._redis.hgetall(_make_key(tenant, conversation_id))
+        reading: Any = self._redis.hgetall(self._make_key(tenant, conversation_id))
         fields = await self._call(reading)
         if "title" not in fields:
             raise make_missing(conversation_id)
@@ -108,9 +109,15 @@ class RedisConversations:
 
     async def delete(self, tenant: str, conversation_id: str) -> None:
         """Delete a conversation, also one that has no turn yet. Raise NotFound for an unknown one."""
-        keys = [_make_key(tenant, conversation_id), _make_index(tenant)]
+        keys = [self._make_key(tenant, conversation_id), self._make_index(tenant)]
         if not await self._run(scripts.DELETE, keys, [conversation_id, uuid.uuid4().hex, DELETED_MS]):
             raise make_missing(conversation_id)
+
+    def _make_key(self, tenant: str, conversation_id: str) -> str:
+        return f"{self._prefix}{tenant}:conversation:{conversation_id}"
+
+    def _make_index(self, tenant: str) -> str:
+        return f"{self._prefix}{tenant}:conversations"
 
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         evaluating: Any = self._redis.eval(script, len(keys), *keys, *arguments)
@@ -125,14 +132,6 @@ class RedisConversations:
 def make_missing(conversation_id: str) -> NotFound:
     """Return the error for a conversation that is not there."""
     return NotFound(f"There is no conversation {conversation_id!r}; GET /conversations lists what there is.")
-
-
-def _make_key(tenant: str, conversation_id: str) -> str:
-    return f"pagewire:{tenant}:conversation:{conversation_id}"
-
-
-def _make_index(tenant: str) -> str:
-    return f"pagewire:{tenant}:conversations"
 
 
 def _now_ms() -> int:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.bounded_calls import BoundedCalls
 from shared.event_log.port import StreamId
-from shared.redis_client import run_command
+from shared.redis_client import name_prefix, run_command
 from shared.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
@@ -44,6 +44,7 @@ class RedisStopRequests:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._prefix = name_prefix(redis)
         self._channel = name_channel(redis)
         self._calls = BoundedCalls(deadline_s=DEADLINE_S, at_once=ASKED_AT_ONCE)
         self._listener: asyncio.Task[None] | None = None
@@ -66,9 +67,13 @@ class RedisStopRequests:
         return known
 
     async def _ask(self, stream: StreamId) -> bool:
-        key = f"pagewire:stop-replies:{uuid4().hex}"
+        key = f"{self._prefix}stop-replies:{uuid4().hex}"
         request = json.dumps([stream.tenant, stream.kind, stream.name, key])
-        for _ in range(await self._redis.publish(self._channel, request)):
+        pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
+        pipe.exists(key)  # a node of a cluster that has the key no more says so: PUBLISH would ask nobody there
+        pipe.publish(self._channel, request)
+        _, asked = await pipe.execute()
+        for _ in range(asked):
             taking: Any = self._redis.blpop([key], timeout=REPLY_S)
             reply = await taking
             if reply is None:
@@ -88,7 +93,7 @@ class RedisStopRequests:
                 await asyncio.sleep(PAUSE_S)
 
     async def _answer_all(self, channel: Any) -> None:
-        """Answer until the connection fails."""
+        """Answer until the connection fails, or is not where others ask any more."""
         tried = False
         while True:
             message = await channel.get_message(timeout=LISTEN_S)
@@ -100,7 +105,10 @@ class RedisStopRequests:
                 raise TimeoutError
             else:
                 tried = True
+                await self._redis.exists(self._channel)  # as an answer does: it learns where others ask by now
                 await channel.ping()
+            if getattr(channel.connection, "is_astray", False):
+                return
 
     async def _answer(self, request: str) -> None:
         tenant, kind, name, key = json.loads(request)
@@ -113,7 +121,7 @@ class RedisStopRequests:
 
 def name_channel(redis: Redis) -> str:
     """Return where gateways hear of each other: Redis's databases share their channels, and may be of others each."""
-    return f"pagewire:stop-requests:{redis.connection_pool.connection_kwargs.get('db', 0)}"
+    return f"{name_prefix(redis)}stop-requests:{redis.connection_pool.connection_kwargs.get('db', 0)}"
 
 
 def _know_none(stream: StreamId) -> bool:

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from services.gateway.ports import UploadKeyUse
 from shared.bounded_calls import BoundedCalls
-from shared.redis_client import run_command
+from shared.redis_client import name_prefix, run_command
 
 KEPT_MS: Final = 24 * 3600 * 1000
 """From the first use on: longer than any client goes on trying."""
@@ -40,6 +40,7 @@ class RedisUploadKeys:
 
     def __init__(self, redis: Redis, *, deadline_s: float) -> None:
         self._redis = redis
+        self._prefix = name_prefix(redis)
         self._calls = BoundedCalls(deadline_s=deadline_s, at_once=AT_ONCE)
 
     async def take(self, tenant: str, key: str, identity: str) -> UploadKeyUse:
@@ -57,6 +58,6 @@ class RedisUploadKeys:
 
     async def _run(self, script: str, tenant: str, key: str, *arguments: str) -> Any:
         # The client chose the key: hashed it has one length, and no characters that mean anything.
-        name = f"pagewire:{tenant}:upload:{hashlib.sha256(key.encode()).hexdigest()}"
+        name = f"{self._prefix}{tenant}:upload:{hashlib.sha256(key.encode()).hexdigest()}"
         command: Any = self._redis.eval(script, 1, name, *arguments)
         return await run_command(self._calls, command, "Uploads cannot be recorded now; try again in a few seconds.")

@@ -9,8 +9,8 @@ import sys
 
 from redis.exceptions import RedisError
 
-from shared.queue.arq_queue import QUEUE_NAME
-from shared.redis_client import connect_redis
+from shared.queue.arq_queue import LaneNames
+from shared.redis_client import connect_redis, name_prefix
 from shared.settings import SharedSettings, load_settings
 
 NOTE_INTERVAL_S = 5
@@ -20,17 +20,18 @@ LATE_S = 15
 _LOOK_S = 0.5
 
 
-def make_health_key() -> str:
+def make_health_key(lanes: LaneNames) -> str:
     """Where arq notes that this host's worker is alive."""
-    return f"{QUEUE_NAME}:health-check:{socket.gethostname()}"
+    return f"{lanes.large}:health-check:{socket.gethostname()}"
 
 
 async def check_worker(settings: SharedSettings) -> bool:
     """Whether the note is there, or comes while it is waited for."""
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    key = make_health_key(LaneNames(name_prefix(redis)))
     try:
         async with asyncio.timeout(LATE_S):
-            while not await redis.exists(make_health_key()):  # noqa: ASYNC110 - another process writes it
+            while not await redis.exists(key):  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(_LOOK_S)
     except (RedisError, OSError):  # the time that is over is an OSError
         return False

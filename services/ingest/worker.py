@@ -37,9 +37,6 @@ from shared.embedding.sparse import Bm25Encoder
 from shared.errors import IndexRejected, ServiceError
 from shared.queue.arq_queue import (
     EXPIRES_EXTRA_MS,
-    PURGE_QUEUE_NAME,
-    QUEUE_NAME,
-    SMALL_QUEUE_NAME,
     ArqJobQueue,
     deserialize_job,
     serialize_job,
@@ -133,23 +130,27 @@ class IngestWorker:
     def _make_small_lane(self) -> Worker:
         concurrency = self.settings.ingest_concurrency
         return self._make_arq_worker(
-            INGEST, self._run_ingest, queue_name=SMALL_QUEUE_NAME, max_jobs=concurrency, poll_delay=POLL_S
+            INGEST, self._run_ingest, queue_name=self.queue.lanes.small, max_jobs=concurrency, poll_delay=POLL_S
         )
 
     def _make_large_lane(self) -> Worker:
         return self._make_arq_worker(
             INGEST,
             self._run_ingest,
-            queue_name=QUEUE_NAME,
+            queue_name=self.queue.lanes.large,
             max_jobs=self.settings.ingest_concurrency,
             poll_delay=PATIENT_POLL_S,
             health_check_interval=NOTE_INTERVAL_S,
-            health_check_key=make_health_key(),
+            health_check_key=make_health_key(self.queue.lanes),
         )
 
     def _make_purge_lane(self) -> Worker:
         return self._make_arq_worker(
-            PURGE, self._run_purge, queue_name=PURGE_QUEUE_NAME, max_jobs=PURGE_CONCURRENCY, poll_delay=PATIENT_POLL_S
+            PURGE,
+            self._run_purge,
+            queue_name=self.queue.lanes.purges,
+            max_jobs=PURGE_CONCURRENCY,
+            poll_delay=PATIENT_POLL_S,
         )
 
     def _make_arq_worker(self, name: str, run: Any, **lane: Any) -> Worker:

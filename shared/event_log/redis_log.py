@@ -22,6 +22,7 @@ from shared.event_log.port import E, EventBatch, EventCodec, EventSink, StreamId
 from shared.event_log.redis_reader import RedisEventReader
 from shared.event_log.stream_keys import StreamKeys, dump_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
+from shared.redis_client import name_prefix
 from shared.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
@@ -61,13 +62,14 @@ class RedisEventLog(Generic[E]):
     """Write streams, and read them wherever they are written.
 
     Parameters:
-        redis: a client whose replies are `str`.
+        redis: a client whose replies are `str`; on a Redis Cluster all streams are where its slot is.
         tail, calls: as for RedisEventReader.
         lost: the terminal event for a run whose writer has died.
     """
 
     def __init__(self, redis: Redis, codec: EventCodec[E], tail: StreamTail, calls: BoundedCalls, *, lost: E) -> None:
         self._redis = redis
+        self._prefix = name_prefix(redis)
         self._codec = codec
         self._reader = RedisEventReader(redis, codec, tail, calls, lost=lost, kept_ms=KEPT_MS)
         self._brief = BoundedCalls(deadline_s=BEGIN_S, at_once=BEGINS_AT_ONCE)
@@ -80,7 +82,7 @@ class RedisEventLog(Generic[E]):
 
     async def begin(self, stream: StreamId) -> bool:
         """Open a stream; return whether Redis knows of it, so that readers can come back to it."""
-        written: _Written[E] = _Written(LiveStream(bound=None), make_stream_keys(stream))
+        written: _Written[E] = _Written(LiveStream(bound=None), make_stream_keys(self._prefix, stream))
         self._written[stream] = written
         self._changed.set()
         if self._flusher is None:

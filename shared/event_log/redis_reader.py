@@ -12,7 +12,7 @@ from shared.event_log import scripts
 from shared.event_log.port import E, EventBatch, EventCodec, EventSink, LogClosedError, StreamId, StreamState, pour
 from shared.event_log.stream_keys import END, load_batch, make_stream_keys
 from shared.event_log.tail import StreamTail
-from shared.redis_client import run_command
+from shared.redis_client import name_prefix, run_command
 
 READ_ENTRIES: Final = 500
 """Entries per command."""
@@ -42,6 +42,7 @@ class RedisEventReader(Generic[E]):
         kept_ms: int = 0,
     ) -> None:
         self._redis = redis
+        self._prefix = name_prefix(redis)
         self._codec = codec
         self._tail = tail
         self._lost = codec.encode(lost) if lost is not None else None
@@ -50,7 +51,7 @@ class RedisEventReader(Generic[E]):
 
     async def find(self, stream: StreamId) -> StreamState | None:
         """Return how far a stream is; None when there is none, or none any more."""
-        keys = make_stream_keys(stream)
+        keys = make_stream_keys(self._prefix, stream)
         for number, fields in await self._call(self._redis.xrevrange(keys.events, count=1)):
             return StreamState(int(number.removesuffix("-0")), END in fields)
         begun = await self._call(self._redis.exists(keys.alive))  # its first events are on their way
@@ -58,7 +59,7 @@ class RedisEventReader(Generic[E]):
 
     async def read(self, stream: StreamId, *, after: int = 0) -> AsyncGenerator[EventBatch[E], None]:
         """Yield events as they come; return after the terminal one. Raise LogClosedError when the tail is closed."""
-        keys = make_stream_keys(stream)
+        keys = make_stream_keys(self._prefix, stream)
         # An entry's id is the number of its last event. The one with `after` itself is read, too: it may be the last.
         start = f"{after}-0"
         with self._tail.follow(keys.events, start) as grown:
@@ -88,12 +89,12 @@ class RedisEventReader(Generic[E]):
 
     async def request_stop(self, stream: StreamId, kept_ms: int) -> None:
         """Ask the writer of a stream to end it; do nothing when it has ended or was never there."""
-        keys = make_stream_keys(stream)
+        keys = make_stream_keys(self._prefix, stream)
         await self._call(self._redis.eval(scripts.STOP, 2, keys.events, keys.stop, str(kept_ms)))
 
     async def _end_if_lost(self, stream: StreamId) -> bool:
         """End a stream whose writer shows no life any more, unless it has ended; return whether it shows none."""
-        keys = make_stream_keys(stream)
+        keys = make_stream_keys(self._prefix, stream)
         if self._lost is None or await self._call(self._redis.exists(keys.alive)):
             return False
         name, data = self._lost

@@ -26,10 +26,10 @@ class StreamKeys:
         return [self.events, self.alive, self.stop]
 
 
-def make_stream_keys(stream: StreamId) -> StreamKeys:
-    """Return where a stream lies; see `scripts.py` for what is there."""
-    prefix = f"pagewire:{stream.tenant}:{stream.kind}:{stream.name}"
-    return StreamKeys(f"{prefix}:events", f"{prefix}:alive", f"{prefix}:stop")
+def make_stream_keys(prefix: str, stream: StreamId) -> StreamKeys:
+    """Return where a stream lies on a Redis where all keys begin with `prefix`; see `scripts.py` for what is there."""
+    first = f"{prefix}{stream.tenant}:{stream.kind}:{stream.name}"
+    return StreamKeys(f"{first}:events", f"{first}:alive", f"{first}:stop")
 
 
 def dump_batch(batch: EventBatch[E], codec: EventCodec[E]) -> str:

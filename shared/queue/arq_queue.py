@@ -11,22 +11,15 @@ from typing import Any
 from arq.connections import ArqRedis
 from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job as serialize_arq_job
-from redis.asyncio import ConnectionPool
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
-from shared.queue.port import INGEST, LONGEST_PAUSE_S, PURGE
+from shared.queue.port import LONGEST_PAUSE_S, PURGE
 from shared.queue.scripts import BACKGROUND, CLOCK, PLACE
-from shared.redis_client import run_command
+from shared.redis_client import PREFIX, make_pool, name_prefix, run_command
 
-QUEUE_NAME = f"pagewire:{default_queue_name}"
-PURGE_QUEUE_NAME = f"{QUEUE_NAME}:purges"
-"""Purges take milliseconds and wait for no ingest."""
-SMALL_QUEUE_NAME = f"{QUEUE_NAME}:small"
-"""Small documents take seconds and wait for no large one."""
 SMALL_BYTES = 256 * 1024
 """A document of this size is still small: some 30 pages of text, or one with fonts and pictures."""
-_LANES = {INGEST: (QUEUE_NAME, SMALL_QUEUE_NAME), PURGE: (PURGE_QUEUE_NAME,)}
 _LONGEST_PAUSE_MS = LONGEST_PAUSE_S * 1000
 EXPIRES_EXTRA_MS = 7 * 24 * 3600 * 1000
 """Jobs wait for a week before arq forgets them (its default is a day); then the reconciler queues them anew."""
@@ -45,9 +38,38 @@ def deserialize_job(body: bytes) -> dict[str, Any]:
     return parsed
 
 
-def make_job_id(function: str, job: DocumentJob) -> str:
-    """One id per document and function: a job that is queued already is not queued twice."""
-    return f"{function}:{job.tenant}:{job.document_id}"
+class LaneNames:
+    """The names of the lanes, on a Redis where all keys begin with `prefix`.
+
+    Attributes:
+        large: as long as there was one lane it was this.
+        small: small documents take seconds and wait for no large one.
+        purges: they take milliseconds and wait for no ingest.
+    """
+
+    def __init__(self, prefix: str = PREFIX) -> None:
+        self.large = f"{prefix}{default_queue_name}"
+        self.small = f"{self.large}:small"
+        self.purges = f"{self.large}:purges"
+
+    def find_all(self, function: str) -> Sequence[str]:
+        """Return the lanes in which a function's jobs may stand."""
+        return (self.purges,) if function == PURGE else (self.large, self.small)
+
+    def choose(self, function: str, size_bytes: int, *, background: bool) -> tuple[str, str]:
+        """Return a job's lane, and the one where it may stand for another reason, or from a version without lanes."""
+        if function == PURGE:
+            return self.purges, self.purges
+        small = size_bytes <= SMALL_BYTES and not background
+        return (self.small, self.large) if small else (self.large, self.small)
+
+
+def make_job_id(function: str, job: DocumentJob, prefix: str = PREFIX) -> str:
+    """One id per document and function: a job that is queued already is not queued twice.
+
+    arq puts names of its own before the id; on a Redis Cluster the prefix in it keeps them together.
+    """
+    return f"{prefix if prefix != PREFIX else ''}{function}:{job.tenant}:{job.document_id}"
 
 
 class ArqJobQueue:
@@ -55,19 +77,19 @@ class ArqJobQueue:
 
     Attributes:
         arq: the client, for arq's worker.
+        lanes: what arq's queues are called.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        pool = ConnectionPool.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=100
-        )
+        pool = make_pool(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=100)
         self.arq = ArqRedis(
             pool_or_conn=pool,
             job_serializer=serialize_job,
             job_deserializer=deserialize_job,
-            default_queue_name=QUEUE_NAME,
             expires_extra_ms=EXPIRES_EXTRA_MS,
         )
+        self._prefix = name_prefix(self.arq)
+        self.lanes = LaneNames(self._prefix)
         self.arq.auto_close_connection_pool = True  # closing the client closes the pool
         self._calls = BoundedCalls(deadline_s=timeout_s, at_once=CALLS_AT_ONCE)
 
@@ -78,8 +100,8 @@ class ArqJobQueue:
 
     async def enqueue(self, function: str, job: DocumentJob, size_bytes: int = 0, *, background: bool = False) -> bool:
         """Queue a job; return False when the same job waits, pauses or runs already."""
-        job_id = make_job_id(function, job)
-        lane, other_lane = _choose_lanes(function, size_bytes, background=background)
+        job_id = self._make_id(function, job)
+        lane, other_lane = self.lanes.choose(function, size_bytes, background=background)
         body = serialize_arq_job(
             function, (job.model_dump(),), {}, None, time.time_ns() // 1_000_000, serializer=serialize_job
         )
@@ -95,12 +117,12 @@ class ArqJobQueue:
         """Return those of these jobs that nobody would ever run, or not in their turn; a few commands for them all."""
         if not jobs:
             return []
-        ids = [make_job_id(function, job) for job in jobs]
+        ids = [self._make_id(function, job) for job in jobs]
         pipe = self.arq.pipeline(transaction=False)  # `execute` gives its connection back
         pipe.time()
         pipe.mget([job_key_prefix + job_id for job_id in ids])
         pipe.mget([in_progress_key_prefix + job_id for job_id in ids])
-        for lane in _LANES[function]:
+        for lane in self.lanes.find_all(function):
             pipe.execute_command("ZMSCORE", lane, *ids)  # redis-py's own has no type
         clock, bodies, running, *scores = await self._call(pipe.execute())
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
@@ -119,13 +141,13 @@ class ArqJobQueue:
         arq sets the in-progress key of a job for its whole timeout and never renews it. Our lease is renewed, so a job
         in progress without one belongs to a worker that died: its key may last one lease more, not a day.
         """
-        key = in_progress_key_prefix + make_job_id(function, job)
+        key = in_progress_key_prefix + self._make_id(function, job)
         if await self._call(self.arq.pttl(key)) > lease_ms:
             await self._call(self.arq.pexpire(key, lease_ms))
 
     async def keep_in_progress(self, function: str, job: DocumentJob, lease_ms: int) -> None:
         """Let arq believe for one lease more that a job is in progress."""
-        await self._call(self.arq.pexpire(in_progress_key_prefix + make_job_id(function, job), lease_ms))
+        await self._call(self.arq.pexpire(in_progress_key_prefix + self._make_id(function, job), lease_ms))
 
     async def end_all_in_progress(self) -> None:
         """Forget which jobs are in progress. Only for a system that knows that no worker runs."""
@@ -133,16 +155,11 @@ class ArqJobQueue:
         if keys:
             await self._call(self.arq.delete(*keys))
 
+    def _make_id(self, function: str, job: DocumentJob) -> str:
+        return make_job_id(function, job, self._prefix)
+
     async def _call(self, command: Any) -> Any:
         return await run_command(self._calls, command, "The queue does not answer now; try again.")
-
-
-def _choose_lanes(function: str, size_bytes: int, *, background: bool) -> tuple[str, str]:
-    """Return the job's lane, and the one in which it may stand for another reason, or from a version without lanes."""
-    if function == PURGE:
-        return PURGE_QUEUE_NAME, PURGE_QUEUE_NAME
-    small = size_bytes <= SMALL_BYTES and not background
-    return (SMALL_QUEUE_NAME, QUEUE_NAME) if small else (QUEUE_NAME, SMALL_QUEUE_NAME)
 
 
 def _is_astray(score: float, now_ms: int, *, runs: bool) -> bool:

@@ -59,11 +59,6 @@ def find_matches(cards: Mapping[str, Card], terms: Sequence[str]) -> CardMatches
     )
 
 
-def make_cards_key(tenant: str) -> str:
-    """Return the key of a tenant's documents that have a card; those of terms begin with it."""
-    return f"pagewire:{tenant}:cards"
-
-
 def parse_matches(reply: Sequence[object]) -> CardMatches:
     """Return what FIND_CARDS has found: documents with a card, then for each term it, its count, and a flat list of
     documents and weights."""

@@ -8,15 +8,11 @@ from redis.asyncio import Redis
 
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
-from shared.redis_client import run_command
+from shared.redis_client import name_prefix, run_command
 from shared.registry import range_scripts
 from shared.registry.keys import (
-    SHARED,
-    make_document_key,
-    make_events_key,
-    make_helpers_key,
+    RegistryKeys,
     make_member,
-    make_ranges_key,
     parse_member,
 )
 from shared.registry.port import Lease, LeaseLostError
@@ -32,6 +28,7 @@ class RedisDocumentRanges:
 
     def __init__(self, redis: Redis, *, deadline_s: float = DEADLINE_S) -> None:
         self._redis = redis
+        self._keys = RegistryKeys(name_prefix(redis))
         self._calls = BoundedCalls(deadline_s=deadline_s, at_once=CALLS_AT_ONCE)
 
     async def close(self) -> None:
@@ -63,7 +60,7 @@ class RedisDocumentRanges:
 
     async def find_shared(self) -> tuple[DocumentJob, RangePlan] | None:
         """Return any document that helpers are wanted for."""
-        member = await self._call(self._redis.srandmember(SHARED))
+        member = await self._call(self._redis.srandmember(self._keys.shared))
         if member is None:
             return None
         job = parse_member(member)
@@ -92,15 +89,15 @@ class RedisDocumentRanges:
 
     async def has_helpers(self, job: DocumentJob) -> bool:
         """Return whether a helper may be writing points of the document."""
-        return bool(await self._call(self._redis.exists(make_helpers_key(job))))
+        return bool(await self._call(self._redis.exists(self._keys.helpers(job))))
 
     async def _run(self, script: str, job: DocumentJob, arguments: Sequence[Any]) -> Any:
         keys = [
-            make_document_key(job.tenant, job.document_id),
-            make_ranges_key(job),
-            make_helpers_key(job),
-            make_events_key(job.tenant, job.document_id),
-            SHARED,
+            self._keys.document(job.tenant, job.document_id),
+            self._keys.ranges(job),
+            self._keys.helpers(job),
+            self._keys.events(job.tenant, job.document_id),
+            self._keys.shared,
         ]
         return await self._call(self._redis.eval(script, len(keys), *keys, *arguments))
 

@@ -15,23 +15,11 @@ from shared.registry.cards import (
     Card,
     CardMatches,
     dump_card,
-    make_cards_key,
     parse_matches,
 )
 from shared.registry.keys import (
-    PENDING,
-    PURGED,
-    PURGING,
-    make_content_key,
-    make_document_key,
-    make_events_key,
-    make_helpers_key,
-    make_identities_key,
     make_identity,
-    make_lease_key,
     make_member,
-    make_ranges_key,
-    make_ready_key,
     parse_member,
 )
 from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
@@ -45,8 +33,8 @@ from shared.registry.records import (
     parse_text_key,
 )
 from shared.registry.redis_versions import RedisVersions
-from shared.registry.revision import make_revision, make_revision_keys
-from shared.registry.status_lists import LIST_OLDER, make_status_key
+from shared.registry.revision import make_revision
+from shared.registry.status_lists import LIST_OLDER
 
 TOMBSTONE_MS = 10 * 60 * 1000
 """How long a forgotten document's id is known as deleted: far longer than a command can be on its way."""
@@ -74,12 +62,12 @@ class RedisDocumentRegistry(RedisVersions):
             "size_bytes": new.size_bytes,
         }
         keys = [
-            make_document_key(new.tenant, new.document_id),
-            make_identities_key(new.tenant),
-            f"pagewire:{new.tenant}:documents",
-            PENDING,
-            make_events_key(new.tenant, new.document_id),
-            make_content_key(new.tenant, new.sha256),
+            self._keys.document(new.tenant, new.document_id),
+            self._keys.identities(new.tenant),
+            self._keys.documents(new.tenant),
+            self._keys.pending,
+            self._keys.events(new.tenant, new.document_id),
+            self._keys.content(new.tenant, new.sha256),
         ]
         member = f"{new.tenant}/{new.document_id}"
         identity = make_identity(new.sha256, new.filename)
@@ -89,7 +77,11 @@ class RedisDocumentRegistry(RedisVersions):
 
     async def requeue(self, job: DocumentJob) -> DocumentRecord:
         """Has a failed document tried again, with all its attempts; others stay as they are. Raises NotFound."""
-        keys = [make_document_key(job.tenant, job.document_id), PENDING, make_events_key(job.tenant, job.document_id)]
+        keys = [
+            self._keys.document(job.tenant, job.document_id),
+            self._keys.pending,
+            self._keys.events(job.tenant, job.document_id),
+        ]
         return parse_reply(job.document_id, await self._run(scripts.REQUEUE, keys, [now_ms(), make_member(job)]))
 
     async def get(self, tenant: str, document_id: str) -> DocumentRecord:
@@ -103,7 +95,7 @@ class RedisDocumentRegistry(RedisVersions):
         where the record is older than streams are.
         """
         check_id(document_id)
-        fields = await self._call(self._redis.hgetall(make_document_key(tenant, document_id)))
+        fields = await self._call(self._redis.hgetall(self._keys.document(tenant, document_id)))
         if not fields or fields["status"] == "deleted":
             raise make_missing(document_id)
         return parse_record(document_id, fields), int(fields.get("event_number", 0))
@@ -115,15 +107,15 @@ class RedisDocumentRegistry(RedisVersions):
 
         Reads the records of the page alone: their ids are in a list of their own for each status.
         """
-        key = f"pagewire:{tenant}:documents"
+        key = self._keys.documents(tenant)
         if status is not None:
             await self._list_older(tenant)
-            key = make_status_key(tenant, status)
+            key = self._keys.documents(tenant, status)
         ids = await self._call(self._redis.zrevrange(key, offset, offset + limit - 1))
         total = await self._call(self._redis.zcard(key))
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for document_id in ids:
-            pipe.hgetall(make_document_key(tenant, document_id))
+            pipe.hgetall(self._keys.document(tenant, document_id))
         rows = await self._call(pipe.execute())
         found = zip(ids, rows, strict=True)
         records = [parse_record(i, row) for i, row in found if row and row["status"] != "deleted"]
@@ -132,21 +124,21 @@ class RedisDocumentRegistry(RedisVersions):
     async def _list_older(self, tenant: str) -> None:
         """Put records that are older than the lists by status into them; the counts say whether there are any."""
         pipe = self._redis.pipeline(transaction=True)  # of one moment; `execute` gives its connection back
-        pipe.zcard(f"pagewire:{tenant}:documents")
+        pipe.zcard(self._keys.documents(tenant))
         for status in DocumentStatus:
-            pipe.zcard(make_status_key(tenant, status))
+            pipe.zcard(self._keys.documents(tenant, status))
         total, *listed = await self._call(pipe.execute())
         if total == sum(listed):
             return
         for first in range(0, total, SCAN_MEMBERS):
-            ids = await self._call(self._redis.zrange(f"pagewire:{tenant}:documents", first, first + SCAN_MEMBERS - 1))
-            await self._run(LIST_OLDER, [make_document_key(tenant, document_id) for document_id in ids], [])
+            ids = await self._call(self._redis.zrange(self._keys.documents(tenant), first, first + SCAN_MEMBERS - 1))
+            await self._run(LIST_OLDER, [self._keys.document(tenant, document_id) for document_id in ids], [])
 
     async def count(self, tenant: str) -> tuple[int, int]:
         """How many documents there are, and how many of them can be searched."""
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
-        pipe.zcard(f"pagewire:{tenant}:documents")
-        pipe.scard(make_ready_key(tenant))
+        pipe.zcard(self._keys.documents(tenant))
+        pipe.scard(self._keys.ready(tenant))
         total, ready = await self._call(pipe.execute())
         return int(total), int(ready)
 
@@ -154,14 +146,14 @@ class RedisDocumentRegistry(RedisVersions):
         """Takes a document out of lists and answers at once; its points and bytes go later, by a purge."""
         check_id(document_id)
         keys = [
-            make_document_key(tenant, document_id),
-            make_identities_key(tenant),
-            f"pagewire:{tenant}:documents",
-            PENDING,
-            make_ready_key(tenant),
-            PURGING,
-            make_events_key(tenant, document_id),
-            *make_revision_keys(tenant).as_list(),
+            self._keys.document(tenant, document_id),
+            self._keys.identities(tenant),
+            self._keys.documents(tenant),
+            self._keys.pending,
+            self._keys.ready(tenant),
+            self._keys.purging,
+            self._keys.events(tenant, document_id),
+            *self._keys.revision(tenant).as_list(),
         ]
         failure = DocumentFailure(code="deleted", detail="The document was deleted before it was ready.")
         arguments = [
@@ -184,8 +176,8 @@ class RedisDocumentRegistry(RedisVersions):
         document_ids = [document_id for document_id in document_ids if ":" not in document_id]
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
         for document_id in document_ids:
-            pipe.hmget(make_document_key(tenant, document_id), ["status", "version", "live", "text_key"])
-        pipe.get(make_revision_keys(tenant).revision)
+            pipe.hmget(self._keys.document(tenant, document_id), ["status", "version", "live", "text_key"])
+        pipe.get(self._keys.revision(tenant).revision)
         *rows, revision = await self._call(pipe.execute())
         found = {
             document_id: (version, parse_text_key(text_key, live))
@@ -199,17 +191,19 @@ class RedisDocumentRegistry(RedisVersions):
         """Which searched documents have these terms on their cards: at most MAX_FOUND, those with the rarest."""
         if not terms:
             return CardMatches()
-        return parse_matches(await self._run(FIND_CARDS, [make_cards_key(tenant)], [MAX_FOUND, *terms]))
+        return parse_matches(await self._run(FIND_CARDS, [self._keys.cards(tenant)], [MAX_FOUND, *terms]))
 
     # --- for workers -------------------------------------------------------------------------------------
 
     async def count_attempts(self, job: DocumentJob) -> int:
         """How many workers have died on a document since it last got further, one that has it now included."""
-        return int(await self._call(self._redis.hget(make_document_key(job.tenant, job.document_id), "attempts")) or 0)
+        return int(
+            await self._call(self._redis.hget(self._keys.document(job.tenant, job.document_id), "attempts")) or 0
+        )
 
     async def is_leased(self, job: DocumentJob) -> bool:
         """Whether a worker has the document, or a part of it."""
-        return bool(await self._call(self._redis.exists(make_lease_key(job), make_helpers_key(job))))
+        return bool(await self._call(self._redis.exists(self._keys.lease(job), self._keys.helpers(job))))
 
     async def claim(self, job: DocumentJob, token: str, lease_ms: int) -> Lease | Literal["held", "gone"]:
         """Takes the lease of an unfinished document.
@@ -217,7 +211,7 @@ class RedisDocumentRegistry(RedisVersions):
         Returns `held` when another worker has it and `gone` when there is nothing left to do. Each claim counts as
         an attempt until `release` gives it back, so a document that kills its workers is found out.
         """
-        keys = [make_document_key(job.tenant, job.document_id), make_lease_key(job), PENDING]
+        keys = [self._keys.document(job.tenant, job.document_id), self._keys.lease(job), self._keys.pending]
         reply = await self._run(scripts.CLAIM, keys, [token, lease_ms, now_ms(), make_member(job), make_text_key()])
         if reply[0] == "claimed":
             epoch, attempts, edition, sha256, filename, size, blob, text_key = reply[1:]
@@ -227,19 +221,19 @@ class RedisDocumentRegistry(RedisVersions):
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
         """Prolongs a lease; False when it is lost."""
-        keys = [make_lease_key(lease.job), make_document_key(lease.job.tenant, lease.job.document_id)]
+        keys = [self._keys.lease(lease.job), self._keys.document(lease.job.tenant, lease.job.document_id)]
         return bool(await self._run(scripts.RENEW, keys, [lease.token, lease_ms, lease.epoch]))
 
     async def release(self, lease: Lease) -> None:
         """Ends a lease and gives its attempt back: only a worker that dies, and so never comes here, keeps it."""
-        keys = [make_lease_key(lease.job), make_document_key(lease.job.tenant, lease.job.document_id)]
+        keys = [self._keys.lease(lease.job), self._keys.document(lease.job.tenant, lease.job.document_id)]
         await self._run(scripts.RELEASE, keys, [lease.token, lease.epoch])
 
     async def update(self, lease: Lease, progress: Progress) -> None:
         """Writes progress; what is known and higher stays. Raises LeaseLostError when the lease is no longer ours."""
         values = {name: value for name, value in vars(progress).items() if value is not None}
         tenant, document_id = lease.job.tenant, lease.job.document_id
-        keys = [make_document_key(tenant, document_id), make_events_key(tenant, document_id)]
+        keys = [self._keys.document(tenant, document_id), self._keys.events(tenant, document_id)]
         if not await self._run(scripts.UPDATE, keys, [lease.epoch, now_ms(), *flatten(values)]):
             raise LeaseLostError(lease.job.document_id)
 
@@ -258,14 +252,14 @@ class RedisDocumentRegistry(RedisVersions):
     async def _finish(self, lease: Lease, status: str, fields: dict[str, Any]) -> None:
         job = lease.job
         keys = [
-            make_document_key(job.tenant, job.document_id),
-            PENDING,
-            make_ready_key(job.tenant),
-            make_events_key(job.tenant, job.document_id),
-            *make_revision_keys(job.tenant).as_list(),
-            make_identities_key(job.tenant),
-            make_ranges_key(job),
-            PURGED,
+            self._keys.document(job.tenant, job.document_id),
+            self._keys.pending,
+            self._keys.ready(job.tenant),
+            self._keys.events(job.tenant, job.document_id),
+            *self._keys.revision(job.tenant).as_list(),
+            self._keys.identities(job.tenant),
+            self._keys.ranges(job),
+            self._keys.purged,
         ]
         arguments = [
             lease.epoch,
@@ -281,23 +275,23 @@ class RedisDocumentRegistry(RedisVersions):
 
     async def exists(self, job: DocumentJob) -> bool:
         """Whether the document is there and not deleted."""
-        key = make_document_key(job.tenant, job.document_id)
+        key = self._keys.document(job.tenant, job.document_id)
         status = await self._call(self._redis.hget(key, "status"))
         return status is not None and status != "deleted"
 
     async def take_turn(self, work: str, for_ms: int) -> bool:
         """Whether the caller is to do a work that one of all workers does in this time."""
-        return bool(await self._call(self._redis.set(f"pagewire:turn:{work}", "1", nx=True, px=for_ms)))
+        return bool(await self._call(self._redis.set(self._keys.turn(work), "1", nx=True, px=for_ms)))
 
     async def find_unleased(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
         """Unfinished documents that no worker has: queued, or orphaned by a worker that died; some at a time."""
-        async for jobs in self._scan(PENDING):
-            leases = await self._call(self._redis.mget([make_lease_key(job) for job in jobs]))
+        async for jobs in self._scan(self._keys.pending):
+            leases = await self._call(self._redis.mget([self._keys.lease(job) for job in jobs]))
             yield [job for job, lease in zip(jobs, leases, strict=True) if lease is None]
 
     async def find_purgeable(self) -> AsyncGenerator[Sequence[DocumentJob], None]:
         """Deleted documents whose points and bytes are still to be removed; some at a time."""
-        async for jobs in self._scan(PURGING):
+        async for jobs in self._scan(self._keys.purging):
             yield jobs
 
     async def _scan(self, key: str) -> AsyncGenerator[Sequence[DocumentJob], None]:
@@ -309,12 +303,12 @@ class RedisDocumentRegistry(RedisVersions):
 
     async def find_deleted(self, tenant: str) -> Sequence[str]:
         """Return the ids of a tenant's deleted documents that may still have points."""
-        members = await self._call(self._redis.smembers(PURGING))
+        members = await self._call(self._redis.smembers(self._keys.purging))
         return [member.removeprefix(f"{tenant}/") for member in members if member.startswith(f"{tenant}/")]
 
     async def request_purge(self, job: DocumentJob) -> None:
         """Notes that a deleted document may have points or bytes; the reconciler queues the purge."""
-        await self._call(self._redis.sadd(PURGING, make_member(job)))
+        await self._call(self._redis.sadd(self._keys.purging, make_member(job)))
 
     async def let_go_of_content(self, job: DocumentJob, sha256: str) -> bool:
         """Notes that a document does not have these bytes any more; returns whether no other of its tenant has them.
@@ -322,28 +316,28 @@ class RedisDocumentRegistry(RedisVersions):
         It may be called again: the answer says who is left, not who left.
         """
         pipe = self._redis.pipeline(transaction=True)  # `execute` gives its connection back
-        pipe.srem(make_content_key(job.tenant, sha256), job.document_id)
-        pipe.scard(make_content_key(job.tenant, sha256))
+        pipe.srem(self._keys.content(job.tenant, sha256), job.document_id)
+        pipe.scard(self._keys.content(job.tenant, sha256))
         _, left = await self._call(pipe.execute())
         return int(left) == 0
 
     async def forget(self, job: DocumentJob) -> None:
         """Removes what is left of a purged document; one that is not deleted stays."""
         keys = [
-            make_document_key(job.tenant, job.document_id),
-            make_lease_key(job),
-            make_events_key(job.tenant, job.document_id),
-            PURGING,
-            make_ranges_key(job),
-            PURGED,
+            self._keys.document(job.tenant, job.document_id),
+            self._keys.lease(job),
+            self._keys.events(job.tenant, job.document_id),
+            self._keys.purging,
+            self._keys.ranges(job),
+            self._keys.purged,
         ]
         await self._run(scripts.FORGET, keys, [make_member(job), TOMBSTONE_MS])
 
     async def drop_all_leases(self) -> None:
         """Frees every document. Only for a system that knows that no worker runs: standalone, at its start."""
-        jobs = [parse_member(member) for member in await self._call(self._redis.smembers(PENDING))]
+        jobs = [parse_member(member) for member in await self._call(self._redis.smembers(self._keys.pending))]
         if jobs:
-            await self._call(self._redis.delete(*[make_lease_key(job) for job in jobs]))
+            await self._call(self._redis.delete(*[self._keys.lease(job) for job in jobs]))
 
     async def ping(self) -> None:
         """Raises DependencyUnavailable when Redis does not answer, and DiskFull when it cannot write."""

@@ -9,16 +9,10 @@ from redis.asyncio import Redis
 from shared.bounded_calls import BoundedCalls
 from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable
-from shared.redis_client import run_command
+from shared.redis_client import name_prefix, run_command
 from shared.registry.keys import (
-    PENDING,
-    PURGED,
-    PURGING,
-    make_document_key,
-    make_helpers_key,
-    make_lease_key,
+    RegistryKeys,
     make_member,
-    parse_document_key,
 )
 from shared.registry.records import parse_blobs
 from shared.registry.redis_versions import AWAY, DEADLINE_S
@@ -66,6 +60,7 @@ class RedisRegistryUpkeep:
 
     def __init__(self, redis: Redis, *, deadline_s: float = DEADLINE_S) -> None:
         self._redis = redis
+        self._keys = RegistryKeys(name_prefix(redis))
         self._calls = BoundedCalls(deadline_s=deadline_s, at_once=CALLS_AT_ONCE)
 
     async def close(self) -> None:
@@ -76,10 +71,12 @@ class RedisRegistryUpkeep:
         """Return the states of these documents; None for one without a record."""
         pipe = self._redis.pipeline(transaction=True)  # of one moment; `execute` gives its connection back
         for job in jobs:
-            pipe.hmget(make_document_key(job.tenant, job.document_id), ["status", "version", "sha256", "blob", "live"])
-            pipe.exists(make_lease_key(job), make_helpers_key(job))
-            pipe.sismember(PENDING, make_member(job))
-            pipe.sismember(PURGING, make_member(job))
+            pipe.hmget(
+                self._keys.document(job.tenant, job.document_id), ["status", "version", "sha256", "blob", "live"]
+            )
+            pipe.exists(self._keys.lease(job), self._keys.helpers(job))
+            pipe.sismember(self._keys.pending, make_member(job))
+            pipe.sismember(self._keys.purging, make_member(job))
         replies = iter(await self._call(pipe.execute()))
         return [
             None
@@ -95,21 +92,23 @@ class RedisRegistryUpkeep:
 
     async def list_states(self) -> AsyncGenerator[Sequence[tuple[DocumentJob, DocumentState]], None]:
         """Yield all documents of all tenants, some at a time."""
-        async for keys in self._scan("pagewire:*:document:*", "hash"):
-            jobs = [parse_document_key(key) for key in keys]
+        async for keys in self._scan(self._keys.match("document:*"), "hash"):
+            jobs = [self._keys.parse_document(key) for key in keys]
             found = zip(jobs, await self.find_states(jobs), strict=True)
             yield [(job, state) for job, state in found if state is not None]
 
     async def list_strays(self) -> AsyncGenerator[Sequence[Stray], None]:
         """Yield what is left of documents without a record, some at a time."""
-        async for keys in self._scan("pagewire:*:document:*:events", "stream"):
-            yield await self._keep_strays([Stray(parse_document_key(key.removesuffix(":events")), key) for key in keys])
-        async for keys in self._scan("pagewire:*:document:*", "hash"):
-            yield await self._keep_lost_purges([Stray(parse_document_key(key), key) for key in keys])
+        async for keys in self._scan(self._keys.match("document:*:events"), "stream"):
+            yield await self._keep_strays(
+                [Stray(self._keys.parse_document(key.removesuffix(":events")), key) for key in keys]
+            )
+        async for keys in self._scan(self._keys.match("document:*"), "hash"):
+            yield await self._keep_lost_purges([Stray(self._keys.parse_document(key), key) for key in keys])
         for name, kind in (("documents", "zset"), ("ready", "set"), ("identities", "hash")):
-            async for keys in self._scan(f"pagewire:*:{name}", kind):
+            async for keys in self._scan(self._keys.match(name), kind):
                 for key in keys:
-                    tenant = key.removeprefix("pagewire:").removesuffix(f":{name}")
+                    tenant = self._keys.parse_tenant(key, name)
                     async for pairs in self._scan_members(key, kind):
                         yield await self._keep_strays(
                             [
@@ -120,31 +119,31 @@ class RedisRegistryUpkeep:
 
     async def remove_stray(self, stray: Stray) -> bool:
         """Remove a stray, or have its document purged; return whether it still was one."""
-        keys = [make_document_key(stray.job.tenant, stray.job.document_id), stray.key, PURGING]
+        keys = [self._keys.document(stray.job.tenant, stray.job.document_id), stray.key, self._keys.purging]
         return bool(await self._call(self._redis.eval(_REMOVE, 3, *keys, stray.member, make_member(stray.job))))
 
     async def hold(self, job: DocumentJob, token: str, for_ms: int) -> DocumentState | None:
         """Keep workers off a document that none of them has or is to have; return its state."""
         keys = [
-            make_document_key(job.tenant, job.document_id),
-            make_lease_key(job),
-            PENDING,
-            PURGING,
-            make_helpers_key(job),
+            self._keys.document(job.tenant, job.document_id),
+            self._keys.lease(job),
+            self._keys.pending,
+            self._keys.purging,
+            self._keys.helpers(job),
         ]
         found = await self._call(self._redis.eval(_HOLD, len(keys), *keys, token, str(for_ms), make_member(job)))
         return DocumentState(found[0], found[1], [], busy=False) if found else None
 
     async def let_go(self, job: DocumentJob, token: str) -> None:
         """End a hold."""
-        await self._call(self._redis.eval(_LET_GO, 1, make_lease_key(job), token))
+        await self._call(self._redis.eval(_LET_GO, 1, self._keys.lease(job), token))
 
     async def compact(self) -> bool:
         """Have Redis write its file anew, without the names of purged documents; return whether it had any.
 
         Raises DependencyUnavailable also where Redis does not allow it or cannot, and TimeoutError after REWRITE_S.
         """
-        purged = int(await self._call(self._redis.get(PURGED)) or 0)
+        purged = int(await self._call(self._redis.get(self._keys.purged)) or 0)
         if not purged:
             return False
         state = await self._call(self._redis.info("persistence"))
@@ -156,7 +155,7 @@ class RedisRegistryUpkeep:
                 await asyncio.sleep(REWRITE_POLL_S)
         if state["aof_last_bgrewrite_status" if appends else "rdb_last_bgsave_status"] != "ok":
             raise DependencyUnavailable(_NOT_REWRITTEN)
-        await self._call(self._redis.decrby(PURGED, purged))
+        await self._call(self._redis.decrby(self._keys.purged, purged))
         return True
 
     async def _keep_strays(self, strays: Sequence[Stray]) -> list[Stray]:

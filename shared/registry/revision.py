@@ -32,9 +32,10 @@ class RevisionKeys:
         return [self.revision, self.answers, self.ages]
 
 
-def make_revision_keys(tenant: str) -> RevisionKeys:
-    """Return the keys of a tenant."""
-    return RevisionKeys(f"pagewire:{tenant}:revision", f"pagewire:{tenant}:answers", f"pagewire:{tenant}:answers:ages")
+def make_revision_keys(prefix: str, tenant: str) -> RevisionKeys:
+    """Return the keys of a tenant, on a Redis where all begin with `prefix`."""
+    first = f"{prefix}{tenant}"
+    return RevisionKeys(f"{first}:revision", f"{first}:answers", f"{first}:answers:ages")
 
 
 def make_revision() -> str:

@@ -4,14 +4,6 @@
 scripts that change a status keep them, in the same step; a record says in `listed_as` where it is listed.
 """
 
-from shared.contracts.documents import DocumentStatus
-
-
-def make_status_key(tenant: str, status: DocumentStatus) -> str:
-    """Return the key of the list of documents with this status."""
-    return f"pagewire:{tenant}:documents:{status.value}"
-
-
 # Lists a document under the status that its record has now; one that is deleted, nowhere.
 LIST_BY_STATUS = """
 local function list_by_status(document)

@@ -20,10 +20,12 @@ import pytest
 from shared.contracts.documents import DocumentStatus
 from shared.errors import NotFound
 from shared.redis_client import connect_redis
-from shared.registry.keys import make_document_key
+from shared.registry.keys import RegistryKeys
 from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf, make_pdf
 from tests.worker_fleet import TENANT, Fleet, RedisProcess, job_of, run_fleet, send_signal, wait_until
+
+KEYS = RegistryKeys()
 
 FULL = os.environ.get("PAGEWIRE_CHAOS") == "1"
 SEED = 8
@@ -127,7 +129,7 @@ async def read_epoch(redis_url: str, document_id: str) -> int:
     """The epoch of a document's record: each claim raises it."""
     client = connect_redis(redis_url, timeout_s=PATIENT_S)
     try:
-        record = await client.hgetall(make_document_key(TENANT, document_id))  # type: ignore[misc]
+        record = await client.hgetall(KEYS.document(TENANT, document_id))  # type: ignore[misc]
         return int(record.get("epoch", 0))
     finally:
         await client.aclose()

@@ -1,21 +1,20 @@
 """One suite on every answer cache: what is kept holds for one revision of what a tenant's searches see."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from redis.asyncio import Redis
 
-from services.gateway import answer_cache
 from services.gateway.answer_cache import RedisAnswerCache
 from services.gateway.ports import AnswerCache, CacheLookup, KeptAnswer
 from shared.contracts.documents import DocumentFailure
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
-from shared.redis_client import connect_redis
 from shared.registry.port import DocumentRegistry, Lease, NewDocument
 from tests.fakes.memory_answer_cache import MemoryAnswerCache
 from tests.fakes.memory_registry import MemoryRegistry
-from tests.patience import PATIENT_S
 from tests.redis_registry import RepeatingRegistry
 
 
@@ -28,22 +27,32 @@ class Parts:
 
 
 @pytest.fixture
-async def on_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:
+async def on_redis(redis: Redis) -> AsyncIterator[Parts]:
+    async with make_parts(redis) as parts:
+        yield parts
+
+
+@pytest.fixture
+async def on_cluster(clustered_redis: Redis) -> AsyncIterator[Parts]:
+    async with make_parts(clustered_redis) as parts:
+        yield parts
+
+
+@asynccontextmanager
+async def make_parts(redis: Redis) -> AsyncIterator[Parts]:
     """Redis is slow, so that the registry runs each of its scripts twice; the cache waits for it all the same."""
-    monkeypatch.setattr(answer_cache, "DEADLINE_S", 10.0)
-    async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
-        cache = RedisAnswerCache(redis, kept_s=60, max_entries=10, max_bytes=100_000)
-        yield Parts(RepeatingRegistry(redis), cache)
-        await cache.close()
+    cache = RedisAnswerCache(redis, kept_s=60, max_entries=10, max_bytes=100_000)
+    yield Parts(RepeatingRegistry(redis), cache)
+    await cache.close()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "redis cluster"])
 def parts(request: pytest.FixtureRequest) -> Parts:
     """Empty ones of each kind."""
     if request.param == "memory":
         registry = MemoryRegistry()
         return Parts(registry, MemoryAnswerCache(registry))
-    parts: Parts = request.getfixturevalue("on_redis")
+    parts: Parts = request.getfixturevalue("on_redis" if request.param == "redis" else "on_cluster")
     return parts
 
 

@@ -6,11 +6,11 @@ from redis.asyncio import Redis
 
 from shared.registry.cards import MAX_FOUND, MAX_KNOWN, Card
 from shared.registry.port import NewDocument
-from tests.contract.test_registry import FAILURE, AnyRegistry, claim, make_new, redis, registry
+from tests.contract.test_registry import FAILURE, AnyRegistry, claim, make_new, registry
 from tests.contract.test_versions import make_content, make_job
 from tests.redis_registry import ExpiringRegistry
 
-__all__ = ["redis", "registry"]
+__all__ = ["registry"]
 
 NIKE: Card = {"nike": 1.0, "2018": 0.5, "10k": 1.0}
 

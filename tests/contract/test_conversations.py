@@ -3,18 +3,16 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from services.gateway import redis_conversations
 from services.gateway.ports import ConversationLimits
 from services.gateway.redis_conversations import RedisConversations
 from shared.contracts.conversations import ConversationTurn
 from shared.errors import NotFound
-from shared.redis_client import connect_redis
 from tests.fakes.memory_conversations import MemoryConversations
 from tests.patience import PATIENT_S
 
@@ -26,7 +24,7 @@ class ExpiringConversations(RedisConversations):
 
     async def expire(self, tenant: str, conversation_id: str) -> None:
         """Let it expire as Redis does: the conversation goes, its place in the index stays."""
-        assert await self._redis.pexpire(f"pagewire:{tenant}:conversation:{conversation_id}", 0)
+        assert await self._redis.pexpire(self._make_key(tenant, conversation_id), 0)
 
 
 class RepeatingConversations(ExpiringConversations):
@@ -41,14 +39,7 @@ AnyStore = ExpiringConversations | MemoryConversations
 MakeStore = Callable[..., AnyStore]
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture(params=["memory", "redis", "slow redis"])
+@pytest.fixture(params=["memory", "redis", "slow redis", "redis cluster"])
 def make_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MakeStore:
     """Makes an empty one of each kind; on Redis no two moments are the same."""
     moments = itertools.count(time.time_ns() // 1_000_000)
@@ -57,11 +48,12 @@ def make_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     def make(limits: ConversationLimits = LIMITS) -> AnyStore:
         if request.param == "memory":
             return MemoryConversations(limits)
-        kind = ExpiringConversations if request.param == "redis" else RepeatingConversations
-        return kind(request.getfixturevalue("redis"), limits, begun_s=60, deadline_s=PATIENT_S)
+        kind = RepeatingConversations if request.param == "slow redis" else ExpiringConversations
+        return kind(request.getfixturevalue(client), limits, begun_s=60, deadline_s=PATIENT_S)
 
+    client = "clustered_redis" if request.param == "redis cluster" else "redis"
     if request.param != "memory":
-        request.getfixturevalue("redis")
+        request.getfixturevalue(client)
     return make
 
 

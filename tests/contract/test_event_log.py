@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from shared.bounded_calls import BoundedCalls
 from shared.contracts.questions import StreamError
 from shared.contracts.runs import Delta, Failed, RunEvent, Started
 from shared.event_log.codecs import RUN_EVENTS
 from shared.event_log.memory_log import BOUND_EVENTS, MemoryEventLog
-from shared.event_log.port import EventLog, LogClosedError, StreamId
-from shared.event_log.redis_log import RedisEventLog
-from shared.event_log.tail import StreamTail
-from shared.redis_client import connect_redis
+from shared.event_log.port import EventLog, LogClosedError, SharedEventLog, StreamId
+from shared.event_log.redis_events import open_events, open_run_log
 from tests.patience import PATIENT_S
+from tests.redis_cluster import RedisCluster
 
 STREAM = StreamId("default", "run", "run_1")
 STARTED = Started(run_id="run_1", resumable=False)
@@ -23,22 +21,33 @@ END = Failed(error=StreamError(code="c", message="m", retryable=True, partial=Tr
 LOST = Failed(error=StreamError(code="run_lost", message="m", retryable=True, partial=True), status=503)
 
 
+@asynccontextmanager
+async def open_log(url: str) -> AsyncIterator[SharedEventLog[RunEvent]]:
+    async with (
+        open_events(url, timeout_s=PATIENT_S) as client,
+        open_run_log(url, client, RUN_EVENTS, timeout_s=PATIENT_S, lost=LOST) as (log, _),
+    ):
+        yield log
+
+
 @pytest.fixture
-async def redis_log(redis_url: str) -> AsyncIterator[RedisEventLog[RunEvent]]:
-    redis = connect_redis(redis_url, timeout_s=PATIENT_S)
-    tail = StreamTail(redis)
-    log = RedisEventLog(redis, RUN_EVENTS, tail, BoundedCalls(deadline_s=PATIENT_S, at_once=8), lost=LOST)
-    yield log
-    await log.close()
-    await tail.close()
-    await redis.aclose()
+async def redis_log(redis_url: str) -> AsyncIterator[SharedEventLog[RunEvent]]:
+    async with open_log(redis_url) as log:
+        yield log
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture
+async def clustered_log(redis_cluster: RedisCluster) -> AsyncIterator[SharedEventLog[RunEvent]]:
+    async with open_log(redis_cluster.url) as log:
+        yield log
+
+
+@pytest.fixture(params=["memory", "redis", "redis cluster"])
 def log(request: pytest.FixtureRequest) -> EventLog[RunEvent]:
     if request.param == "memory":
         return MemoryEventLog()
-    found: RedisEventLog[RunEvent] = request.getfixturevalue("redis_log")
+    name = "redis_log" if request.param == "redis" else "clustered_log"
+    found: EventLog[RunEvent] = request.getfixturevalue(name)
     return found
 
 

@@ -11,10 +11,10 @@ from shared.contracts.runs import Delta, RunEvent
 from shared.event_log.memory_log import BOUND_EVENTS, MemoryEventLog
 from shared.event_log.port import EventBatch, EventLog, LogClosedError
 from shared.tasks import end_tasks
-from tests.contract.test_event_log import END, STARTED, STREAM, log, redis_log
+from tests.contract.test_event_log import END, STARTED, STREAM, clustered_log, log, redis_log
 from tests.patience import PATIENT_S
 
-__all__ = ["log", "redis_log"]
+__all__ = ["clustered_log", "log", "redis_log"]
 
 
 @dataclass

@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.contracts.jobs import DocumentJob
-from shared.queue.arq_queue import PURGE_QUEUE_NAME, QUEUE_NAME, SMALL_BYTES, SMALL_QUEUE_NAME, ArqJobQueue, make_job_id
+from shared.queue.arq_queue import SMALL_BYTES, ArqJobQueue, LaneNames
 from shared.queue.port import INGEST, PURGE
 from tests.fakes.memory_queue import MemoryJobQueue
+from tests.redis_cluster import RedisCluster
+
+LANES = LaneNames()
 
 JOB = DocumentJob(tenant="t", document_id="doc_1")
 OTHER = DocumentJob(tenant="u", document_id="doc_1")
@@ -21,16 +24,16 @@ class WatchedArqQueue(ArqJobQueue):
 
     async def start(self, function: str, job: DocumentJob, for_ms: int) -> None:
         """Be a worker that takes a job, and then neither ends it nor is heard of."""
-        await self.arq.psetex(f"arq:in-progress:{make_job_id(function, job)}", for_ms, b"1")
+        await self.arq.psetex(f"arq:in-progress:{self._make_id(function, job)}", for_ms, b"1")
 
     async def get_time_left_ms(self, function: str, job: DocumentJob) -> int:
         """Return how long a job is still in progress."""
-        return int(await self.arq.pttl(f"arq:in-progress:{make_job_id(function, job)}"))
+        return int(await self.arq.pttl(f"arq:in-progress:{self._make_id(function, job)}"))
 
     async def lose(self, function: str, job: DocumentJob) -> None:
         """Forget a job."""
-        job_id = make_job_id(function, job)
-        for lane in (QUEUE_NAME, SMALL_QUEUE_NAME, PURGE_QUEUE_NAME):
+        job_id = self._make_id(function, job)
+        for lane in self.lanes.find_all(function):
             await self.arq.zrem(lane, job_id)
         await self.arq.delete(f"arq:job:{job_id}", f"arq:in-progress:{job_id}")
 
@@ -45,12 +48,19 @@ async def arq_queue(redis_url: str) -> AsyncIterator[WatchedArqQueue]:
     await queue.close()
 
 
-@pytest.fixture(params=["memory", "arq"])
+@pytest.fixture
+async def clustered_queue(redis_cluster: RedisCluster) -> AsyncIterator[WatchedArqQueue]:
+    queue = WatchedArqQueue(redis_cluster.url, timeout_s=5)
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture(params=["memory", "arq", "arq on a cluster"])
 def queue(request: pytest.FixtureRequest) -> AnyQueue:
     """An empty one of each kind."""
     if request.param == "memory":
         return MemoryJobQueue()
-    found: WatchedArqQueue = request.getfixturevalue("arq_queue")
+    found: WatchedArqQueue = request.getfixturevalue("arq_queue" if request.param == "arq" else "clustered_queue")
     return found
 
 
@@ -115,8 +125,8 @@ async def test_small_documents_wait_in_a_lane_of_their_own(arq_queue: WatchedArq
     await arq_queue.enqueue(INGEST, make_job("t", 1), SMALL_BYTES)
     await arq_queue.enqueue(INGEST, make_job("t", 2), SMALL_BYTES + 1)
 
-    assert await list_lane(arq_queue, SMALL_QUEUE_NAME) == ["t1"]
-    assert await list_lane(arq_queue, QUEUE_NAME) == ["t2"]
+    assert await list_lane(arq_queue, LANES.small) == ["t1"]
+    assert await list_lane(arq_queue, LANES.large) == ["t2"]
 
 
 async def test_tenants_take_turns(arq_queue: WatchedArqQueue) -> None:
@@ -126,7 +136,7 @@ async def test_tenants_take_turns(arq_queue: WatchedArqQueue) -> None:
     for number in range(1, 4):
         await arq_queue.enqueue(INGEST, make_job("b", number), LARGE)
 
-    assert await list_lane(arq_queue, QUEUE_NAME) == ["a1", "a2", "b1", "a3", "b2", "a4", "b3", "a5"]
+    assert await list_lane(arq_queue, LANES.large) == ["a1", "a2", "b1", "a3", "b2", "a4", "b3", "a5"]
 
 
 async def test_a_turn_is_as_long_as_the_work(arq_queue: WatchedArqQueue) -> None:
@@ -136,7 +146,7 @@ async def test_a_turn_is_as_long_as_the_work(arq_queue: WatchedArqQueue) -> None
     for number in range(1, 9):
         await arq_queue.enqueue(INGEST, make_job("b", number), LARGE)
 
-    order = await list_lane(arq_queue, QUEUE_NAME)
+    order = await list_lane(arq_queue, LANES.large)
 
     assert order[0] == "a1"
     assert order.index("b3") < order.index("a2") < order.index("b5")
@@ -148,7 +158,7 @@ async def test_nobody_waits_for_ever(arq_queue: WatchedArqQueue) -> None:
     await arq_queue.enqueue(INGEST, make_job("small", 0), LARGE)
     await arq_queue.enqueue(INGEST, make_job("huge", 1), 20 * LARGE)
     passed = 0
-    while (first := (await list_lane(arq_queue, QUEUE_NAME))[0]) != "huge1":
+    while (first := (await list_lane(arq_queue, LANES.large))[0]) != "huge1":
         await arq_queue.enqueue(INGEST, make_job("small", passed := passed + 1), LARGE)
         await arq_queue.lose(INGEST, make_job("small", int(first.removeprefix("small"))))
     assert 10 <= passed <= 25
@@ -163,7 +173,7 @@ async def test_an_empty_lane_begins_anew(arq_queue: WatchedArqQueue) -> None:
     await arq_queue.enqueue(INGEST, make_job("b", 1), LARGE)
     await arq_queue.enqueue(INGEST, make_job("b", 2), LARGE)
 
-    assert await list_lane(arq_queue, QUEUE_NAME) == ["a4", "b1", "b2"]
+    assert await list_lane(arq_queue, LANES.large) == ["a4", "b1", "b2"]
 
 
 async def test_the_background_waits_behind_all_uploads(arq_queue: WatchedArqQueue) -> None:
@@ -176,11 +186,11 @@ async def test_the_background_waits_behind_all_uploads(arq_queue: WatchedArqQueu
         assert await arq_queue.enqueue(INGEST, job, LARGE)
     assert not await arq_queue.enqueue(INGEST, background[0], 1, background=True)
 
-    lane = [name.decode().rpartition(":")[2] for name in await arq_queue.arq.zrange(QUEUE_NAME, 0, -1)]
+    lane = [name.decode().rpartition(":")[2] for name in await arq_queue.arq.zrange(LANES.large, 0, -1)]
 
     assert lane == ["new", "new", "old-0", "old-1", "old-2"]
     assert await arq_queue.find_unqueued(INGEST, [*background, *uploads], LEASE_MS) == []
     # Somebody replaces one of them: it is an upload now.
     assert await arq_queue.enqueue(INGEST, background[1], LARGE)
-    lane = [name.decode().rpartition(":")[2] for name in await arq_queue.arq.zrange(QUEUE_NAME, 0, -1)]
+    lane = [name.decode().rpartition(":")[2] for name in await arq_queue.arq.zrange(LANES.large, 0, -1)]
     assert (sorted(lane[:3]), lane[3:]) == (["new", "new", "old-1"], ["old-0", "old-2"])

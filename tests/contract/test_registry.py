@@ -1,7 +1,6 @@
 """One suite on every document registry: identities, leases, fencing, progress, deletion."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -10,11 +9,9 @@ from shared.contracts.documents import DocumentFailure, DocumentStatus, Document
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
 from shared.identifiers import make_document_id
-from shared.redis_client import connect_redis
 from shared.registry.port import BlobId, DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
 from tests.batches import collect
 from tests.fakes.memory_registry import MemoryRegistry
-from tests.patience import PATIENT_S
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 
 FAILURE = DocumentFailure(code="damaged", detail="Save a new copy.")
@@ -23,18 +20,13 @@ AnyRegistry = ExpiringRegistry | MemoryRegistry
 """A DocumentRegistry whose leases a test can let run out."""
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture(params=["memory", "redis", "slow redis"])
+@pytest.fixture(params=["memory", "redis", "slow redis", "redis cluster"])
 def registry(request: pytest.FixtureRequest) -> AnyRegistry:
     """An empty one of each kind."""
     if request.param == "memory":
         return MemoryRegistry()
+    if request.param == "redis cluster":
+        return ExpiringRegistry(request.getfixturevalue("clustered_redis"))
     redis: Redis = request.getfixturevalue("redis")
     return ExpiringRegistry(redis) if request.param == "redis" else RepeatingRegistry(redis)
 

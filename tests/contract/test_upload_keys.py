@@ -1,7 +1,6 @@
 """One suite on every UploadKeys: a key belongs to the upload that came first, also when that was never accepted."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from redis.asyncio import Redis
 
 from services.gateway.ports import UploadKeys, UploadKeyUse
 from services.gateway.upload_keys import KEPT_MS, RedisUploadKeys
-from shared.redis_client import connect_redis
 from tests.fakes.memory_upload_keys import MemoryUploadKeys
 from tests.patience import PATIENT_S
 
@@ -22,20 +20,13 @@ class RepeatingKeys(RedisUploadKeys):
         return await super()._run(script, tenant, key, *arguments)
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture(params=["memory", "redis", "slow redis"])
+@pytest.fixture(params=["memory", "redis", "slow redis", "redis cluster"])
 def keys(request: pytest.FixtureRequest) -> UploadKeys:
     """An empty one of each kind."""
     if request.param == "memory":
         return MemoryUploadKeys()
-    redis: Redis = request.getfixturevalue("redis")
-    return (RedisUploadKeys if request.param == "redis" else RepeatingKeys)(redis, deadline_s=PATIENT_S)
+    redis: Redis = request.getfixturevalue("clustered_redis" if request.param == "redis cluster" else "redis")
+    return (RepeatingKeys if request.param == "slow redis" else RedisUploadKeys)(redis, deadline_s=PATIENT_S)
 
 
 async def test_a_key_belongs_to_who_came_first(keys: UploadKeys) -> None:

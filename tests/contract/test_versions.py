@@ -9,9 +9,9 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import Conflict, NotFound
 from shared.registry.port import BlobId, Content, Lease, LeaseLostError, NewDocument, Progress, QueuedWork
 from tests.batches import collect
-from tests.contract.test_registry import FAILURE, AnyRegistry, claim, make_new, redis, registry
+from tests.contract.test_registry import FAILURE, AnyRegistry, claim, make_new, registry
 
-__all__ = ["redis", "registry"]
+__all__ = ["registry"]
 
 
 def make_job(new: NewDocument) -> DocumentJob:

@@ -16,13 +16,15 @@ from shared.contracts.documents import DocumentFailure, DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
-from shared.registry.keys import SHARED, make_helpers_key, make_ranges_key
+from shared.registry.keys import RegistryKeys
 from shared.registry.port import Lease, LeaseLostError, NewDocument
 from shared.registry.range_scripts import MAX_LOST
 from shared.registry.ranges_port import RangeClaim, RangePlan
 from shared.registry.redis_ranges import RedisDocumentRanges
 from tests.patience import PATIENT_S
 from tests.redis_registry import ExpiringRegistry
+
+KEYS = RegistryKeys()
 
 PLAN = RangePlan("v1", "title", chunks=7, range_chunks=2, text_key="")
 OTHER_PLAN = RangePlan("v2", "title", chunks=7, range_chunks=2, text_key="")
@@ -72,8 +74,8 @@ async def claim_document(registry: ExpiringRegistry, job: DocumentJob) -> Lease:
 
 async def expire_claim(redis: Any, claim: RangeClaim) -> None:
     """Let the time of a helper that has died run out."""
-    await redis.hset(make_ranges_key(claim.job), str(claim.number), f"helper 1 {claim.token}")
-    await redis.zrem(make_helpers_key(claim.job), claim.token)
+    await redis.hset(KEYS.ranges(claim.job), str(claim.number), f"helper 1 {claim.token}")
+    await redis.zrem(KEYS.helpers(claim.job), claim.token)
 
 
 async def help_with(ranges: RedisDocumentRanges, lease: Lease, token: str, plan: RangePlan = PLAN) -> RangeClaim:
@@ -211,10 +213,10 @@ async def test_nobody_helps_with_a_document_that_is_final(
     await ranges.give_back(helper)
     assert not await registry.is_leased(lease.job)
     assert await ranges.find_shared() is None
-    assert await redis.scard(SHARED) == 0
+    assert await redis.scard(KEYS.shared) == 0
     if end == "delete":
         await registry.forget(lease.job)
-    assert not await redis.exists(make_ranges_key(lease.job), make_helpers_key(lease.job))
+    assert not await redis.exists(KEYS.ranges(lease.job), KEYS.helpers(lease.job))
 
 
 async def test_the_next_try_of_a_failed_document_begins_anew(
@@ -401,7 +403,7 @@ async def bring_to_the_end(
     await ranges.open(lease, PLAN)
     for claim in claims:
         with suppress(AssertionError):
-            assert (await redis.hget(make_ranges_key(claim.job), str(claim.number)) or "").endswith(claim.token)
+            assert (await redis.hget(KEYS.ranges(claim.job), str(claim.number)) or "").endswith(claim.token)
             await expire_claim(redis, claim)
     for _ in range(math.ceil(PLAN.chunks / PLAN.range_chunks)):
         claim = await ranges.claim(lease, PLAN)

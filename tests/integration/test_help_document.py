@@ -33,7 +33,7 @@ from shared.identifiers import make_document_id
 from shared.queue.arq_queue import ArqJobQueue
 from shared.queue.port import INGEST
 from shared.redis_client import connect_redis
-from shared.registry.keys import make_events_key, make_helpers_key, make_ranges_key
+from shared.registry.keys import RegistryKeys
 from shared.registry.port import Lease, NewDocument
 from shared.registry.ranges_port import RangePlan
 from shared.registry.redis_ranges import RedisDocumentRanges
@@ -44,6 +44,8 @@ from shared.vector_index.port import IndexPoint
 from tests.batches import collect
 from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf
+
+KEYS = RegistryKeys()
 
 PAGES = 3
 DIMENSION = 4
@@ -224,7 +226,7 @@ async def test_idle_workers_help_and_every_passage_is_embedded_once(
     assert len(index.written) == len(set(index.written)) == record.chunks_total
     assert get_model(first).embedded
     assert get_model(second).embedded
-    entries = await redis.xrange(make_events_key("t", job.document_id))
+    entries = await redis.xrange(KEYS.events("t", job.document_id))
     done = [data["chunks_done"] for _, fields in entries for _, _, data in json.loads(fields["events"])]
     assert done == sorted(done)
     assert set(done) >= {2, 4, record.chunks_total}
@@ -433,9 +435,9 @@ async def test_a_helper_that_writes_long_after_its_time_has_it_purged(
     helping = await begin_help(second, index.gate)
     await first.registry.delete("t", job.document_id)
     await end_tasks(work)
-    await redis.delete(make_helpers_key(job))
+    await redis.delete(KEYS.helpers(job))
     assert await run_purge_job(job, first) is Outcome.DONE
-    assert not await redis.exists(make_ranges_key(job))
+    assert not await redis.exists(KEYS.ranges(job))
     index.gate.opened.set()
     await helping
 

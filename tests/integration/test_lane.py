@@ -9,9 +9,11 @@ from arq.constants import in_progress_key_prefix
 
 from services.ingest.lane import Lane
 from shared.contracts.jobs import DocumentJob
-from shared.queue.arq_queue import QUEUE_NAME, SMALL_BYTES, ArqJobQueue, deserialize_job, make_job_id, serialize_job
+from shared.queue.arq_queue import SMALL_BYTES, ArqJobQueue, LaneNames, deserialize_job, make_job_id, serialize_job
 from shared.queue.port import INGEST
 from tests.patience import PATIENT_S
+
+LANES = LaneNames()
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def make_lane(queue: ArqJobQueue, ran: list[str]) -> Lane:
 
     return Lane(
         functions=[func(cast("Any", run), name=INGEST)],
-        queue_name=QUEUE_NAME,
+        queue_name=LANES.large,
         redis_pool=queue.arq,
         max_jobs=2,
         handle_signals=False,
@@ -58,7 +60,7 @@ async def test_a_look_costs_the_same_however_many_jobs_run(queue: ArqJobQueue) -
     lane, costs = make_lane(queue, []), []
     for count in (1, 200):
         await add_jobs(queue, count, running=True)
-        ids = await queue.arq.zrange(QUEUE_NAME, 0, -1)
+        ids = await queue.arq.zrange(LANES.large, 0, -1)
         before = await count_calls(queue)
         await lane.start_jobs(ids)
         costs.append(await count_calls(queue) - before)
@@ -74,11 +76,11 @@ async def test_who_waits_behind_running_jobs_is_taken(queue: ArqJobQueue) -> Non
     ran: list[str] = []
     lane = make_lane(queue, ran)
     while len(ran) < len(waiting):
-        await lane.start_jobs(await queue.arq.zrange(QUEUE_NAME, 0, -1))
+        await lane.start_jobs(await queue.arq.zrange(LANES.large, 0, -1))
         assert len(lane.tasks) <= 2
         for job_id, task in [*lane.tasks.items()]:
             await task
             del lane.tasks[job_id]
     assert sorted(ran) == waiting
-    await lane.start_jobs(await queue.arq.zrange(QUEUE_NAME, 0, -1))
+    await lane.start_jobs(await queue.arq.zrange(LANES.large, 0, -1))
     assert not lane.tasks

@@ -12,11 +12,9 @@ from services.ingest.use_cases.reconcile import reconcile
 from shared.contracts.jobs import DocumentJob
 from shared.identifiers import make_document_id
 from shared.queue.arq_queue import (
-    PURGE_QUEUE_NAME,
-    QUEUE_NAME,
     SMALL_BYTES,
-    SMALL_QUEUE_NAME,
     ArqJobQueue,
+    LaneNames,
     deserialize_job,
     make_job_id,
     serialize_job,
@@ -29,7 +27,8 @@ from tests.patience import PATIENT_S
 
 LEASE_MS = 30_000
 DAY_MS = 24 * 3_600_000
-LANES = {"small": SMALL_QUEUE_NAME, "large": QUEUE_NAME, "deleted": PURGE_QUEUE_NAME}
+NAMES = LaneNames()
+LANES = {"small": NAMES.small, "large": NAMES.large, "deleted": NAMES.purges}
 
 ENTRIES = ("none", "place", "due again", "pauses", "far future")
 """What may be left in the queue: nothing, its place, a pause that is over, one that is not, one by a wrong clock."""
@@ -153,12 +152,12 @@ async def test_what_was_lost_is_run_by_arq(
 async def test_a_queue_from_before_the_lanes_is_taken_over(registry: RedisDocumentRegistry, queue: ArqJobQueue) -> None:
     """A job with a time of the clock in the one queue of old moves to its lane, and is not run twice."""
     _, job = await record(registry, "small")
-    await queue.arq.enqueue_job(INGEST, job.model_dump(), _job_id=make_job_id(INGEST, job), _queue_name=QUEUE_NAME)
+    await queue.arq.enqueue_job(INGEST, job.model_dump(), _job_id=make_job_id(INGEST, job), _queue_name=NAMES.large)
 
     assert await reconcile(registry, queue, LEASE_MS) == 1
 
-    assert await queue.arq.zrange(QUEUE_NAME, 0, -1) == []
-    assert await queue.arq.zrange(SMALL_QUEUE_NAME, 0, -1) == [make_job_id(INGEST, job).encode()]
+    assert await queue.arq.zrange(NAMES.large, 0, -1) == []
+    assert await queue.arq.zrange(NAMES.small, 0, -1) == [make_job_id(INGEST, job).encode()]
 
 
 async def test_one_of_all_workers_looks(registry: RedisDocumentRegistry) -> None:

@@ -9,13 +9,13 @@ import pytest
 from services.gateway import answer_cache
 from services.gateway.answer_cache import RedisAnswerCache
 from services.gateway.ports import CacheLookup
-from shared.redis_client import connect_redis
+from shared.redis_client import PREFIX, connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.registry.revision import make_revision_keys
 from tests.contract.test_answer_cache import Parts, keep, make_answer, publish_document
 from tests.patience import PATIENT_S
 
-KEYS = make_revision_keys("t")
+KEYS = make_revision_keys(PREFIX, "t")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from shared.event_log.port import EventReader, LogClosedError, StreamId
 from shared.event_log.redis_log import RedisEventLog
 from shared.event_log.stream_keys import make_stream_keys
 from shared.event_log.tail import StreamTail
-from shared.redis_client import connect_redis
+from shared.redis_client import PREFIX, connect_redis
 from shared.tasks import end_tasks
 from tests.contract.test_event_log import END, LOST, STREAM
 from tests.patience import PATIENT_S
@@ -55,14 +55,14 @@ async def stop_writing(writer: RedisEventLog[RunEvent], redis_url: str) -> None:
     assert writer._flusher is not None
     await end_tasks(writer._flusher)
     async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
-        await redis.delete(make_stream_keys(STREAM).alive)
+        await redis.delete(make_stream_keys(PREFIX, STREAM).alive)
 
 
 async def take_for_dead(reader: RedisEventLog[RunEvent], redis_url: str) -> None:
     """What readers do whose writer showed no life for too long."""
     async with connect_redis(redis_url, timeout_s=PATIENT_S) as redis:
         while not (state := await reader.find(STREAM)) or not state.ended:
-            await redis.delete(make_stream_keys(STREAM).alive)
+            await redis.delete(make_stream_keys(PREFIX, STREAM).alive)
             await reader._reader._end_if_lost(STREAM)
 
 
@@ -208,7 +208,7 @@ async def test_an_ended_stream_expires(open_log: OpenLog, redis_url: str) -> Non
     await writer.begin(STREAM)
     writer.end(STREAM, END)
     await collect(reader)
-    keys = make_stream_keys(STREAM)
+    keys = make_stream_keys(PREFIX, STREAM)
     left, others = await redis.pttl(keys.events), await redis.exists(keys.alive, keys.stop)
     await redis.aclose()
 

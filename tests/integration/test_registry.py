@@ -11,13 +11,14 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable
 from shared.redis_client import connect_redis
 from shared.registry import scripts
-from shared.registry.keys import make_document_key, make_events_key
+from shared.registry.keys import RegistryKeys
 from shared.registry.port import LeaseLostError, NewDocument, Progress
 from shared.registry.redis_registry import TOMBSTONE_MS, RedisDocumentRegistry
-from shared.registry.status_lists import make_status_key
 from tests.contract.test_registry import FAILURE, claim, make_new, take_over
 from tests.patience import PATIENT_S
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
+
+KEYS = RegistryKeys()
 
 
 @pytest.fixture(params=[ExpiringRegistry, RepeatingRegistry])
@@ -29,7 +30,7 @@ async def registry(request: pytest.FixtureRequest, redis_url: str) -> AsyncItera
 
 async def read_events(registry: ExpiringRegistry, new: NewDocument) -> list[tuple[int, str, dict[str, Any]]]:
     """The stream's events, each entry of which must be named by its number; only the last may say that it is it."""
-    entries = await registry._redis.xrange(make_events_key(new.tenant, new.document_id))
+    entries = await registry._redis.xrange(KEYS.events(new.tenant, new.document_id))
     events = []
     for position, (entry_id, fields) in enumerate(entries, start=1):
         [[number, name, data]] = json.loads(fields.pop("events"))
@@ -77,7 +78,7 @@ async def test_nothing_comes_after_the_last_event(registry: ExpiringRegistry) ->
     new = make_new()
     await registry.create(new)
     lease = await claim(registry, new)
-    key = make_events_key("t", new.document_id)
+    key = KEYS.events("t", new.document_id)
     assert await registry._redis.pttl(key) == -1
     await registry.publish(lease, "v1", [])
 
@@ -135,7 +136,7 @@ async def test_a_new_try_begins_the_events_anew_with_higher_numbers(registry: Ex
     await registry.requeue(lease.job)
 
     assert await read_events(registry, new) == [(4, "progress", make_data("queued"))]
-    assert await registry._redis.pttl(make_events_key("t", new.document_id)) == -1
+    assert await registry._redis.pttl(KEYS.events("t", new.document_id)) == -1
 
 
 async def test_who_watches_a_document_that_is_deleted_is_told(registry: ExpiringRegistry) -> None:
@@ -148,7 +149,7 @@ async def test_who_watches_a_document_that_is_deleted_is_told(registry: Expiring
     number, name, data = (await read_events(registry, new))[-1]
     assert (number, name, data["failure"]["code"]) == (2, "failed", "deleted")
     DocumentFailure.model_validate(data["failure"])
-    assert 0 < await registry._redis.pttl(make_events_key("t", new.document_id)) <= TOMBSTONE_MS
+    assert 0 < await registry._redis.pttl(KEYS.events("t", new.document_id)) <= TOMBSTONE_MS
 
 
 async def test_redis_away_is_a_typed_error() -> None:
@@ -169,9 +170,9 @@ async def test_records_that_are_older_than_the_lists_are_listed(registry: Expiri
         await registry.create(new)
     await registry.fail(await claim(registry, news[0]), FAILURE)
     for status in DocumentStatus:
-        await registry._redis.delete(make_status_key("t", status))
+        await registry._redis.delete(KEYS.documents("t", status))
     for new in news:
-        forgetting: Any = registry._redis.hdel(make_document_key("t", new.document_id), "listed_as")
+        forgetting: Any = registry._redis.hdel(KEYS.document("t", new.document_id), "listed_as")
         await forgetting
 
     failed, total = await registry.list("t", 0, 10, DocumentStatus.FAILED)
@@ -193,7 +194,7 @@ async def test_a_version_keeps_its_key_where_a_release_without_keys_takes_part(
     lease = await claim(registry, new)
     await registry.publish(lease, "v1", [])
     await registry.release(lease)
-    document = make_document_key("t", new.document_id)
+    document = KEYS.document("t", new.document_id)
     await registry.reindex(DocumentJob(tenant="t", document_id=new.document_id), "v1")
     live = json.loads(str(await read_field(registry, document, "live")))
     assert live.pop("text_key") == lease.text_key

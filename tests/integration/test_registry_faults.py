@@ -18,9 +18,11 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import Conflict, DependencyUnavailable, NotFound
 from shared.identifiers import make_document_id
 from shared.registry import scripts, version_scripts
-from shared.registry.keys import PENDING, PURGING, make_events_key
+from shared.registry.keys import RegistryKeys
 from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress
 from shared.registry.redis_registry import RedisDocumentRegistry
+
+KEYS = RegistryKeys()
 
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ class FaultyRegistry(RedisDocumentRegistry):
     """The real registry, whose calls meet the fate that is set. It does not wait: no event loop is needed, or used."""
 
     def __init__(self, redis: Redis) -> None:
-        super().__init__(cast("AsyncRedis", None))
+        super().__init__(AsyncRedis())  # never connected: see `_run`
         self._connection = redis
         self.fate = Fate.ARRIVES
         self.late: list[Call] = []
@@ -107,10 +109,10 @@ class FaultyRegistry(RedisDocumentRegistry):
         with self._connection.pipeline(transaction=False) as pipe:
             for document_id in ids:
                 pipe.hgetall(f"pagewire:t:document:{document_id}")
-                pipe.xrange(make_events_key("t", document_id))
+                pipe.xrange(KEYS.events("t", document_id))
             pipe.hgetall("pagewire:t:identities")
-            pipe.smembers(PENDING)
-            pipe.smembers(PURGING)
+            pipe.smembers(KEYS.pending)
+            pipe.smembers(KEYS.purging)
             pipe.smembers("pagewire:t:ready")
             pipe.zrange("pagewire:t:documents", 0, -1)
             *rows, identities, pending, purging, ready, listed = pipe.execute()

@@ -29,7 +29,7 @@ from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable, NotFound
 from shared.identifiers import make_document_id, make_point_id
-from shared.queue.arq_queue import SMALL_BYTES, SMALL_QUEUE_NAME, ArqJobQueue, make_job_id
+from shared.queue.arq_queue import SMALL_BYTES, ArqJobQueue, LaneNames, make_job_id
 from shared.queue.port import INGEST, PURGE
 from shared.registry.port import Lease, NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
@@ -39,6 +39,8 @@ from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
 from tests.batches import collect
 from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf, make_pdf
+
+LANES = LaneNames()
 
 
 class GatedEmbedder:
@@ -195,12 +197,12 @@ async def test_a_worker_puts_a_job_back_after_a_fault(
     job = await accept(deps, tmp_path, make_pdf(["some text"]))
     index.unreachable = True
     await queue.enqueue(INGEST, job)
-    place = await queue.arq.zscore(SMALL_QUEUE_NAME, make_job_id(INGEST, job))
+    place = await queue.arq.zscore(LANES.small, make_job_id(INGEST, job))
     assert place == 1
 
     worker = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), deps, queue).run())
     try:
-        while (await queue.arq.zscore(SMALL_QUEUE_NAME, make_job_id(INGEST, job)) or 0) < time.time() * 1000 + 500:
+        while (await queue.arq.zscore(LANES.small, make_job_id(INGEST, job)) or 0) < time.time() * 1000 + 500:
             await asyncio.sleep(0.02)
     finally:
         await end_tasks(worker)

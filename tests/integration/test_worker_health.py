@@ -8,6 +8,7 @@ import pytest
 
 from services.ingest import health
 from services.ingest.health import check_worker, make_health_key
+from shared.queue.arq_queue import LaneNames
 from shared.redis_client import connect_redis
 from shared.settings import SharedSettings
 from tests.patience import PATIENT_S
@@ -27,7 +28,7 @@ async def test_a_worker_that_is_late_is_alive(redis: Any, redis_url: str, monkey
     while (await redis.info("commandstats")).get("cmdstat_exists", {"calls": 0})["calls"] < 2:
         await asyncio.sleep(0.01)
     assert not checking.done()
-    await redis.set(make_health_key(), "alive")
+    await redis.set(make_health_key(LaneNames()), "alive")
 
     assert await checking
 

@@ -1,6 +1,6 @@
 """What every route gets: the parts that the composition root put into the app, and who is asking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class GatewayDependencies:
     Attributes:
         run_log: where runs are that outlive their client.
         document_log: the progress of documents, written by the workers.
-        tail: what follows those that are written elsewhere.
+        tails: what follows those that are written elsewhere.
         describe_chain: the state of each provider of the chain; empty without one.
         active_runs: which run a chat can come back to.
     """
@@ -40,7 +40,7 @@ class GatewayDependencies:
     runs: RunSupervisor
     run_log: EventReader[RunEvent]
     document_log: EventReader[DocumentEvent]
-    tail: StreamTail
+    tails: Sequence[StreamTail]
     active_runs: ActiveRuns
     conversations: ConversationStore
     search: PassageSearch
