@@ -107,7 +107,9 @@ class IndexSettings(SharedSettings):
 
     qdrant_url: str | None = Field(
         default=None,
-        description="PAGEWIRE_QDRANT_URL: a Qdrant server; unset means Qdrant Edge (standalone only)",
+        description=(
+            "PAGEWIRE_QDRANT_URL: a Qdrant server, or nginx before a cluster; unset means Qdrant Edge (standalone only)"
+        ),
     )
     qdrant_api_key: str | None = Field(default=None, repr=False, description="PAGEWIRE_QDRANT_API_KEY: if it asks")
     qdrant_timeout_s: int = Field(
