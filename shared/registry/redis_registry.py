@@ -174,11 +174,8 @@ class RedisDocumentRegistry(RedisVersions):
         """The same, with what opens their texts, and the tenant's revision, which is read after the versions, never
         before them."""
         document_ids = [document_id for document_id in document_ids if ":" not in document_id]
-        pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
-        for document_id in document_ids:
-            pipe.hmget(self._keys.document(tenant, document_id), ["status", "version", "live", "text_key"])
-        pipe.get(self._keys.revision(tenant).revision)
-        *rows, revision = await self._call(pipe.execute())
+        keys = [self._keys.document(tenant, document_id) for document_id in document_ids]
+        *rows, revision = await self._run(scripts.LOOK_AT_VERSIONS, [*keys, self._keys.revision(tenant).revision], [])
         found = {
             document_id: (version, parse_text_key(text_key, live))
             for document_id, (status, version, live, text_key) in zip(document_ids, rows, strict=True)

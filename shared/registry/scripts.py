@@ -323,3 +323,13 @@ end
 return 1
 """
 )
+
+# KEYS: documents, the tenant's revision
+# Reads only. One command for all that a search has found: one for each, in a pipeline, takes the client three times as
+# long.
+LOOK_AT_VERSIONS = """
+local found = {}
+for i = 1, #KEYS - 1 do found[i] = redis.call('HMGET', KEYS[i], 'status', 'version', 'live', 'text_key') end
+found[#KEYS] = redis.call('GET', KEYS[#KEYS])
+return found
+"""
