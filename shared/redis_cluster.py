@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
+from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -32,12 +33,14 @@ class Slot:
 
     Attributes:
         prefix: what all keys begin with; its part in braces decides the slot.
+        number: of the slot, as nodes write it.
         address: the node that was last heard to have it.
         hops: connections to try: each node that was named may send on to another.
     """
 
     def __init__(self, prefix: str, nodes: Sequence[Address]) -> None:
         self.prefix = prefix
+        self.number = str(key_slot(prefix.encode()))
         self.address = nodes[0]
         self.hops = 2 * len(nodes) + 1
         self._nodes = itertools.cycle(nodes)
@@ -85,10 +88,10 @@ class SlotConnection(Connection):
         try:
             return await super().read_response(*arguments, **options)
         except ResponseError as error:
-            kind, _, place = str(error).partition(" ")  # MOVED SLOT HOST:PORT
-            if kind != "MOVED":
+            kind, slot, place = [*str(error).split(" "), "", ""][:3]  # MOVED SLOT HOST:PORT
+            if kind != "MOVED" or slot != self._slot.number:  # of another one is of a key without the prefix
                 raise
-            host, _, port = place.rpartition(" ")[2].rpartition(":")
+            host, _, port = place.rpartition(":")
             self._slot.address = (host or self.host, int(port))  # no host is said where it is the same
             await self.disconnect(nowait=True)
             raise MovedAwayError(str(error)) from error

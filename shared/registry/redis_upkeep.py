@@ -105,17 +105,32 @@ class RedisRegistryUpkeep:
             )
         async for keys in self._scan(self._keys.match("document:*"), "hash"):
             yield await self._keep_lost_purges([Stray(self._keys.parse_document(key), key) for key in keys])
-        for name, kind in (("documents", "zset"), ("ready", "set"), ("identities", "hash")):
+        for name, kind in (("documents", "zset"), ("ready", "set"), ("identities", "hash"), ("cards", "set")):
             async for keys in self._scan(self._keys.match(name), kind):
                 for key in keys:
                     tenant = self._keys.parse_tenant(key, name)
                     async for pairs in self._scan_members(key, kind):
-                        yield await self._keep_strays(
+                        strays = await self._keep_strays(
                             [
                                 Stray(DocumentJob(tenant=tenant, document_id=document_id), key, member)
                                 for member, document_id in pairs
                             ]
                         )
+                        if strays and name == "cards":
+                            yield await self._find_terms(key, strays)  # first: who has a card is known by this list
+                        yield strays
+
+    async def _find_terms(self, cards: str, strays: Sequence[Stray]) -> list[Stray]:
+        """The places of strays with a card in the lists of its terms: a worker of before there were cards left them."""
+        found = []
+        async for keys in self._scan(f"{cards}:.*", "zset"):
+            pipe = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipe.execute_command("ZMSCORE", key, *[stray.member for stray in strays])  # redis-py's has no type
+            for key, scores in zip(keys, await self._call(pipe.execute()), strict=True):
+                placed = zip(strays, scores, strict=True)
+                found += [Stray(stray.job, key, stray.member) for stray, score in placed if score is not None]
+        return found
 
     async def remove_stray(self, stray: Stray) -> bool:
         """Remove a stray, or have its document purged; return whether it still was one."""

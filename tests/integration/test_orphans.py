@@ -151,6 +151,8 @@ async def break_everything(system: System) -> None:
     await system.redis.zadd("pagewire:t:documents", {gone: 1})
     await system.redis.sadd("pagewire:t:ready", gone)
     await system.redis.hset("pagewire:t:identities", "aaaa\na.pdf", gone)
+    await system.redis.sadd("pagewire:t:cards", gone)
+    await system.redis.zadd("pagewire:t:cards:.a:b", {gone: 1})
     await asyncio.to_thread((await system.find_blob(twin)).unlink)
 
 
@@ -174,7 +176,7 @@ async def test_orphans_of_every_kind_are_listed_and_nothing_is_touched(
         OrphanKind.LOST_BLOB: 1,
         OrphanKind.POINTS: 2,
         OrphanKind.SPOOLED: 1,
-        OrphanKind.STRAY: 4,
+        OrphanKind.STRAY: 6,
     }
 
 

@@ -85,6 +85,9 @@ async def test_a_document_is_asked_about_at_any_replica(
     files = {"file": ("heron.pdf", make_pdf(PAGES))}
     document = (await first.post("/documents", params={"wait": 60}, files=files)).json()
     assert document["status"] == "ready", document
+    async with asyncio.timeout(PATIENT_S):  # the job ends for arq, too
+        while any(node.run("KEYS", "arq:*") for node in redis_cluster.nodes):
+            await asyncio.sleep(0.05)
 
     answer = (await second.post("/query", json={"question": QUESTION, "conversation_id": "c"})).json()
     assert "12,900" in answer["answer"]
