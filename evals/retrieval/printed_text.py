@@ -4,6 +4,7 @@ Prose is broken into lines, and rows of cells parted by ` | ` become lines of co
 printed. Which word of the source each printed word is stays known, so that evidence is found again on the pages.
 """
 
+import asyncio
 import re
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -17,6 +18,7 @@ from services.ingest.domain.stored_parse import PARSER_VERSION, DocumentFacts, P
 from services.ingest.domain.tables import find_tables
 from services.ingest.domain.text import WORD, clean_text
 from services.ingest.ports import ParseProgress
+from shared.languages import READ_CHARS, find_language
 
 LINE_CHARS = 96
 PAGE_LINES = 56
@@ -39,9 +41,10 @@ class PrintedTextParser:
         """Yield the stored parse of the printed text."""
         writer = ParseWriter()
         content = writer.begin()
-        for text, layout in print_text(path.read_text(encoding="utf-8")):  # noqa: ASYNC240 - a small file of ours
+        source = await asyncio.to_thread(path.read_text, encoding="utf-8")
+        for text, layout in print_text(source):
             content += writer.add_page(text, find_headings(text), layout, tables=find_tables(text, layout))
-        yield content + writer.end(DocumentFacts(language="en"))
+        yield content + writer.end(DocumentFacts(language=find_language(source[:READ_CHARS])))
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,21 @@ class QuestionSet:
         return {**within, "over all": False} if len(self.documents) > 1 else within
 
 
-SETS = ("financebench", "handbooks", "held-out", "handbook", "chunking", "tatqa", "xquad", "covidqa", "cranfield")
+LANGUAGE_SAMPLE = "languages"
+"""A sample of our own: a file for each language, a paragraph and what is asked about it in each line."""
+SETS = (
+    "financebench",
+    "handbooks",
+    "held-out",
+    "handbook",
+    "chunking",
+    "tatqa",
+    "xquad",
+    "covidqa",
+    "cranfield",
+    LANGUAGE_SAMPLE,
+)
+LANGUAGES = Path(__file__).parents[1] / "languages"
 
 
 HELD_OUT = "held-out"
@@ -91,6 +105,8 @@ def load_set(name: str, data: Path, *, whole: bool = False) -> QuestionSet:
         return replace(load_handbooks("held-out/*"), name=HELD_OUT)
     if name == "handbook":
         return _load_folders("handbook", [data / "handbook"])
+    if name == LANGUAGE_SAMPLE:
+        return load_languages()
     questions = _load_chunking(data / "chunking") if name == "chunking" else _load_passages(name, data / "passages")
     if whole:
         return questions
@@ -112,6 +128,20 @@ def _select(questions: QuestionSet, documents: Sequence[SourceDocument]) -> Ques
 def load_handbooks(pattern: str = "*/*") -> QuestionSet:
     """Return the made-up handbooks whose folder matches."""
     return _load_folders("handbooks", sorted(path.parent for path in HANDBOOKS.glob(f"{pattern}/questions.jsonl")))
+
+
+def load_languages(pattern: str = "*") -> QuestionSet:
+    """Return the paragraphs in the languages that match, each a document, and what is asked about them."""
+    documents, questions = [], []
+    for path in sorted(LANGUAGES.glob(f"{pattern}.jsonl")):
+        for number, row in enumerate(_read_lines(path), start=1):
+            name = f"{path.stem}-{number}"
+            documents.append(SourceDocument(f"{name}.txt", row["text"].encode()))
+            questions += [
+                Question(f"{name}-{which}", question, "", Evidence(documents={f"{name}.txt": 1}))
+                for which, question in enumerate(row["questions"])
+            ]
+    return QuestionSet(LANGUAGE_SAMPLE, documents, questions)
 
 
 def _load_financebench(folder: Path) -> QuestionSet:

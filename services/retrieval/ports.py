@@ -22,8 +22,11 @@ class QueryEmbedder(Protocol):
 class TermReader(Protocol):
     """Reads a text as the lexical leg does. Safe to share by threads."""
 
-    def list_terms(self, text: str) -> list[int]:
-        """Return the ids of a text's terms in their order, as often as they occur; stop words are none."""
+    def list_terms(self, text: str, language: str | None = None) -> list[int]:
+        """Return the ids of a text's terms in their order, as often as they occur; stop words are none.
+
+        Ids of the same language can be compared.
+        """
         ...
 
 

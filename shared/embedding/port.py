@@ -12,8 +12,14 @@ Precision = Literal["auto", "float32", "bfloat16"]
 class SparseEncoder(Protocol):
     """Encodes texts for the lexical leg. Safe to share by threads; it computes, so call it for many texts in one."""
 
-    def encode_passages(self, texts: Sequence[str]) -> list[SparseVector]:
-        """Return one vector per text."""
+    def encode_passages(
+        self, texts: Sequence[str], languages: Sequence[str | None] | None = None
+    ) -> list[SparseVector]:
+        """Return one vector per text.
+
+        Parameters:
+            languages: the one of each text (ISO 639-1), None where it is not known; not given: of none.
+        """
         ...
 
     def encode_query(self, text: str) -> SparseVector:

@@ -2,21 +2,30 @@
 
 The engine multiplies by the inverse document frequency at search time (the IDF modifier), so a point's weights do
 not change when other documents come and go.
+
+Every text has the terms of the English stemmer, for which it need not be English: words that are the same, names, codes
+and figures meet in whatever language they stand. A text in another language has the stems of that one besides, and a
+question those of the languages that it may be in.
 """
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import qdrant_edge as edge
 
 from shared.embedding.segments import part_passage, part_query
+from shared.embedding.stems import STEMMED, Stems
+from shared.languages import tell_question
 from shared.vector_index.port import SparseVector
 
 AVERAGE_CHUNK_TERMS = 110.0
 """Terms per chunk after stop words, for length normalisation: chunks aim at 180 word pieces, about 110 such terms."""
 
+DOUBTFUL = 0.3
+"""Weight of stems in languages that a question may be in: where they find something it comes first, unless something
+else has its words as they stand."""
 
 KNOWN_WORDS = 50_000
 """Words whose terms are remembered, of at most so many letters: most words of a language."""
@@ -25,35 +34,70 @@ _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 
 
 class Bm25Encoder:
-    """Encodes texts for the lexical leg; English stop words and stemming, accents folded. Safe to share by threads.
+    """Encodes texts for the lexical leg; stop words and stemming by language, accents folded. Safe to share by threads.
 
     Scripts without spaces between words are parted before (`segments.py`).
     """
 
     def __init__(self) -> None:
         self._find_term = lru_cache(maxsize=KNOWN_WORDS)(self._encode_word)
-        self._model = edge.Bm25(edge.Bm25Config(avg_len=AVERAGE_CHUNK_TERMS, language="english", ascii_folding=True))
+        self._english = edge.Bm25(edge.Bm25Config(avg_len=AVERAGE_CHUNK_TERMS, language="english", ascii_folding=True))
+        self._stems = {language: Stems(language, AVERAGE_CHUNK_TERMS) for language in STEMMED}
 
-    def encode_passages(self, texts: Sequence[str]) -> list[SparseVector]:
+    def encode_passages(
+        self, texts: Sequence[str], languages: Sequence[str | None] | None = None
+    ) -> list[SparseVector]:
         """Saturated, length-normalised term frequencies, one vector per text."""
-        return [_convert(self._model.embed_document(part_passage(text))) for text in texts]
+        return [
+            self._encode_passage(part_passage(text), self._stems.get(language or ""))
+            for text, language in zip(texts, languages or [None] * len(texts), strict=True)
+        ]
 
     def encode_query(self, text: str) -> SparseVector:
-        """Each distinct term once, with weight 1."""
-        return _convert(self._model.embed_query(part_query(text)))
+        """Each distinct term once: with weight 1, or DOUBTFUL."""
+        told, possible = tell_question(text)
+        parted = part_query(text)
+        surely = [self._stems[language] for language in told & STEMMED]
+        common = [set(self._english.embed_query(parted).indices)]
+        common += [set(stems.english.embed_query(parted).indices) for stems in surely]
+        weights = dict.fromkeys(map(int, set.intersection(*common)), 1.0)
+        weights |= _weigh(surely, parted, 1.0)
+        weights |= _weigh([self._stems[language] for language in possible], parted, DOUBTFUL)
+        return SparseVector(indices=list(weights), values=list(weights.values()))
 
-    def list_terms(self, text: str) -> list[int]:
+    def list_terms(self, text: str, language: str | None = None) -> list[int]:
         """The ids of the text's terms in their order; a text of 20 passages takes some milliseconds."""
-        found = map(self._read_word, _WORD.findall(part_passage(text).lower()))
+        stems = self._stems.get(language or "")
+        text = part_passage(text) if stems is None else stems.write_plain(part_passage(text))
+        found = (self._read_word(word, stems) for word in _WORD.findall(text.lower()))
         return [term for term in found if term is not None]
 
-    def _read_word(self, word: str) -> int | None:
-        # The encoder parts figures at their points: 3.5 and 5.3 would share a term.
-        return zlib.crc32(word.encode()) if word[0].isdigit() or len(word) > KNOWN_CHARS else self._find_term(word)
+    def _encode_passage(self, text: str, stems: Stems | None) -> SparseVector:
+        if stems is None:
+            return _convert(self._english.embed_document(text))
+        common = stems.english.embed_document(text)
+        own = stems.model.embed_document(stems.write_plain(text))
+        return SparseVector(
+            indices=[*common.indices, *map(stems.own_id, own.indices)], values=[*common.values, *own.values]
+        )
 
-    def _encode_word(self, word: str) -> int | None:
-        indices = self._model.embed_query(word).indices
+    def _read_word(self, word: str, stems: Stems | None) -> int | None:
+        # The encoder parts figures at their points: 3.5 and 5.3 would share a term.
+        if word[0].isdigit() or len(word) > KNOWN_CHARS:
+            return zlib.crc32(word.encode())
+        return self._find_term(word, stems)
+
+    def _encode_word(self, word: str, stems: Stems | None) -> int | None:
+        indices = (self._english if stems is None else stems.model).embed_query(word).indices
         return int(indices[0]) if indices else None
+
+
+def _weigh(languages: Iterable[Stems], question: str, weight: float) -> dict[int, float]:
+    return {
+        stems.own_id(term): weight
+        for stems in languages
+        for term in stems.model.embed_query(stems.write_plain(question)).indices
+    }
 
 
 def _convert(vector: edge.SparseVector) -> SparseVector:

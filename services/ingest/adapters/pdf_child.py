@@ -42,13 +42,13 @@ from services.ingest.adapters.right_to_left_lines import order_text
 from services.ingest.adapters.word_boxes import read_layout
 from services.ingest.domain.columns import order_columns
 from services.ingest.domain.headings import find_headings
-from services.ingest.domain.language import READ_CHARS, find_language
 from services.ingest.domain.pages import Layout
 from services.ingest.domain.running_lines import RunningLineFinder
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
 from services.ingest.domain.tables import find_tables
 from services.ingest.domain.text import clean_text
 from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET
+from shared.languages import READ_CHARS, find_language
 from shared.parent_process import end_with_parent
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from services.ingest.domain.pages import Page, Span, Table
 from services.ingest.domain.table_heads import TableHeads
+from shared.languages import find_language
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -51,6 +52,7 @@ class Chunk:
         table_head: the heads of the columns of a table that began before this chunk, one line; or empty.
         searched: the text without the running heads and feet in it.
         ocr_confidence: 0 to 1, says that some of it was recognized in pictures, and how surely; None: none of it was.
+        language: what the text is in (ISO 639-1) or, where it does not tell, the document.
     """
 
     chunk_id: int
@@ -62,6 +64,7 @@ class Chunk:
     table_head: str
     searched: str
     ocr_confidence: float | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,19 @@ class _Line:
 
 
 def chunk_pages(
-    pages: Sequence[Page], count_tokens: CountTokens, max_tokens: int, *, max_chunks: int = MAX_CHUNKS
+    pages: Sequence[Page],
+    count_tokens: CountTokens,
+    max_tokens: int,
+    *,
+    language: str | None = None,
+    max_chunks: int = MAX_CHUNKS,
 ) -> list[Chunk]:
     """All chunks of a document, in reading order. Raises TooManyChunksError on the page that brings too many.
 
     Parameters:
         count_tokens: word pieces of each text, without the model's special ones.
         max_tokens: the model's window. No chunk with its header line and the special tokens is longer.
+        language: of the document.
     """
     limit = max_tokens - SPECIAL_TOKENS - HEADER_TOKENS
     if limit < 1:
@@ -103,7 +112,8 @@ def chunk_pages(
             text, confidence = page.text[start:end], _find_confidence(page, start, end)
             searched = _leave_out(page.text, (start, end), running)
             head = heads.find(start, end)
-            chunks.append(Chunk(len(chunks), page.number, start, end, text, own or section, head, searched, confidence))
+            chunk = Chunk(len(chunks), page.number, start, end, text, own or section, head, searched, confidence)
+            chunks.append(replace(chunk, language=find_language(searched) or language))
             section = next((line.text for line in reversed(group) if line.heading), section)
         if len(chunks) > max_chunks:
             raise TooManyChunksError

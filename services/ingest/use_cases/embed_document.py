@@ -68,7 +68,7 @@ async def embed_chunks(
     texts = await asyncio.to_thread(lambda: [make_embedded_text(title, chunk, count) for chunk in chunks])
     names = await asyncio.to_thread(lambda: [make_embedded_id(deps.embedder.model_id, text) for text in texts])
     dense = await _find_or_embed(dict(zip(names, texts, strict=True)), job.tenant, deps)
-    sparse = await asyncio.to_thread(deps.bm25.encode_passages, texts)
+    sparse = await asyncio.to_thread(deps.bm25.encode_passages, texts, [chunk.language for chunk in chunks])
     payloads = [
         ChunkPayload(
             document_id=job.document_id,

@@ -64,7 +64,7 @@ async def _find_chunks(sha256: str, claim: RangeClaim, deps: IngestDependencies)
     planned = claim.plan.chunks
     try:
         # The limit is that of who has the document: ours may be another, where settings are being changed.
-        chunks = [] if document is None else await chunk_document(document.pages, deps, planned)
+        chunks = [] if document is None else await chunk_document(document, deps, planned)
     except TooManyChunksError:
         raise CannotHelpError(f"it makes more than {planned} chunks of {claim.job.document_id}") from None
     if len(chunks) != planned:

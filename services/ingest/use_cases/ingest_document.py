@@ -11,7 +11,6 @@ import structlog
 
 from services.ingest.domain.card import make_card
 from services.ingest.domain.chunking import Chunk, TooManyChunksError, chunk_pages
-from services.ingest.domain.pages import Page
 from services.ingest.domain.pipeline import name_pipeline
 from services.ingest.domain.title import choose_title
 from services.ingest.domain.unread import explain_no_text, make_warnings
@@ -74,7 +73,7 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
     warnings = make_warnings(document.pages, document.facts.unread)
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))
     try:
-        chunks = await chunk_document(document.pages, deps, deps.max_chunks)
+        chunks = await chunk_document(document, deps, deps.max_chunks)
     except TooManyChunksError:
         failure = DocumentFailure(code="too_long", detail=_TOO_LONG.format(limit=deps.max_chunks))
         raise UnreadablePdfError(failure) from None
@@ -89,10 +88,12 @@ async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[D
     return warnings
 
 
-async def chunk_document(pages: Sequence[Page], deps: IngestDependencies, max_chunks: int) -> Sequence[Chunk]:
+async def chunk_document(document: ReadDocument, deps: IngestDependencies, max_chunks: int) -> Sequence[Chunk]:
     """Return a document's chunks, the same whoever makes them. Raises TooManyChunksError."""
     count, limit = deps.embedder.count_tokens, deps.embedder.max_tokens
-    return await asyncio.to_thread(chunk_pages, pages, count, limit, max_chunks=max_chunks)
+    return await asyncio.to_thread(
+        chunk_pages, document.pages, count, limit, language=document.facts.language, max_chunks=max_chunks
+    )
 
 
 def _choose_title(document: ReadDocument, filename: str) -> str:

@@ -7,6 +7,7 @@ from services.retrieval.domain.fusion import Candidate
 from services.retrieval.domain.term_proximity import rescore, standardise
 from services.retrieval.ports import TermReader
 from shared.contracts.search import OFFLINE_RERANKER, RerankerState
+from shared.languages import tell_language
 
 
 class TermProximityReranker:
@@ -31,8 +32,9 @@ class TermProximityReranker:
         """Nothing to end."""
 
     def _score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
-        texts = [self._reader.list_terms(candidate.payload.text) for candidate in candidates]
+        language = tell_language(query)
+        texts = [self._reader.list_terms(candidate.payload.text, language) for candidate in candidates]
         fused = [candidate.fused for candidate in candidates]
         if self._fused_by_ranks:
             fused = standardise(fused)
-        return rescore(self._reader.list_terms(query), texts, fused)
+        return rescore(self._reader.list_terms(query, language), texts, fused)

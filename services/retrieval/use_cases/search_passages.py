@@ -28,6 +28,7 @@ from shared.contracts.search import (
 )
 from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
+from shared.languages import tell_language
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.port import IndexQuery, LegHits, SparseVector, VectorIndex
 from shared.vector_index.sealing import SealedTextError, open_payload
@@ -109,7 +110,7 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
     else:
         ranked = (_make_passage(candidate, None) for candidate in candidates)
     if deps.options.joined:
-        passages = await asyncio.to_thread(_finish_passages, ranked, request.top_k, sparse, deps.bm25)
+        passages = await asyncio.to_thread(_finish_passages, ranked, request, sparse, deps.bm25)
     else:
         passages = list(islice(ranked, request.top_k))
     timings = SearchTimings(
@@ -208,11 +209,18 @@ async def _rerank(
     return chain((_make_passage(*pair) for pair in pairs), (_make_passage(candidate, None) for candidate in candidates))
 
 
-def _finish_passages(ranked: Iterable[Passage], count: int, query: SparseVector, bm25: SparseEncoder) -> list[Passage]:
+def _finish_passages(
+    ranked: Iterable[Passage], request: SearchRequest, query: SparseVector, bm25: SparseEncoder
+) -> list[Passage]:
     """The best passages as a reader should see them: whole, each once, with their best sentences."""
+    language = tell_language(request.query)
+
+    def encode(sentences: Sequence[str]) -> Sequence[SparseVector]:
+        return bm25.encode_passages(sentences, [language] * len(sentences))
+
     finished = []
-    for passage in join_passages(ranked, count):
-        best = find_best_sentence(query.indices, passage.text, bm25.encode_passages)
+    for passage in join_passages(ranked, request.top_k):
+        best = find_best_sentence(query.indices, passage.text, encode)
         span = best and Span(start=best[0], end=best[1])
         finished.append(passage.model_copy(update={"best_sentence": span}))
     return finished

@@ -93,7 +93,9 @@ class Embedder:
 class Encoder:
     """Gives each text the same term."""
 
-    def encode_passages(self, texts: Sequence[str]) -> list[SparseVector]:
+    def encode_passages(
+        self, texts: Sequence[str], languages: Sequence[str | None] | None = None
+    ) -> list[SparseVector]:
         return [SparseVector([1], [1.0]) for _ in texts]
 
     def encode_query(self, text: str) -> SparseVector:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ingest.domain.language import find_language
+from shared.languages import find_language, tell_question
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ from services.ingest.domain.language import find_language
         ("el", "Η εταιρεία αναγνωρίζει τα έσοδα κατά τη στιγμή της παράδοσης."),
         (None, "4,200 17.5 % 31/12/2023 EUR 1,020 EUR 3,040 Q4 Q3 Q2 Q1 2023 2022 2021"),
         (None, "the of and"),
+        (None, " ".join(["per share a basic diluted 2019 per cent", "in thousands"] * 6)),
         (None, ""),
         (None, " ".join(["Sensor", "Ventil", "Pumpe", "Motor", "Kabel"] * 20)),
     ],
@@ -51,3 +52,35 @@ from services.ingest.domain.language import find_language
 def test_a_language_is_told_by_its_small_words_or_its_script(language: str | None, text: str) -> None:
     """Figures, names and a few words are no language."""
     assert find_language(text) == language
+
+
+@pytest.mark.parametrize(
+    ("question", "told", "possible"),
+    [
+        ("What does fault code E17 mean in the manual?", {"en"}, set()),
+        ("Wie hoch ist das Haus?", {"de"}, set()),
+        ("¿Dónde está la biblioteca?", {"es"}, set()),
+        ("Quelle est la durée de la garantie ?", {"fr"}, set()),
+        ("Onde está a garantia e por que não vale mais?", {"pt"}, set()),
+        ("Dov'è la biblioteca e quando apre?", {"it"}, set()),
+        ("Hoe lang duurt de garantie van het apparaat?", {"nl"}, set()),
+        ("Где находится библиотека?", {"ru"}, set()),
+        ("متى تفتح المكتبة؟", {"ar"}, set()),
+        ("Что значит E17?", {"ru"}, set()),
+        ("起重机能吊多少吨?", set(), set()),
+        ("17 %", set(), set()),
+        ("Who founded Nike?", set(), set()),
+        ("was ist E17", set(), {"de"}),
+        ("die casting price", set(), {"de", "nl"}),
+        ("Nike revenue 2018", set(), {"da", "de", "es", "fr", "it", "nl", "pt", "sv"}),
+    ],
+)
+def test_a_question_tells_its_language_by_few_words(question: str, told: set[str], possible: set[str]) -> None:
+    """Where it does not, the languages that it may be in are named, besides English."""
+    assert tuple(map(set, tell_question(question))) == (told, possible)
+
+
+def test_ukrainian_is_not_taken_for_russian() -> None:
+    """Most of their small words are the same; each has letters that the other has not."""
+    assert find_language("Бібліотека відкривається о дев'ятій годині в робочі дні тижня.") == "uk"
+    assert find_language("Библиотека открывается в девять часов по рабочим дням, журналы там же.") == "ru"
