@@ -92,15 +92,21 @@ class EdgeShard:
         """Run both legs as one batch."""
         condition = _make_filter(tenant, query)
         sparse = edge.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
-        legs: list[tuple[edge.NamedVector, str]] = [(query.dense, DENSE), (sparse, BM25)]
+        # How rare a word is says the tenant's own text: another's must not change the order, nor be told by it.
+        own_words = edge.SearchParams(idf=edge.IdfParams(corpus=edge.Filter(must=[_match(TENANT, tenant)])))
+        legs: list[tuple[edge.NamedVector, str, edge.SearchParams | None]] = [
+            (query.dense, DENSE, None),
+            (sparse, BM25, own_words),
+        ]
         requests = [
             edge.QueryRequest(
                 limit=query.limit,
                 query=edge.Query.Nearest(vector, using=name),
                 filter=condition,
+                params=params,
                 with_payload=True,
             )
-            for vector, name in legs
+            for vector, name, params in legs
         ]
         dense, bm25 = self._shard.query_batch(edge.QueryBatchRequest(queries=requests))
         return LegHits(dense=_read_hits(dense), bm25=_read_hits(bm25))

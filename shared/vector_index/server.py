@@ -1,6 +1,7 @@
 """VectorIndex on a Qdrant server or cluster, by its async client."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from json import JSONDecodeError
 from typing import TypeVar, cast
@@ -47,6 +48,9 @@ SCROLL_POINTS = 1000
 _CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=2.0)
 """Kept open for seconds, fewer than the five after which the server closes them: a search that goes out at that moment
 would fail. By itself the client keeps none to a server on this machine, and for as long as the server to others."""
+IDF_BY_TENANT_SINCE = (1, 19)
+"""The first version of the server that counts in how many of a tenant's own texts a word is. Older ones count those of
+all tenants: rankings of one depend, a little, on the texts of others."""
 _PERMANENT = frozenset({400, 413, 422})
 """Statuses of calls that are wrong as such. 401, 403 and 404 are not among them: a key that was changed or a collection
 that was lost is everybody's trouble and will be mended; no document should fail for it."""
@@ -75,6 +79,7 @@ class ServerIndex:
         self._collection = collection
         self._dimension = dimension
         self._layout = layout
+        self._counts_by_tenant = False
         # The version check would open a connection while settings are still being wired.
         self._client = AsyncQdrantClient(
             url=url,
@@ -88,6 +93,9 @@ class ServerIndex:
 
     async def prepare(self) -> None:
         """Make the collection and its payload indexes where they are missing; several services may do so at once."""
+        version = (await self._call(self._client.info())).version
+        self._counts_by_tenant = _is_since(version, IDF_BY_TENANT_SINCE)
+        log.info("qdrant_found", version=version, idf="tenant" if self._counts_by_tenant else "collection")
         if not await self._call(self._client.collection_exists(self._collection)):
             await self._create_collection()
         config = (await self._call(self._client.get_collection(self._collection))).config
@@ -166,7 +174,7 @@ class ServerIndex:
         sparse = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
         legs: list[tuple[list[float] | models.SparseVector, str, models.SearchParams | None]] = [
             (query.dense, DENSE, self._layout.make_search_params()),
-            (sparse, BM25, None),
+            (sparse, BM25, self._make_bm25_params(tenant)),
         ]
         requests = [
             models.QueryRequest(
@@ -187,6 +195,12 @@ class ServerIndex:
             raise _make_unavailable()
         dense, bm25 = found
         return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
+
+    def _make_bm25_params(self, tenant: str) -> models.SearchParams | None:
+        if not self._counts_by_tenant:
+            return None
+        own = models.Filter(must=[_match(TENANT, tenant)])
+        return models.SearchParams(idf=models.IdfCorpusParams(corpus=own))
 
     async def find_vectors(self, tenant: str, embedded: Collection[str]) -> dict[str, list[float]]:
         """Return the vectors of those of these names that points have; a request for each time that brings new ones."""
@@ -285,6 +299,12 @@ async def connect_server_index(settings: IndexSettings, dimension: int) -> Serve
     )
     await index.prepare()
     return index
+
+
+def _is_since(version: str, since: tuple[int, int]) -> bool:
+    """Whether a version is this one or later; what cannot be read is none."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) >= since
 
 
 def _make_unavailable() -> DependencyUnavailable:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable, IndexRejected
@@ -86,3 +86,65 @@ async def test_an_answer_that_is_none_is_tried_again() -> None:
     """Something else answers under the address, a proxy for instance."""
     async with answering(200, "<html>Welcome</html>", {"Content-Type": "text/html"}) as index:
         assert await call_everything(index) == {DependencyUnavailable}
+
+
+@pytest.mark.parametrize(
+    ("version", "by_tenant"),
+    [("1.16.3", False), ("1.18.9", False), ("1.19.0", True), ("2.0.1-dev", True), ("?", False)],
+)
+async def test_a_server_that_can_is_asked_to_count_words_among_a_tenants_own(version: str, by_tenant: bool) -> None:
+    """Its version says whether it can; it is asked for once. Others count those of all tenants."""
+    app, asked = FastAPI(), []
+    config = {
+        "params": {
+            "vectors": {"dense": {"size": 2, "distance": "Cosine"}},
+            "sparse_vectors": {"bm25": {"modifier": "idf"}},
+        },
+        "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
+        "optimizer_config": {
+            "deleted_threshold": 0.2,
+            "vacuum_min_vector_number": 1000,
+            "default_segment_number": 0,
+            "flush_interval_sec": 5,
+        },
+    }
+    collection = {
+        "status": "green",
+        "optimizer_status": "ok",
+        "segments_count": 1,
+        "config": config,
+        "payload_schema": {},
+    }
+
+    @app.get("/")
+    async def root() -> dict[str, str]:
+        return {"title": "qdrant", "version": version}
+
+    @app.get("/collections/c/exists")
+    async def exists() -> dict[str, object]:
+        return {"result": {"exists": True}, "status": "ok", "time": 0}
+
+    @app.get("/collections/c")
+    async def describe() -> dict[str, object]:
+        return {"result": collection, "status": "ok", "time": 0}
+
+    @app.put("/collections/c/index")
+    async def make_index() -> dict[str, object]:
+        return {"result": {"operation_id": 0, "status": "completed"}, "status": "ok", "time": 0}
+
+    @app.post("/collections/c/points/query/batch")
+    async def search(request: Request) -> dict[str, object]:
+        asked.append(await request.json())
+        return {"result": [{"points": []}, {"points": []}], "status": "ok", "time": 0}
+
+    async with serve_app(app) as server:
+        index = await asyncio.to_thread(ServerIndex, server.url, "c", 2, api_key=None, timeout_s=PATIENT_S)
+        await index.prepare()
+        await index.search("t", IndexQuery(POINT.dense, POINT.sparse, 5))
+        await index.close()
+
+    (batch,) = asked
+    dense, bm25 = batch["searches"]
+    corpus = {"must": [{"key": "tenant", "match": {"value": "t"}}]}
+    assert dense.get("params") is None
+    assert bm25.get("params") == ({"idf": {"corpus": corpus}} if by_tenant else None)

@@ -44,6 +44,19 @@ def make_points(tenant: str, document_id: str, version: str, count: int, seed: i
     return points
 
 
+def make_text_points(tenant: str, texts: Sequence[str]) -> list[IndexPoint]:
+    """A point for each text, of one document."""
+    return [
+        IndexPoint(
+            make_point_id(tenant, "doc", "v1", n),
+            ChunkPayload("doc", "v1", n, "T", 1, 0, len(text), text),
+            make_vector(n),
+            vector,
+        )
+        for n, (text, vector) in enumerate(zip(texts, BM25.encode_passages(texts), strict=True))
+    ]
+
+
 def make_query(text: str = "amber fjord", seed: int = 1, limit: int = 10, **options: object) -> IndexQuery:
     return IndexQuery(make_vector(seed), BM25.encode_query(text), limit, **options)  # type: ignore[arg-type]
 
@@ -134,6 +147,20 @@ async def test_a_rare_word_weighs_more_than_a_common_one(index: VectorIndex) -> 
     common = (await index.search("t", make_query("common"))).bm25[0].score
 
     assert rare > 3 * common
+
+
+async def test_no_ranking_depends_on_what_another_tenant_has(edge: VectorIndex) -> None:
+    """Which of two words is the rare one says the tenant's own text; another's would show in the order."""
+    texts = ["amber cedar", "amber basalt", "amber delta", "amber ember", "fjord harbour", "fjord garnet"]
+    await edge.upsert("t", make_text_points("t", texts))
+    query = make_query("amber fjord")
+    before = await edge.search("t", query)
+    await edge.upsert("other", make_text_points("other", ["fjord", "fjord island"] * 40))
+    after = await edge.search("t", query)
+
+    assert before.bm25[0].payload.text.startswith("fjord")
+    assert [(hit.point_id, hit.score) for hit in after.bm25] == [(hit.point_id, hit.score) for hit in before.bm25]
+    assert list_ids(after) == list_ids(before)
 
 
 async def test_no_search_sees_another_tenant(index: VectorIndex) -> None:

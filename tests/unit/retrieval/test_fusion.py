@@ -143,3 +143,21 @@ def test_the_scale_of_a_leg_does_not_matter(
     assert {one.point_id: one.fused for one in after} == pytest.approx(
         {one.point_id: one.fused for one in before}, abs=1e-6
     )
+
+
+@given(SCORES, SCORES, st.floats(0, 1), st.integers(1, 12))
+def test_scores_agree_with_a_reference(
+    dense: dict[str, float], bm25: dict[str, float], weight: float, limit: int
+) -> None:
+    """Ten lines of NumPy: whatever the legs found, how many they were asked for, and whether they were full."""
+    ids = sorted(set(dense) | set(bm25))
+    expected = np.zeros(len(ids))
+    for leg, trust in ((dense, weight), (bm25, 1 - weight)):
+        floor = min(leg.values()) if len(leg) >= limit else 0.0
+        values = np.array([leg.get(point_id, floor) for point_id in ids])
+        if len(ids) and values.std() > 1e-5 * np.abs(values).max():
+            expected += trust * (values - values.min()) / values.std()
+    fused = fuse_hits(LegHits(make_scored(dense), make_scored(bm25)), FusionWeights(weight, 1 - weight), limit)
+
+    by_id = {one.point_id: one.fused for one in fused}
+    assert [by_id[point_id] for point_id in ids] == pytest.approx(list(expected), abs=1e-6)
