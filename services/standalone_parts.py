@@ -122,6 +122,7 @@ class StandaloneParts:
                 reranker=reranker,
                 options=self.settings.retrieval.make_search_options(),
                 identity=await asyncio.to_thread(make_search_identity, ingest.embedding_model),
+                model_id=self.embedder.model_id,
                 permits=SearchPermits(self.settings.retrieval.max_searches_at_once),
             )
             yield (

@@ -24,3 +24,8 @@ def is_version_of(sha256: str, version: str) -> bool:
 def is_made_by(version: str, pipeline: str) -> bool:
     """Return whether a version, of whatever release, is of this pipeline."""
     return version.split("-")[1:2] == [pipeline]
+
+
+def is_embedded_by(version: str, model_id: str) -> bool:
+    """Return whether a version's vectors are of the model that names itself so (`DenseEmbedder.model_id`)."""
+    return "".join(version.split("-")[1:2]).rpartition(".")[2] == model_id.replace("-", "_")

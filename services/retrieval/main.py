@@ -76,6 +76,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
             reranker=reranker,
             options=settings.make_search_options(),
             identity=await asyncio.to_thread(make_search_identity, settings.embedding_model),
+            model_id=embedder.model_id,
             permits=SearchPermits(settings.max_searches_at_once),
         )
     finally:

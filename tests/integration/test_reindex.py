@@ -1,10 +1,11 @@
 """Documents are made anew in the background while they answer: over HTTP, and by the command of the services."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from services.gateway.settings import GatewaySettings
@@ -12,7 +13,7 @@ from services.ingest.reindex import main
 from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
 from services.standalone_settings import StandaloneSettings
-from shared.embedding.dense import DenseEmbedder
+from shared.embedding.dense import DenseEmbedder, Vectors
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.loaded_system import run_loaded_system
 from tests.pdfs import make_pdf
@@ -21,15 +22,18 @@ ANIMALS = ("otter", "lynx", "heron")
 
 
 @pytest.fixture
-async def client(
-    redis_url: str, tmp_path: Path, settings: GatewaySettings, embedder: DenseEmbedder
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a whole system on an empty data folder."""
-    standalone = StandaloneSettings(
+def standalone(redis_url: str, tmp_path: Path, settings: GatewaySettings) -> StandaloneSettings:
+    """Those of a whole system on an empty data folder."""
+    return StandaloneSettings(
         gateway=settings,
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model=""),
         ingest=IngestSettings(redis_url=redis_url, data_dir=tmp_path, reconcile_interval_s=0.2),
     )
+
+
+@pytest.fixture
+async def client(standalone: StandaloneSettings, embedder: DenseEmbedder) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of such a system."""
     async with run_loaded_system(standalone, embedder) as client:
         yield client
 
@@ -91,3 +95,42 @@ async def test_nothing_is_queued_before_a_worker_has_said_what_it_makes(
     response = await client.post("/documents/reindex")
 
     assert (response.status_code, response.json()["error"]["code"]) == (409, "no_pipeline")
+
+
+class TurnedModel(DenseEmbedder):
+    """Another model of the same length: the same vectors, read from behind."""
+
+    def __init__(self, model: DenseEmbedder) -> None:
+        self.__dict__.update(model.__dict__)
+        self.model_id = "0123abcd"
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        return np.ascontiguousarray((await super().embed_passages(texts))[:, ::-1])
+
+    async def embed_query(self, text: str) -> Vectors:
+        return np.ascontiguousarray((await super().embed_query(text))[::-1])
+
+
+async def test_vectors_of_two_models_of_one_length_are_never_compared(
+    standalone: StandaloneSettings, embedder: DenseEmbedder
+) -> None:
+    """Until a document is made anew it is found by its words alone, and then as ever. The switch is a start."""
+    texts = {animal: f"The {animal} weighs {len(animal)} kilograms." for animal in ANIMALS}
+    async with run_loaded_system(standalone, embedder) as client:
+        for animal, text in texts.items():
+            files = {"file": (f"{animal}.pdf", make_pdf([text]))}
+            assert (await client.post("/documents", params={"wait": 60}, files=files)).json()["status"] == "ready"
+        assert await count_sources(client, "animal size") == len(ANIMALS)
+
+    async with run_loaded_system(standalone, TurnedModel(embedder)) as client:
+        assert await count_sources(client, "animal size") == 0
+        assert await count_sources(client, "otter") == 1
+        assert await reindex(client) == {"queued": 3, "documents": 3}
+        await wait_until_settled(client)
+        assert await count_sources(client, "animal size") == len(ANIMALS)
+
+
+async def count_sources(client: httpx.AsyncClient, question: str) -> int:
+    answer = await client.post("/query", json={"question": question, "cache": False, "include": ["passages"]})
+    assert answer.status_code == 200, answer.text
+    return len(answer.json()["sources"])

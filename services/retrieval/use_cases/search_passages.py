@@ -10,6 +10,7 @@ from itertools import chain, islice
 import structlog
 
 from services.retrieval.domain.best_sentence import find_best_sentence
+from services.retrieval.domain.comparable_vectors import leave_out_others
 from services.retrieval.domain.documents_first import lift_named, merge_legs
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.domain.named_documents import choose_clear, judge_documents
@@ -70,13 +71,15 @@ class SearchDependencies:
     options: SearchOptions
     identity: str = ""
     """Of the code and the embedding model; another one finds other passages."""
+    model_id: str = ""
+    """Of the embedding model: only vectors that it has made are compared with a question's; empty: all are."""
     permits: SearchPermits = field(default_factory=SearchPermits)
 
     def make_fingerprint(self, reranker: RerankerState) -> str:
         """Return the same for searches that would find the same in the same documents; empty where nobody can say."""
         if not self.identity:
             return ""
-        parts = f"{self.identity}\n{self.options}\n{reranker.status}\n{reranker.model}"
+        parts = f"{self.identity}\n{self.model_id}\n{self.options}\n{reranker.status}\n{reranker.model}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -99,7 +102,10 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
             legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
-    fused = fuse_hits(lift_named(legs, named), deps.options.fusion, limit, told=legs)
+    comparable, told = leave_out_others(legs, deps.model_id) if deps.model_id else (legs, legs)
+    if len(told.dense) < len(legs.dense):
+        log.warning("vectors_of_another_model", hits=len(legs.dense) - len(told.dense), model_id=deps.model_id)
+    fused = fuse_hits(lift_named(comparable, named), deps.options.fusion, limit, told=told)
     candidates = _open_texts(fused, text_keys)
     searched = time.perf_counter()
     reranker = deps.reranker.state

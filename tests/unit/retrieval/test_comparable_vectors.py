@@ -1,0 +1,64 @@
+"""What vectors of another model say is not believed, whatever it is."""
+
+from collections.abc import Sequence
+
+from services.retrieval.domain.comparable_vectors import leave_out_others
+from services.retrieval.domain.fusion import FusionWeights, fuse_hits
+from shared.vector_index.port import ChunkPayload, Hit, LegHits
+from shared.version_names import is_embedded_by, name_version
+
+OURS, OTHER = "0123abcd", "ffffffff"
+LIMIT = 4
+
+
+def make_hit(name: str, score: float, model_id: str) -> Hit:
+    version = name_version("a" * 64, f"5.8.{model_id}", 1)
+    return Hit(name, score, ChunkPayload(name, version, 0, "T", 1, 0, 1, "x"))
+
+
+def fuse(legs: LegHits) -> dict[str, tuple[float | None, float]]:
+    comparable, told = leave_out_others(legs, OURS)
+    fused = fuse_hits(comparable, FusionWeights(), LIMIT, told=told)
+    return {one.point_id: (one.dense, one.fused) for one in fused}
+
+
+def list_ids(hits: Sequence[Hit]) -> list[str]:
+    return [hit.point_id for hit in hits]
+
+
+def test_a_version_names_the_model_of_its_vectors() -> None:
+    version = name_version("a" * 64, f"5.8.{OURS}", 3)
+
+    assert is_embedded_by(version, OURS)
+    assert not is_embedded_by(version, OTHER)
+    assert not is_embedded_by("of-an-older-release", OURS)
+    assert not is_embedded_by("", OURS)
+
+
+def test_with_one_model_nothing_changes() -> None:
+    legs = LegHits([make_hit("a", 0.5, OURS), make_hit("b", 0.4, OURS)], [make_hit("c", 3.0, OTHER)])
+
+    assert leave_out_others(legs, OURS) == (legs, legs)
+
+
+def test_a_cosine_to_another_models_vector_moves_nothing() -> None:
+    """However high it is; the passage is found by its words, and not at all without them."""
+    ours = [make_hit("a", 0.5, OURS), make_hit("b", 0.3, OURS)]
+    words = [make_hit("c", 3.0, OTHER), make_hit("b", 2.0, OURS)]
+    high = fuse(LegHits([make_hit("c", 0.99, OTHER), make_hit("d", 0.98, OTHER), *ours], words))
+    low = fuse(LegHits([*ours, make_hit("d", 0.01, OTHER), make_hit("c", -0.9, OTHER)], words))
+
+    assert high == low
+    assert set(high) == {"a", "b", "c"}
+    assert high["c"][0] is None
+
+
+def test_where_all_are_of_another_model_words_alone_decide() -> None:
+    legs = LegHits(
+        [make_hit("a", 0.9, OTHER), make_hit("b", 0.1, OTHER)], [make_hit("b", 3.0, OTHER), make_hit("c", 1.0, OTHER)]
+    )
+    comparable, told = leave_out_others(legs, OURS)
+
+    assert told.dense == []
+    assert list_ids(comparable.dense) == ["b", "c"]
+    assert list(fuse(legs)) == ["b", "c"]
