@@ -7,7 +7,10 @@ from dataclasses import dataclass
 MAX_CLAIM_CHARS = 1_000
 """Of what stands before a marker, and of what stands behind it; a longer "sentence" is none."""
 
-SENTENCE_END = re.compile(r"\n+|[.!?…][\"'”’»)\]*_]*[ \t\u00a0]+(?=[^\sa-zà-ÿ])|[。！？]")
+# One set of characters to begin with, which is looked for at once: an alternative is tried at each character.
+SENTENCE_END = re.compile(
+    r"[\n.!?…。！？](?:(?<=\n)\n*|(?<=[.!?…])[\"'”’»)\]*_]*[ \t\u00a0]+(?=[^\sa-zà-ÿ])|(?<=[。！？]))"
+)
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[])(?:[^\W\d_]|Dr|Mr|Mrs|Ms|Prof|St|vs|etc|approx|ca|cf|e\.g|i\.e|Inc|Ltd|Co|Corp|Jr|Sr|No|Nos|Nr|Fig"
     r"|Figs|Tab|Vol|Art|pp?|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|U\.S|z\.B|d\.h|\d{1,2})\.\s*$",

@@ -24,12 +24,18 @@ _MONTH = rf"(?P<month>{'|'.join(sorted(MONTHS, key=len, reverse=True))})\b\.?"
 _YEAR = r"(?P<year>(?:1[5-9]|2[01])\d\d)(?!\d)"
 _DAY = r"(?<!\d)(?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|\.|er|º)?"
 _OF = r"(?:de |del |of |di |do )?"
-_FORMS = tuple(
+_WORD = re.compile(r"\w+")
+_DAY_FIRST = re.compile(rf"{_DAY}[\s\u00a0-]{{1,2}}{_OF}{_MONTH}(?:,?[\s\u00a0-]{{1,2}}{_OF}{_YEAR})?", re.IGNORECASE)
+_MONTH_FIRST = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
-        rf"{_DAY}[\s\u00a0-]{{1,2}}{_OF}{_MONTH}(?:,?[\s\u00a0-]{{1,2}}{_OF}{_YEAR})?",
-        rf"\b{_MONTH}[\s\u00a0]{{1,2}}{_DAY}(?!\d)(?![.,:]\d)(?:(?:,|,?[\s\u00a0]{{1,2}})[\s\u00a0]?{_YEAR})?",
-        rf"\b{_MONTH},?[\s\u00a0-]{{1,2}}{_OF}{_YEAR}",
+        rf"{_MONTH}[\s\u00a0]{{1,2}}{_DAY}(?!\d)(?![.,:]\d)(?:(?:,|,?[\s\u00a0]{{1,2}})[\s\u00a0]?{_YEAR})?",
+        rf"{_MONTH},?[\s\u00a0-]{{1,2}}{_OF}{_YEAR}",
+    )
+)
+_IN_FIGURES = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
         rf"(?<![\d./-]){_YEAR}(?P<mark>[-/.])(?P<month_number>0?[1-9]|1[0-2])(?:(?P=mark){_DAY})(?![\d])",
         rf"{_YEAR}年(?:(?P<month_number>0?[1-9]|1[0-2])月(?:{_DAY}日)?)?",
         r"(?<!\d)(?P<month_number>0?[1-9]|1[0-2])月(?P<day>0?[1-9]|[12]\d|3[01])日",
@@ -61,16 +67,15 @@ class Date:
 def find_dates(text: str) -> Iterator[Date]:
     """Yield the dates of a folded text; a year alone only where it is called one (`FY19`)."""
     taken: list[tuple[int, int]] = []
-    for form in _FORMS:
-        for match in form.finditer(text):
-            if not any(start < match.end() and match.start() < end for start, end in taken[-50:]):
-                taken.append(match.span())
-                readings = _read(match.groupdict())
-                if "\n" in match[0]:
-                    # The years of a table often begin on the line below its day, the first of several.
-                    readings += tuple((None, month, day) for _, month, day in readings if day is not None)
-                if readings:
-                    yield Date(match.start(), match.end(), readings)
+    for match in _find_forms(text):
+        if not any(start < match.end() and match.start() < end for start, end in taken[-50:]):
+            taken.append(match.span())
+            readings = _read(match.groupdict())
+            if "\n" in match[0]:
+                # The years of a table often begin on the line below its day, the first of several.
+                readings += tuple((None, month, day) for _, month, day in readings if day is not None)
+            if readings:
+                yield Date(match.start(), match.end(), readings)
     for form in (_FISCAL, _SHORT_YEAR):
         for match in form.finditer(text):
             yield Date(match.start(), match.end(), ((_expand(match["year"]), None, None),))
@@ -79,6 +84,18 @@ def find_dates(text: str) -> Iterator[Date]:
         first, second = century + int(match["first"]), century + int(match["second"])
         if second == first + 1:
             yield Date(match.start(), match.end(), ((first, None, None), (second, None, None)))
+
+
+def _find_forms(text: str) -> Iterator[re.Match[str]]:
+    """Yield whatever looks like a date, form by form."""
+    # Each word is looked up: to try all names of months at each letter takes ten times as long.
+    months = [word.start() for word in _WORD.finditer(text) if word[0].lower() in MONTHS]
+    if months:
+        yield from _DAY_FIRST.finditer(text)
+        for form in _MONTH_FIRST:
+            yield from filter(None, (form.match(text, start) for start in months))
+    for form in _IN_FIGURES:
+        yield from form.finditer(text)
 
 
 def _read(parts: dict[str, str | None]) -> tuple[tuple[int | None, int | None, int | None], ...]:

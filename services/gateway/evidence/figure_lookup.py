@@ -44,6 +44,8 @@ class FigureIndex:
         Parameters:
             about: whether it is said to be rounded (`about`, `more than`).
         """
+        if not self.figures:  # as in most titles and questions
+            return MISSING
         best = max(self._find_equal(figure), key=lambda lookup: lookup.outcome, default=MISSING)
         if best.outcome is Outcome.MISSING:
             best = self._find_rounded(figure, about=about)

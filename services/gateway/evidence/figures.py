@@ -43,11 +43,9 @@ _NUMBER_WORDS = {word: number for words in _WORDS for number, word in enumerate(
 _NUMBER_WORDS |= {word: number for number, word in enumerate(_TEEN_WORDS.split(), start=13)}
 _TENS = {word: 10 * n for n, word in enumerate(_TEN_WORDS.split(), start=2)}
 _UNITS = {word: n for n, word in enumerate(_WORDS[0].split()[:9], start=1)}
-_WORD = re.compile(
-    rf"\b(?:(?P<tens>{'|'.join(_TENS)})(?:[\s-](?P<units>{'|'.join(_UNITS)}))?"
-    rf"|(?P<word>{'|'.join(sorted(_NUMBER_WORDS, key=len, reverse=True))}))\b",
-    re.IGNORECASE,
-)
+_NUMBER_WORDS |= _TENS
+_WORD = re.compile(r"\w+")
+_NEXT_WORD = re.compile(r"[\s-](\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +106,21 @@ def find_figures(text: str, *, apart: bool = False) -> Iterator[Figure]:
             for part in re.finditer(r"[^ ]+", match[0]):
                 start = match.start() + part.start()
                 yield _measure(text, start, start + len(part[0]), (_to_decimal(part[0].replace(",", ".")),))
+    yield from _find_words(text)
+
+
+def _find_words(text: str) -> Iterator[Figure]:
+    """Yield the figures that are written in letters. Each word is looked up: one pattern of all takes far longer."""
+    end = 0
     for match in _WORD.finditer(text):
-        if match["tens"]:
-            value = _TENS[match["tens"].lower()] + _UNITS.get((match["units"] or "").lower(), 0)
-        else:
-            value = _NUMBER_WORDS[match["word"].lower()]
-        yield _measure(text, match.start(), match.end(), (Decimal(value),), word=True)
+        word = match[0].lower()
+        value = _NUMBER_WORDS.get(word)
+        if value is None or match.start() < end:
+            continue
+        end = match.end()
+        if word in _TENS and (following := _NEXT_WORD.match(text, end)) and (unit := following[1].lower()) in _UNITS:
+            value, end = value + _UNITS[unit], following.end()
+        yield _measure(text, match.start(), end, (Decimal(value),), word=True)
 
 
 def _is_attached(text: str, start: int, end: int) -> bool:

@@ -14,6 +14,10 @@ _PLAIN = {
     **dict.fromkeys("\u066b\uff0e", "."),
     **dict.fromkeys("\u066c\uff0c", ","),
     **dict.fromkeys("\uff05\u066a", "%"),
+    # They match `s` and `i` in any case, and in small letters are neither.
+    "\u017f": "s",
+    "\u0131": "i",
+    "\u0130": "I",
     "\uff04": "$",
     "\uff1a": ":",
     "\uff0f": "/",

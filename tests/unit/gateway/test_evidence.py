@@ -164,6 +164,15 @@ def test_what_is_found_and_what_is_missing_is_said() -> None:
     assert answer[citation.claim.start : citation.claim.end] == "So: Anna Schmidt reported $1,334.5 million in 2019"
 
 
+@pytest.mark.parametrize(("letters", "month"), [("Auguſt", "August"), ("aprıl", "April"), ("APRİL", "April")])
+def test_letters_that_only_count_as_others_in_patterns_are_read(letters: str, month: str) -> None:
+    """The long s of old prints, and the Turkish i, match `s` and `i` in any case, and are neither in small letters."""
+    passage = f"Der Vertrag vom 12. {letters} 1850 über ſechs mıllıon Taler wurde geſchloſſen."
+
+    assert judge(f"The contract is of 12 {month} 1850 [1].", passage) == [True]
+    assert judge(f"The contract is of 12 {letters} 1850, over 7 mıllion [1].", passage) == [False]
+
+
 def test_a_passage_is_as_good_as_its_worst_citation() -> None:
     """False where one is, true where one is, else unknown."""
     citations = check("E17 is about the cold [2]. E18 too [2]. E17 is a code [2]. It is so [1].", *PASSAGES)
