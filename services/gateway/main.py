@@ -44,9 +44,9 @@ from services.gateway.api.shutdown import ShutdownMiddleware
 from services.gateway.connection_gate import fit_connections
 from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.documents.spool import Spool
-from services.gateway.garbage import spare_collector
 from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
+from services.gateway.pauses import shorten_pauses
 from services.gateway.ports import PassageSearch
 from services.gateway.providers.language_models import build_chain, build_language_models, choose_default_provider
 from services.gateway.redis_conversations import RedisConversations
@@ -283,7 +283,7 @@ def serve(
     )
 
     def tell_started() -> None:
-        spare_collector()
+        shorten_pauses()
         if on_listening is not None:
             on_listening(url)
 

@@ -21,9 +21,6 @@ from services.gateway.providers.llm_errors import INCOMPLETE, NO_STREAM, Unreada
 from shared.errors import LanguageModelError
 from shared.surrogates import join_halves
 
-EXTRA_HEADERS: Final = {"Accept-Encoding": "identity"}
-"""Compressed events sit in the compressor's buffer until it is full, and can expand without bound."""
-
 EVENT_STREAM: Final = "text/event-stream"
 
 MAX_PIECE_CHARS: Final = 1024
@@ -55,15 +52,6 @@ class HttpResponse(Protocol):
         ...
 
 
-class RawResponse(Protocol):
-    """What the SDKs' `with_raw_response` calls return; with `stream=True` as soon as the headers are there."""
-
-    @property
-    def http_response(self) -> HttpResponse:
-        """The response of the HTTP library."""
-        ...
-
-
 class AnswerDecoder(Protocol):
     """Understands the events of one provider; one instance per answer."""
 
@@ -90,7 +78,7 @@ class AnswerDecoder(Protocol):
 
 
 async def stream_answer(
-    send_request: Callable[[], Awaitable[RawResponse]],
+    send_request: Callable[[], Awaitable[HttpResponse]],
     decoder: AnswerDecoder,
     *,
     provider: str,
@@ -113,7 +101,7 @@ async def stream_answer(
     half = ""
     try:
         with watchdog:
-            response = (await send_request()).http_response
+            response = await send_request()
         begun = True
         streamed = _is_stream(response)
         receive, connection = open_body(response)

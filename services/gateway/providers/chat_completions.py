@@ -1,14 +1,15 @@
 """Asks servers that speak chat completions: OpenAI, Groq and OpenAI-compatible ones (Ollama, vLLM, llama.cpp, …)."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.ports import Completion, Prompt, TextDelta
-from services.gateway.providers.answer_stream import EXTRA_HEADERS, RawResponse, stream_answer
+from services.gateway.providers.answer_stream import stream_answer
 from services.gateway.providers.event_values import read_counts, read_json, read_name
 from services.gateway.providers.finish_reasons import read_finish_reason
 from services.gateway.providers.llm_errors import translate_in_band
+from services.gateway.providers.sdk_clients import make_sender
 
 if TYPE_CHECKING:
     from groq import AsyncGroq
@@ -44,8 +45,7 @@ class ChatCompletionsModel:
         self._short_options = short_options or {}
         self._idle_timeout_s = idle_timeout_s
         self._client = client
-        # Looked up here, because the SDK imports this part of itself on first use, which blocks the event loop.
-        self._create: Callable[..., Awaitable[RawResponse]] = client.chat.completions.with_raw_response.create
+        self._send = make_sender(client, provider)
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yield text as it arrives, then one Completion; raise the LanguageModelError family."""
@@ -55,16 +55,9 @@ class ChatCompletionsModel:
             for name in _LIMITS.intersection(options):
                 options[name] = min(options[name], prompt.max_output_tokens)
         messages = [{"role": message.role, "content": message.text} for message in prompt.messages]
-        send_request = partial(
-            self._create,
-            model=self.model,
-            messages=[],
-            extra_body={"messages": messages},  # as they are: the SDK would look at each by its type, for 0.3 ms
-            stream=True,
-            extra_headers=EXTRA_HEADERS,
-            **options,
-        )
+        body = {"model": self.model, "messages": messages, "stream": True, **options}
         decoder = ChatCompletionDecoder(self.provider, self.model)
+        send_request = partial(self._send, body)
         return stream_answer(send_request, decoder, provider=self.provider, idle_timeout_s=self._idle_timeout_s)
 
     async def close(self) -> None:

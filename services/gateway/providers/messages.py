@@ -1,14 +1,15 @@
 """Asks servers that speak Anthropic's messages."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.ports import Completion, Prompt, TextDelta
-from services.gateway.providers.answer_stream import EXTRA_HEADERS, RawResponse, stream_answer
+from services.gateway.providers.answer_stream import stream_answer
 from services.gateway.providers.event_values import read_counts, read_json, read_name
 from services.gateway.providers.finish_reasons import read_finish_reason
 from services.gateway.providers.llm_errors import translate_in_band
+from services.gateway.providers.sdk_clients import make_sender
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -33,21 +34,19 @@ class MessagesModel:
         self._max_output_tokens = max_output_tokens
         self._idle_timeout_s = idle_timeout_s
         self._client = client
-        # Looked up here, because the SDK imports this part of itself on first use, which blocks the event loop.
-        self._create: Callable[..., Awaitable[RawResponse]] = client.messages.with_raw_response.create
+        self._send = make_sender(client, provider)
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[TextDelta | Completion, None]:
         """Yield text as it arrives, then one Completion; raise the LanguageModelError family."""
         max_tokens = min(self._max_output_tokens, prompt.max_output_tokens or self._max_output_tokens)
-        send_request = partial(
-            self._create,
-            model=self.model,
-            max_tokens=max_tokens,
-            system="\n\n".join(message.text for message in prompt.messages if message.role == "system"),
-            messages=[{"role": m.role, "content": m.text} for m in prompt.messages if m.role != "system"],
-            stream=True,
-            extra_headers=EXTRA_HEADERS,
-        )
+        body = {
+            "model": self.model,
+            "max_tokens": max_tokens,
+            "system": "\n\n".join(message.text for message in prompt.messages if message.role == "system"),
+            "messages": [{"role": m.role, "content": m.text} for m in prompt.messages if m.role != "system"],
+            "stream": True,
+        }
+        send_request = partial(self._send, body)
         decoder = MessageDecoder(self.provider, self.model)
         return stream_answer(send_request, decoder, provider=self.provider, idle_timeout_s=self._idle_timeout_s)
 

@@ -5,7 +5,10 @@ at once. Each SDK is imported when its client is opened: that takes up to second
 key should not wait for. So open clients in a thread or before the event loop runs.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
+
+from services.gateway.providers.answer_stream import HttpResponse
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -23,6 +26,17 @@ _KEEPALIVE_S: Final = 30.0
 _OPENAI_URL: Final = "https://api.openai.com/v1"
 _ANTHROPIC_URL: Final = "https://api.anthropic.com"
 _GROQ_URL: Final = "https://api.groq.com"
+
+_PATHS: Final = {
+    "openai": "/chat/completions",
+    "anthropic": "/v1/messages",
+    "groq": "/openai/v1/chat/completions",
+}
+_HEADERS: Final = {"Accept-Encoding": "identity"}
+"""Compressed events sit in the compressor's buffer until it is full, and can expand without bound."""
+
+SendBody = Callable[[Mapping[str, Any]], Awaitable[HttpResponse]]
+"""Sends what is asked, and returns the response once its headers are there."""
 
 
 def open_openai(api_key: str, base_url: str | None, connect_timeout_s: float) -> "AsyncOpenAI":
@@ -68,6 +82,23 @@ def open_groq(api_key: str, base_url: str | None, connect_timeout_s: float) -> "
         timeout=bounds["timeout"],
         http_client=groq.DefaultAioHttpClient(**bounds),
     )
+
+
+def make_sender(client: "AsyncOpenAI | AsyncAnthropic | AsyncGroq", provider: str) -> SendBody:
+    """Return what asks a provider by its SDK, with its key and its errors.
+
+    Not the SDKs' own methods for it: those of chat completions look at each field by its type, for 0.3 ms per question.
+    """
+    import httpx2
+
+    post: Any = client.post
+    response_type: type[HttpResponse] = httpx2.Response
+    if provider == "groq":
+        import httpx
+
+        response_type = httpx.Response
+    path, options = _PATHS[provider], {"headers": _HEADERS}
+    return lambda body: post(path, body=body, cast_to=response_type, options=options, stream=True)
 
 
 def _make_bounds(http: Any, connect_timeout_s: float) -> dict[str, Any]:
