@@ -103,16 +103,19 @@ def find_items(claim: str) -> list[Item]:
     folded = fold_characters(claim)
     for nothing in (_MASKED, _ENUMERATION, _REFERENCE):
         folded = nothing.sub(lambda match: " " * len(match[0]), folded)
-    taken: list[tuple[int, int]] = []
+    taken = bytearray(len(folded))  # 1 for each character that is of an item
     items: list[Item] = []
+
+    def mark(item: Item) -> None:
+        taken[item.start : item.end] = b"\1" * (item.end - item.start)
 
     def take(found: Iterator[Item]) -> None:
         for item in found:
             if len(items) >= MAX_ITEMS:
                 return
-            if not any(start < item.end and item.start < end for start, end in taken):
+            if 1 not in taken[item.start : item.end]:
                 items.append(item)
-                taken.append((item.start, item.end))
+                mark(item)
 
     quotes = [*_find_quotes(folded, _QUOTE), *_find_quotes(claim, _CORNER_QUOTE)]
     items += quotes[:MAX_ITEMS]
@@ -120,7 +123,8 @@ def find_items(claim: str) -> list[Item]:
     take(_find_times(folded))
     take(_find_codes(folded))
     take(_find_amounts(folded))
-    taken += [(quote.start, quote.end) for quote in quotes]
+    for quote in quotes:
+        mark(quote)
     take(find_names(folded))
     return sorted(items, key=lambda item: item.start)
 
@@ -200,9 +204,17 @@ def _find_amounts(folded: str) -> Iterator[Amount]:
             continue
         if _CENTURY.match(folded, figure.end):
             continue  # told from a year
-        about = _ABOUT.search(folded, max(0, figure.start - 24), figure.start) is not None
+        about = _is_about(folded, figure.start)
         parts: tuple[Figure, ...] = ()
         if figure.blanks:
             pieces = folded[figure.start : figure.end].split()
             parts = tuple(one for piece in pieces for one in find_figures(piece))
         yield Amount(figure.start, figure.end, figure, parts, about)
+
+
+def _is_about(folded: str, start: int) -> bool:
+    """Return whether the figure that begins there is said to be rounded."""
+    before = max(0, start - 24)
+    last = folded[before:start].rstrip(" \u00a0$€£")[-1:]
+    # In a table, or a list, another figure stands before most of them, and to try all these words takes long.
+    return (last.isalpha() or last in "~≈><.") and _ABOUT.search(folded, before, start) is not None

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from services.gateway.evidence.dates import Date, find_dates
 from services.gateway.evidence.figure_lookup import FigureIndex
@@ -26,8 +26,7 @@ _CAPITALS = re.compile(r"[A-Z][\w']*(?:[ -](?:of |and |the |for |& )?[A-Z][\w']*
 _TIME = re.compile(r"(?<![\d:.])(\d{1,2})[:.h]([0-5]\d)(?![\d:])")
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A word of a passage; `following` is the next where only a blank stands between, folded."""
 
     start: int
@@ -181,6 +180,7 @@ class PassageIndex:
         return MISSING
 
 
+@lru_cache(maxsize=10_000)
 def stem(word: str) -> str:
     """Return a word as it is looked up: folded, without points and the endings of a genitive or plural."""
     word = fold_word(word.replace(".", ""))
