@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
@@ -180,7 +180,6 @@ class PassageIndex:
         return MISSING
 
 
-@lru_cache(maxsize=10_000)
 def stem(word: str) -> str:
     """Return a word as it is looked up: folded, without points and the endings of a genitive or plural."""
     word = fold_word(word.replace(".", ""))
