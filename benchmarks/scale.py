@@ -233,7 +233,8 @@ def make_scopes(many: Many, asked: Sequence[Asked]) -> list[Scope]:
     scopes = []
     for name, tenant, documents, points in chosen:
         similar = questions @ many.vectors[points].T
-        best = np.argpartition(-similar, RECALL_AT - 1, axis=1)[:, :RECALL_AT]
+        count = min(RECALL_AT, len(points))
+        best = np.argpartition(-similar, count - 1, axis=1)[:, :count]
         scopes.append(Scope(name, tenant, documents, points, [points[row] for row in best]))
     return scopes
 
