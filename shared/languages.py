@@ -54,7 +54,9 @@ _ASKING_WORDS = {
     language: frozenset(words.split())
     for language, words in {
         "en": "what who whom whose when where why how many much does do did can could should must will would has "
-        "had were been there their if any after before during between into about my your its they you i me",
+        "had were been there their if any after before during between into about my your its they you i me "
+        # In other languages they are small words too, and would make one of `AI cost per seat`.
+        "per all over under plus par van ai come man men min sin son than so",
         "de": "wie was wer wem wen wessen wo wohin woher woran womit wofür wodurch wann warum wieso welche welcher "
         "welches welchen welchem viel viele kann können darf dürfen muss müssen soll sollen hat haben sind "
         "wird wurde wurden gibt einem einen einer eines man ich mein meine ob wenn nach vor bei bis über "
@@ -99,6 +101,8 @@ _QUESTION_WORDS = {
 _FOREIGN_SCRIPTS = {"ru": _CYRILLIC, "ar": _SCRIPTS["ar"], "el": _SCRIPTS["el"]}
 _LATIN = re.compile("[A-Za-z]")
 _WORD = re.compile(r"[^\W\d_]+")
+_GENITIVE = re.compile(r"(?<=\w)['\u2019]s\b")
+"""French has a word `s` too, but before the apostrophe."""
 
 
 def find_language(text: str) -> str | None:
@@ -145,12 +149,15 @@ def tell_question(question: str) -> tuple[frozenset[str], frozenset[str]]:
 def tell_language(question: str) -> str | None:
     """Return the one language that most likely is a question's; None where there is more than one, or none."""
     told, possible = tell_question(question)
-    return next(iter(told or possible)) if len(told or possible) == 1 else None
+    if not told and len(possible) == 1:
+        points = _count_points(question)
+        told = frozenset(language for language in possible if points[language] > points["en"])
+    return next(iter(told)) if len(told) == 1 else None
 
 
 def _count_points(question: str) -> Mapping[str, int]:
     """Small words and letters of its own that a question has of each language in Latin letters."""
-    words = _WORD.findall(question.lower())
+    words = _WORD.findall(_GENITIVE.sub("", question.lower()))
     letters = set(question.lower())
     return {
         language: sum(word in _QUESTION_WORDS[language] for word in words) + len(letters.intersection(own))

@@ -77,9 +77,10 @@ class Bm25Encoder:
             return _convert(self._english.embed_document(text))
         common = stems.english.embed_document(text)
         own = stems.model.embed_document(stems.write_plain(text))
-        return SparseVector(
-            indices=[*common.indices, *map(stems.own_id, own.indices)], values=[*common.values, *own.values]
-        )
+        # Of two terms that happen to have one id one is left out: a server refuses points that have an id twice.
+        weights = dict(zip(map(stems.own_id, own.indices), own.values, strict=True))
+        weights |= zip(common.indices, common.values, strict=True)
+        return SparseVector(indices=list(weights), values=list(weights.values()))
 
     def _read_word(self, word: str, stems: Stems | None) -> int | None:
         # The encoder parts figures at their points: 3.5 and 5.3 would share a term.

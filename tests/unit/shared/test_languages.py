@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.languages import find_language, tell_question
+from shared.languages import find_language, tell_language, tell_question
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,26 @@ def test_a_language_is_told_by_its_small_words_or_its_script(language: str | Non
 def test_a_question_tells_its_language_by_few_words(question: str, told: set[str], possible: set[str]) -> None:
     """Where it does not, the languages that it may be in are named, besides English."""
     assert tuple(map(set, tell_question(question))) == (told, possible)
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("Cost per seat", None),
+        ("List all milestones from 2019 onwards", None),
+        ("interest on loans", None),
+        ("Who was Temur's patron's son?", "en"),
+        ("Compare the two master's programmes", None),
+        ("was ist E17", "de"),
+        ("Qu'est-ce que l'amortissement ?", "fr"),
+        ("Costo per posto dell'AI", "it"),
+        ("Was kostet die Reise?", "de"),
+        ("Nike revenue 2018", None),
+    ],
+)
+def test_an_english_question_is_not_read_in_the_language_of_one_small_word(question: str, language: str | None) -> None:
+    """Its words would be cut to stems of that language, and `from` and `the` count."""
+    assert tell_language(question) == language
 
 
 def test_ukrainian_is_not_taken_for_russian() -> None:

@@ -112,6 +112,21 @@ def test_any_text_is_encoded(text: str, language: str | None) -> None:
     BM25.list_terms(text, language)
 
 
+def test_no_two_terms_of_a_passage_have_one_id() -> None:
+    """The stem of one word here has the id that the English one of the other has; a server refuses such a point."""
+    vector = encode("x91233 x111960", "de")
+    assert len(set(vector.indices)) == len(vector.indices) == len(vector.values) == 3
+
+
+def test_english_questions_keep_words_that_other_languages_have_as_small_ones() -> None:
+    for question, passage in {
+        "AI cost per seat": "AI",
+        "par value plus accrued interest": "par",
+        "van hire over 30 days": "vans",
+    }.items():
+        assert weigh(question, encode(passage, "en")) > 0, question
+
+
 def test_terms_in_order_are_stems_of_the_language() -> None:
     """What the reranker without a model compares."""
     assert BM25.list_terms("Häuser am Ufer", "de") == BM25.list_terms("das Haus, die Ufer", "de")
