@@ -110,7 +110,7 @@ def make_cluster_pool(url: str, prefix: str, **options: Any) -> ConnectionPool:
     """
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
-    nodes = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    nodes = [urlsplit(f"//{host.strip()}") for host in hosts.strip(", ").split(",")]
     kind = SCHEMES[parts.scheme]
     # As of the first of them: names and values of the query, and the escapes, are those of any URL of Redis.
     options |= parse_url(f"{kind}://{login}{at}{nodes[0].netloc}?{parts.query}")

@@ -23,6 +23,7 @@ REWRITE_S = 300.0
 """How long Redis may take to write its file anew: a gigabyte takes seconds."""
 REWRITE_POLL_S = 0.2
 _NOT_REWRITTEN = "Redis could not write its file anew; its log says why."
+_OTHER_SERVER = "Redis has started anew, or has moved the records to another node, while they were listed; try again."
 SCAN_KEYS = 500
 
 # KEYS: document, stray's key, purging   ARGV: member of the stray, member of `purging`
@@ -193,11 +194,19 @@ class RedisRegistryUpkeep:
         return [stray for stray, ttl in zip(strays, await self._call(pipe.execute()), strict=True) if ttl == -1]
 
     async def _scan(self, pattern: str, kind: str) -> AsyncGenerator[list[str], None]:
+        """Yield keys, some at a time. Raise DependencyUnavailable where another server has them by now: each has an
+        order of its own, and whoever goes on in that passes keys by."""
+        server: str | None = None
         cursor: int | None = None
         while cursor != 0:
-            cursor, keys = await self._call(
-                self._redis.scan(cursor or 0, match=pattern, count=SCAN_KEYS, _type=kind.upper())
-            )
+            pipe = self._redis.pipeline(transaction=True)  # `execute` gives its connection back
+            pipe.exists(self._keys.pending)  # a node of a cluster that has the keys no more says so: SCAN would not
+            pipe.info("server")
+            pipe.scan(cursor or 0, match=pattern, count=SCAN_KEYS, _type=kind.upper())
+            _, about, (cursor, keys) = await self._call(pipe.execute())
+            if server not in (None, about["run_id"]):
+                raise DependencyUnavailable(_OTHER_SERVER)
+            server = about["run_id"]
             if keys:
                 yield keys
 

@@ -23,7 +23,9 @@ from shared.event_log.port import StreamId
 from shared.queue.arq_queue import ArqJobQueue
 from shared.queue.port import INGEST
 from shared.redis_client import connect_redis, name_prefix
+from shared.registry import redis_upkeep
 from shared.registry.redis_registry import RedisDocumentRegistry
+from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from tests.integration.conftest import publish_document, read_stream
 from tests.loaded_system import run_loaded_replicas
 from tests.patience import PATIENT_S
@@ -143,6 +145,25 @@ async def test_the_registry_is_found_again_when_its_slot_moves(redis: Redis, red
     assert total == len(document_ids)
     assert {record.document_id for record in records} == set(document_ids)
     assert set(await registry.get_active_versions("default", document_ids)) == set(document_ids)
+
+
+async def test_a_list_of_all_documents_ends_when_their_slot_moves(
+    redis: Redis, redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repair would take what was passed by for gone: nodes have keys in another order, each its own."""
+    monkeypatch.setattr(redis_upkeep, "SCAN_KEYS", 1)
+    registry = RedisDocumentRegistry(redis, deadline_s=PATIENT_S)
+    upkeep = RedisRegistryUpkeep(redis, deadline_s=PATIENT_S)
+    document_ids = {await publish_document(registry) for _ in range(20)}
+    listing = upkeep.list_states()
+    await anext(listing)
+
+    await move_to_next(redis_cluster, find_slot(redis))
+
+    with pytest.raises(DependencyUnavailable):
+        async for _ in listing:
+            pass
+    assert {job.document_id async for found in upkeep.list_states() for job, _ in found} == document_ids
 
 
 async def test_the_queue_is_found_again_when_its_slot_moves(redis_cluster: RedisCluster) -> None:

@@ -89,6 +89,7 @@ def test_the_streams_of_runs_are_spread_evenly() -> None:
     [
         (CLUSTER, ("user", "p@ss"), [("one", 7000), ("two", 7001), ("::1", 7002)]),
         ("redis+cluster://one", (None, None), [("one", 6379)]),
+        ("redis+cluster://one:7000, two:7001,", (None, None), [("one", 7000), ("two", 7001)]),
         ("rediss+cluster://:secret@one,two:1?ssl_cert_reqs=none", (None, "secret"), [("one", 6379), ("two", 1)]),
     ],
 )
