@@ -52,8 +52,7 @@ class RetrievalSettings(IndexSettings):
 
     documents_first: bool = Field(
         default=True,
-        description="PAGEWIRE_DOCUMENTS_FIRST: passages of documents that a question names come before others; within"
-        " one document its names count half",
+        description="PAGEWIRE_DOCUMENTS_FIRST: passages of documents that a question names come before others",
     )
 
     def make_search_options(self) -> SearchOptions:

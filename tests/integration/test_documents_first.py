@@ -20,7 +20,7 @@ from services.retrieval.domain.fusion import FusionWeights
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
 from shared.blobs.port import make_blob_key
 from shared.contracts.jobs import DocumentJob
-from shared.contracts.search import Passage, SearchFilter, SearchRequest
+from shared.contracts.search import SearchFilter, SearchRequest
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 from shared.identifiers import make_document_id
@@ -38,11 +38,6 @@ TEXT = """Costs of the year
 Fuel for all our boats was {amount} dollars, paid to the harbours where they lay.
 Crews were paid {amount} dollars, and cleaning of the boats came to as much.
 Management believes that costs of fuel will go on as they were in the years before."""
-LETTER = """To our shareholders
-Brimholt is proud of its people. Brimholt has stood at the river for a hundred years, and Brimholt will stay there.
-What Brimholt did in the past Brimholt will do again, and all who know Brimholt trust in Brimholt."""
-BOATS = """Property
-At the end of the year eleven ferries were in service, of which four had been hired from others."""
 
 AnyIndex = EdgeIndex | ServerIndex
 
@@ -79,9 +74,9 @@ class System:
         options = SearchOptions(candidates=50, rerank_count=1, fusion=FusionWeights())
         self.search_dependencies = SearchDependencies(embedder, bm25, index, registry, NoReranker(), options)
 
-    async def add(self, filename: str, *pages: str, tenant: str = "t") -> str:
+    async def add(self, filename: str, text: str, tenant: str = "t") -> str:
         """Make a document searchable; return its id."""
-        content = make_pdf(pages)
+        content = make_pdf([text])
         sha256 = hashlib.sha256(content).hexdigest()
         job = DocumentJob(tenant=tenant, document_id=make_document_id())
         await self._ingest.registry.create(NewDocument(tenant, job.document_id, filename, sha256, len(content)))
@@ -96,17 +91,10 @@ class System:
 
     async def find(self, question: str, within: Sequence[str] | None = None, *, tenant: str = "t") -> list[str]:
         """The documents of what is found, best first."""
-        found = await self.search(question, within, tenant=tenant)
-        return list(dict.fromkeys(passage.document_id for passage in found))
-
-    async def search(
-        self, question: str, within: Sequence[str] | None, *, tenant: str = "t", documents_first: bool = True
-    ) -> list[Passage]:
-        """What is found, best first."""
         document_ids = None if within is None else list(within)
         request = SearchRequest(tenant=tenant, query=question, filter=SearchFilter(document_ids=document_ids))
-        options = replace(self.search_dependencies.options, documents_first=documents_first)
-        return (await search_passages(request, replace(self.search_dependencies, options=options))).passages
+        found = (await search_passages(request, self.search_dependencies)).passages
+        return list(dict.fromkeys(passage.document_id for passage in found))
 
 
 @pytest.fixture
@@ -139,10 +127,9 @@ async def test_a_question_that_names_no_document_loses_nothing(system: System) -
     questions = ["What was paid for fuel?", "What did Larkferry pay for fuel in 2019?", "Who cleans boats since 2018?"]
 
     with_cards = [await system.find(question) for question in questions]
-    without = [
-        list(dict.fromkeys(p.document_id for p in await system.search(question, None, documents_first=False)))
-        for question in questions
-    ]
+    options = replace(system.search_dependencies.options, documents_first=False)
+    system.search_dependencies = replace(system.search_dependencies, options=options)
+    without = [await system.find(question) for question in questions]
 
     assert with_cards[0] == without[0]
     assert with_cards[2] == without[2]
@@ -160,23 +147,3 @@ async def test_documents_without_a_card_are_found_as_before(system: System, regi
     newer = await system.add(FILES[2], TEXT.format(amount=3))
 
     assert set(await system.find("What did Brimholt pay for fuel in 2018?")) == {*older, newer}
-
-
-async def test_within_a_document_its_name_finds_no_passage(system: System, embedder: DenseEmbedder) -> None:
-    """The same page is found whether a question has the name or not; other documents make no difference."""
-    brimholt = await system.add(FILES[0], LETTER, BOATS, TEXT.format(amount=1))
-    await system.add(FILES[2], TEXT.format(amount=2))
-    named, nameless = "How many ships did Brimholt own and rent?", "How many ships did own and rent?"
-
-    found = await system.search(named, [brimholt])
-    plain = await system.search(named, [brimholt], documents_first=False)
-    without = await system.search(nameless, [brimholt])
-
-    one, other, mean = (
-        {passage.page: passage.scores.dense or 0.0 for passage in passages} for passages in (plain, without, found)
-    )
-    assert max(one, key=lambda page: one[page]) == 1
-    assert max(mean, key=lambda page: mean[page]) == max(other, key=lambda page: other[page]) == 2
-    both = await embedder.embed_query(named) + await embedder.embed_query(nameless)
-    for page in (1, 2, 3):
-        assert mean[page] == pytest.approx((one[page] + other[page]) / float(both @ both) ** 0.5, abs=1e-4)

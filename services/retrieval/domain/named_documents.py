@@ -24,12 +24,12 @@ def judge_documents(names: QuestionNames, matches: CardMatches) -> dict[str, flo
     """Return the documents that a question names, and how surely, 0 to 1."""
     sums: dict[str, float] = {}
     for term, weight in names.names.items():
-        rarity = find_rarity(term, matches)
+        rarity = _find_rarity(term, matches)
         for document_id, card_weight in matches.weights.get(term, {}).items():
             sums[document_id] = sums.get(document_id, 0.0) + weight * rarity * card_weight
     named = {document_id: min(1.0, total) for document_id, total in sums.items()}
     for term, fiscal in names.periods.items():
-        rarity = find_rarity(term, matches)
+        rarity = _find_rarity(term, matches)
         for document_id, card_weight in matches.weights.get(term, {}).items():
             known = max(named.get(document_id, 0.0), PERIOD_ALONE if fiscal else 0.0)
             sums[document_id] = sums.get(document_id, 0.0) + known * rarity * card_weight
@@ -43,8 +43,8 @@ def choose_clear(named: Mapping[str, float]) -> list[str]:
     return [document_id for document_id, sureness in ordered[:MAX_CLEAR] if sureness >= CLEAR]
 
 
-def find_rarity(term: str, matches: CardMatches) -> float:
-    """Return 0 for a term of all cards, 1 for one of a single card."""
+def _find_rarity(term: str, matches: CardMatches) -> float:
+    """0 for a term of all cards, 1 for one of a single card."""
     count = matches.counts.get(term, 0)
     if count == 0 or matches.cards < 2:
         return 0.0

@@ -14,7 +14,6 @@ from services.retrieval.domain.comparable_vectors import leave_out_others
 from services.retrieval.domain.documents_first import lift_named, merge_legs
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.domain.named_documents import choose_clear, judge_documents
-from services.retrieval.domain.names_left_out import leave_out_names, list_terms_of_names
 from services.retrieval.domain.question_names import find_names
 from services.retrieval.domain.whole_passages import join_passages
 from services.retrieval.ports import QueryEmbedder, Reranker
@@ -28,7 +27,6 @@ from shared.contracts.search import (
     Span,
     StageScores,
 )
-from shared.document_cards.words import list_name_words
 from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
 from shared.languages import tell_language
@@ -50,7 +48,7 @@ class SearchOptions:
 
     A search that finds something unpublished is repeated for at most `settle_s` seconds. Without `joined` chunks are
     returned as they were found, which is what evals count. With `documents_first` the passages of documents that a
-    question names come before others, and within one document its names count half.
+    question names come before others.
     """
 
     candidates: int
@@ -93,7 +91,7 @@ async def search_passages(request: SearchRequest, deps: SearchDependencies) -> S
 
 async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     started = time.perf_counter()
-    dense = await _embed_question(request, deps)
+    dense = (await deps.embedder.embed_query(request.query)).tolist()
     sparse = deps.bm25.encode_query(request.query)
     embedded = time.perf_counter()
     limit = max(deps.options.candidates, request.top_k)
@@ -133,28 +131,6 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
         reranker=reranker,
         fingerprint=deps.make_fingerprint(reranker),
     )
-
-
-async def _embed_question(request: SearchRequest, deps: SearchDependencies) -> list[float]:
-    """The question's vector; within one document that between it and the one of the question without that document's
-    names. Both are asked for in one step, and so nearly always computed together."""
-    texts = {request.query, await _leave_out_names(request, deps)}
-    vectors = await asyncio.gather(*map(deps.embedder.embed_query, texts))
-    mean = sum(vectors[1:], start=vectors[0])
-    between: list[float] = (mean / float(mean @ mean) ** 0.5).tolist()
-    return between
-
-
-async def _leave_out_names(request: SearchRequest, deps: SearchDependencies) -> str:
-    """The question without the names of the one document that is searched; as it is where there are several."""
-    wanted = list(set(request.filter.document_ids or []))
-    if not deps.options.documents_first or len(wanted) != 1:
-        return request.query
-    words = await asyncio.to_thread(list_name_words, request.query)
-    terms = list_terms_of_names(words)
-    if not terms:
-        return request.query
-    return leave_out_names(request.query, words, wanted[0], await deps.registry.find_cards(request.tenant, terms))
 
 
 async def _find_named(request: SearchRequest, deps: SearchDependencies) -> dict[str, float]:
