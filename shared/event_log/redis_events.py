@@ -1,5 +1,6 @@
 """The clients with which a process reads and writes events on Redis, and the log of its runs on them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ async def open_run_log(
             opened = [open_events(url, timeout_s=timeout_s, part=part) for part in PARTS]
             clients = [await stack.enter_async_context(one) for one in opened]
         logs = [RedisEventLog(one.redis, codec, one.tail, one.reads, lost=lost) for one in clients]
-        for log in logs:
-            stack.push_async_callback(log.close)
-        yield SpreadEventLog(logs) if len(logs) > 1 else logs[0], [one.tail for one in clients]
+        try:
+            yield SpreadEventLog(logs) if len(logs) > 1 else logs[0], [one.tail for one in clients]
+        finally:
+            # At once: each waits for its node, for a second where that does not answer.
+            await asyncio.gather(*(log.close() for log in logs))
