@@ -112,8 +112,10 @@ def chunk_pages(
             text, confidence = page.text[start:end], _find_confidence(page, start, end)
             searched = _leave_out(page.text, (start, end), running)
             head = heads.find(start, end)
-            chunk = Chunk(len(chunks), page.number, start, end, text, own or section, head, searched, confidence)
-            chunks.append(replace(chunk, language=find_language(searched) or language))
+            spoken = find_language(searched) or language
+            chunks.append(
+                Chunk(len(chunks), page.number, start, end, text, own or section, head, searched, confidence, spoken)
+            )
             section = next((line.text for line in reversed(group) if line.heading), section)
         if len(chunks) > max_chunks:
             raise TooManyChunksError
