@@ -5,7 +5,7 @@ import fcntl
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -18,6 +18,7 @@ from tests.standalone_process import StandaloneProcess
 from tests.steady_loop import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
     from testcontainers.core.container import DockerContainer
 
     from shared.embedding.dense import DenseEmbedder
@@ -89,6 +90,16 @@ async def redis_url(private_redis: str) -> str:
     await redis.flushall()
     await redis.aclose()
     return private_redis
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> "AsyncIterator[Redis]":
+    """A client of an empty Redis."""
+    from shared.redis_client import connect_redis
+
+    client = connect_redis(redis_url, timeout_s=PATIENT_S)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -40,15 +39,6 @@ SETTINGS = {} if FULL else QUICK
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800 if FULL else 400)]
 only_full = pytest.mark.skipif(not FULL, reason="a part of the long form: make chaos")
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    """A Redis of the test's own, which writes to the disk before it answers, as ours do."""
-    process = RedisProcess(tmp_path / "redis")
-    await process.start()
-    yield process
-    process.kill()
 
 
 @pytest.fixture(scope="session")

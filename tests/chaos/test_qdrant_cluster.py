@@ -7,7 +7,7 @@ then, with each of its points once. The cluster is that of deploy/qdrant-cluster
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,15 +45,6 @@ def cluster() -> Iterator[QdrantCluster]:
     """Three nodes."""
     with run_qdrant_cluster() as running:
         yield running
-
-
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
-    """A Redis of the test's own."""
-    process = RedisProcess(tmp_path / "redis")
-    await process.start()
-    yield process
-    process.kill()
 
 
 class Searchers:

@@ -19,14 +19,6 @@ def patience() -> Iterator[None]:
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    client = connect_redis(redis_url, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
 async def clustered_redis(redis_cluster: RedisCluster) -> AsyncIterator[Redis]:
     """A client of an empty Redis Cluster."""
     client = connect_redis(redis_cluster.url, timeout_s=PATIENT_S)

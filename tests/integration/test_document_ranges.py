@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from shared.contracts.documents import DocumentFailure, DocumentStatus
 from shared.contracts.jobs import DocumentJob
@@ -39,13 +38,6 @@ class RepeatingRanges(RedisDocumentRanges):
     async def _run(self, script: str, job: DocumentJob, arguments: Sequence[Any]) -> Any:
         await super()._run(script, job, arguments)
         return await super()._run(script, job, arguments)
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ from shared.embedding.sparse import Bm25Encoder
 from shared.identifiers import make_document_id
 from shared.queue.arq_queue import ArqJobQueue
 from shared.queue.port import INGEST
-from shared.redis_client import connect_redis
 from shared.registry.keys import RegistryKeys
 from shared.registry.port import Lease, NewDocument
 from shared.registry.ranges_port import RangePlan
@@ -105,13 +104,6 @@ class WatchedIndex(EdgeIndex):
         await self.gate.pass_through()
         await super().upsert(tenant, points)
         self.written += [point.point_id for point in points]
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -50,13 +49,6 @@ def make_drawings() -> bytes:
         canvas.showPage()
     canvas.save()
     return buffer.getvalue()
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_url, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture
