@@ -6,8 +6,8 @@ make: both legs, filtered by tenant, with the payloads of the hits. Vectors are 
 one the rest. One quantization is set after the other, as docs/operations.md says, and the
 server builds its graph anew. Recall is that of the dense leg's first 10, compared with all vectors by numpy.
 
-The server's binary comes out of its image: `docker create --name q qdrant/qdrant:v1.16.3 x`, then
-`docker cp q:/qdrant/qdrant .`
+The server's binary comes out of its image: `docker create --name qdrant qdrant/qdrant:v1.16.3 x`, then
+`docker cp qdrant:/qdrant/qdrant .`
 """
 
 import argparse

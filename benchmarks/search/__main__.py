@@ -5,8 +5,8 @@ Redis and the cards in it, sealed texts, fusion, and what makes passages whole; 
 its own, and on a Qdrant server. The plain way is `benchmarks/search/plain.py`. Both have the same chunks (`corpus.py`
 says how they are made), the same questions, which are real, the same embedding model and the same cross-encoder.
 
-The server's binary comes out of its image: `docker create --name q qdrant/qdrant:v1.16.3 x`, then
-`docker cp q:/qdrant/qdrant .`; without one, Edge is measured alone.
+The server's binary comes out of its image: `docker create --name qdrant qdrant/qdrant:v1.16.3 x`, then
+`docker cp qdrant:/qdrant/qdrant .`; without one, Edge is measured alone.
 """
 
 import argparse

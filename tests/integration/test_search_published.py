@@ -1,8 +1,9 @@
 """Which versions a search sees while documents are published and deleted, on a real Redis and both real indexes."""
 
 import asyncio
+import gc
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from shared.contracts.search import SearchRequest
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable
 from shared.identifiers import make_document_id, make_point_id, make_text_key
-from shared.registry.port import Content, DocumentRegistry, Lease, NewDocument
+from shared.registry.port import Content, DocumentRegistry, Lease, NewDocument, VersionsSeen
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits
 from shared.vector_index.sealing import seal_payload
 from shared.vector_index.server import ServerIndex, connect_server_index
+from tests.patience import PATIENT_S
 
 BM25 = Bm25Encoder()
 WAITING = 330
@@ -216,6 +218,62 @@ async def test_a_version_that_is_published_during_a_search_is_found(
     edge.after = publish_second
 
     assert await search(make_dependencies(edge, registry)) == [f"{document_id}@v2"]
+
+
+async def test_the_registry_is_asked_while_the_model_computes_and_what_is_published_meanwhile_is_found(
+    edge: HookedEdge, registry: DocumentRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model, which answers only when the registry has been asked, is not waited for in vain."""
+    asked = asyncio.Event()
+    look = registry.look_at_versions
+
+    async def note(tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
+        seen = await look(tenant, document_ids)
+        asked.set()
+        return seen
+
+    monkeypatch.setattr(registry, "look_at_versions", note)
+    published: list[str] = []
+
+    class SlowVector(OneVector):
+        async def embed_query(self, text: str) -> NDArray[np.float32]:
+            async with asyncio.timeout(PATIENT_S):
+                await asked.wait()
+            published.extend(await publish(registry, 1))
+            await edge.upsert("default", [make_point(*published)])
+            return await super().embed_query(text)
+
+    found = await search(replace(make_dependencies(edge, registry), embedder=SlowVector()))
+
+    assert found == [f"{published[0]}@v1"]
+
+
+async def test_a_registry_that_fails_while_the_model_computes_fails_the_search_once(
+    edge: HookedEdge, registry: DocumentRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error is the search's, and a model that fails as well leaves no error that nobody reads."""
+
+    async def fail(tenant: str, document_ids: Sequence[str]) -> VersionsSeen:
+        raise DependencyUnavailable("The registry does not answer.")
+
+    class FailingVector(OneVector):
+        async def embed_query(self, text: str) -> NDArray[np.float32]:
+            raise DependencyUnavailable("The model does not answer.")
+
+    monkeypatch.setattr(registry, "look_at_versions", fail)
+    unread: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unread.append(context))
+    deps = make_dependencies(edge, registry)
+    tasks = asyncio.all_tasks()
+
+    with pytest.raises(DependencyUnavailable, match="registry"):
+        await search(deps)
+    with pytest.raises(DependencyUnavailable, match="model"):
+        await search(replace(deps, embedder=FailingVector()))
+    gc.collect()
+
+    assert asyncio.all_tasks() == tasks
+    assert not unread
 
 
 @pytest.mark.parametrize("replaced", [True, False])

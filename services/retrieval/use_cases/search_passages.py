@@ -31,6 +31,7 @@ from shared.embedding.port import SparseEncoder
 from shared.errors import DependencyUnavailable
 from shared.languages import tell_language
 from shared.registry.port import DocumentRegistry
+from shared.tasks import end_tasks
 from shared.vector_index.port import IndexQuery, LegHits, SparseVector, VectorIndex
 from shared.vector_index.sealing import SealedTextError, open_payload
 
@@ -91,15 +92,19 @@ async def search_passages(request: SearchRequest, deps: SearchDependencies) -> S
 
 async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     started = time.perf_counter()
-    dense = (await deps.embedder.embed_query(request.query)).tolist()
+    looking = asyncio.create_task(_look_up(request, deps))  # the registry answers while the model computes
+    try:
+        dense = (await deps.embedder.embed_query(request.query)).tolist()
+        embedded = time.perf_counter()
+        named, revision = await looking
+    finally:
+        await end_tasks(looking)
     sparse = deps.bm25.encode_query(request.query)
-    embedded = time.perf_counter()
     limit = max(deps.options.candidates, request.top_k)
     query = IndexQuery(dense, sparse, limit, request.filter.document_ids)
     try:
         async with asyncio.timeout(deps.options.settle_s):
-            named = await _find_named(request, deps)
-            legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), deps)
+            legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), revision, deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
     comparable, told = leave_out_others(legs, deps.model_id) if deps.model_id else (legs, legs)
@@ -133,6 +138,12 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
     )
 
 
+async def _look_up(request: SearchRequest, deps: SearchDependencies) -> tuple[dict[str, float], str | None]:
+    """Which documents the question names, and the tenant's revision before the index is searched."""
+    named = await _find_named(request, deps)
+    return named, (await deps.registry.look_at_versions(request.tenant, [])).revision
+
+
 async def _find_named(request: SearchRequest, deps: SearchDependencies) -> dict[str, float]:
     """How surely the question names which documents; none where there is no choice."""
     wanted = request.filter.document_ids
@@ -156,7 +167,7 @@ async def _search_index(tenant: str, query: IndexQuery, clear: Sequence[str], de
 
 
 async def _search_published(
-    tenant: str, query: IndexQuery, clear: Sequence[str], deps: SearchDependencies
+    tenant: str, query: IndexQuery, clear: Sequence[str], revision: str | None, deps: SearchDependencies
 ) -> tuple[LegHits, Mapping[str, str]]:
     """Hits of published versions only, as many as there are, and the keys of their texts by documents.
 
@@ -167,12 +178,11 @@ async def _search_published(
 
     Nor is a version shown in part. One that is published between the search and the look at the registry may have been
     half written when it was found, so a version counts as whole only where it was published before the search began:
-    nothing was published since then, or an earlier look has seen it. Where many documents arrive that is one search
-    more, not one for each publication.
+    nothing was published since `revision`, or an earlier look has seen it. Where many documents arrive that is one
+    search more, not one for each publication.
     """
     excluded: set[tuple[str, str]] = set()
     whole: set[tuple[str, str]] = set()
-    revision = (await deps.registry.look_at_versions(tenant, [])).revision
     while True:
         legs = await _search_index(tenant, query, clear, deps)
         found = {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
