@@ -115,7 +115,7 @@ class IndexSettings(SharedSettings):
     qdrant_timeout_s: int = Field(
         default=10,
         gt=0,
-        description="PAGEWIRE_QDRANT_TIMEOUT_S: seconds per call; searches take milliseconds",
+        description="PAGEWIRE_QDRANT_TIMEOUT_S: seconds per call as a whole; searches take milliseconds",
     )
     collection: str = Field(
         default="pagewire", description="PAGEWIRE_COLLECTION: Qdrant collection; one serves all tenants"

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import TypeVar, cast
 
@@ -54,6 +55,10 @@ all tenants: rankings of one depend, a little, on the texts of others."""
 _PERMANENT = frozenset({400, 413, 422})
 """Statuses of calls that are wrong as such. 401, 403 and 404 are not among them: a key that was changed or a collection
 that was lost is everybody's trouble and will be mended; no document should fail for it."""
+_FAULTS = (ApiException, QdrantException, httpx.HTTPError, OSError)
+"""No answer, none in time (which is an OSError), or one that the client finds wrong."""
+_OTHER_ANSWERS = (JSONDecodeError, UnicodeDecodeError, RecursionError, AssertionError)
+"""What the client raises where something else answers under the address. It asserts that there is a result."""
 
 
 class ServerIndex:
@@ -62,7 +67,7 @@ class ServerIndex:
     Parameters:
         url: of the server, e.g. http://qdrant:6333.
         dimension: length of the dense vectors.
-        timeout_s: limit of each call, in seconds.
+        timeout_s: limit of each call as a whole, in seconds, however its answer comes in.
         layout: what the collection is made with, and how it is searched.
     """
 
@@ -79,6 +84,7 @@ class ServerIndex:
         self._collection = collection
         self._dimension = dimension
         self._layout = layout
+        self._timeout_s = timeout_s
         self._counts_by_tenant = False
         # The version check would open a connection while settings are still being wired.
         self._client = AsyncQdrantClient(
@@ -191,10 +197,9 @@ class ServerIndex:
         batch = models.QueryRequestBatch(searches=requests)
         call = self._client.http.search_api.query_batch_points(self._collection, query_request_batch=batch)
         found = (await self._call(call)).result
-        if found is None:
-            raise _make_unavailable()
-        dense, bm25 = found
-        return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
+        with _reading_answer():
+            dense, bm25 = found or []
+            return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
 
     def _make_bm25_params(self, tenant: str) -> models.SearchParams | None:
         if not self._counts_by_tenant:
@@ -215,10 +220,12 @@ class ServerIndex:
                     with_vectors=[DENSE],
                 )
             )
-            if not points:
+            with _reading_answer():
+                read = {(point.payload or {})[EMBEDDED]: _read_dense(point) for point in points}
+            if read.keys().isdisjoint(wanted):
                 break
             # Many points may have the same name: what is left out now comes when these are no longer asked for.
-            found |= {(point.payload or {})[EMBEDDED]: _read_dense(point) for point in points}
+            found |= read
         return found
 
     async def count(self, tenant: str, document_id: str | None = None) -> int:
@@ -271,15 +278,16 @@ class ServerIndex:
         """Close the connections."""
         await self._client.close()
 
-    @staticmethod
-    async def _call(awaitable: Awaitable[T]) -> T:
+    async def _call(self, awaitable: Awaitable[T]) -> T:
         try:
-            return await awaitable
+            # The client's own limit is for the time between two pieces of an answer.
+            async with asyncio.timeout(self._timeout_s):
+                return await awaitable
         except UnexpectedResponse as error:
             if error.status_code in _PERMANENT:
                 raise IndexRejected(f"The vector index refuses the call (status {error.status_code}).") from error
             raise _make_unavailable() from error
-        except (ApiException, QdrantException, httpx.HTTPError, OSError, JSONDecodeError) as error:
+        except (*_FAULTS, *_OTHER_ANSWERS) as error:
             raise _make_unavailable() from error
 
 
@@ -309,6 +317,15 @@ def _is_since(version: str, since: tuple[int, int]) -> bool:
 
 def _make_unavailable() -> DependencyUnavailable:
     return DependencyUnavailable("The vector index does not answer now; try again.", retry_after=5)
+
+
+@contextmanager
+def _reading_answer() -> Iterator[None]:
+    """Raise DependencyUnavailable where an answer lacks what was asked for: something else than Qdrant gave it."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _make_unavailable() from error
 
 
 def _match(field: str, value: str) -> models.FieldCondition:
@@ -348,7 +365,8 @@ def _make_document_filter(
 
 def _read_dense(point: models.Record) -> list[float]:
     vectors = point.vector
-    assert isinstance(vectors, dict)  # noqa: S101 - all of ours have names
+    if not isinstance(vectors, dict):
+        raise TypeError("all vectors of ours have names")
     return cast("list[float]", vectors[DENSE])
 
 

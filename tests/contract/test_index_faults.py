@@ -20,9 +20,11 @@ POINT = IndexPoint(
     POINT_ID, ChunkPayload("doc", "v1", 0, "T", 1, 0, 4, "text"), [1.0, 0.0], BM25.encode_passages(["text"])[0]
 )
 
+UPSERTED = b'{"result": {"operation_id": 0, "status": "completed"}, "status": "ok", "time": 0}'
+
 
 @asynccontextmanager
-async def answering(status: int, content: str, headers: dict[str, str]) -> AsyncIterator[ServerIndex]:
+async def answering(status: int, content: str | bytes, headers: dict[str, str]) -> AsyncIterator[ServerIndex]:
     """An index whose server answers everything in one way."""
     app = FastAPI()
 
@@ -36,8 +38,8 @@ async def answering(status: int, content: str, headers: dict[str, str]) -> Async
         await index.close()
 
 
-async def call_everything(index: ServerIndex) -> set[type[BaseException]]:
-    """The errors of all the calls that a job and a search make."""
+async def call_everything(index: ServerIndex) -> set[type[object]]:
+    """The errors of all the calls that a job and a search make; also the type of a result, where one has none."""
     results: Sequence[object] = await asyncio.gather(
         index.prepare(),
         index.upsert("t", [POINT]),
@@ -47,7 +49,7 @@ async def call_everything(index: ServerIndex) -> set[type[BaseException]]:
         index.find_vectors("t", [POINT_ID]),
         return_exceptions=True,
     )
-    return {type(result) for result in results if isinstance(result, BaseException)}
+    return {type(result) for result in results}
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -82,10 +84,64 @@ async def test_a_server_in_trouble_is_tried_again(status: int, headers: dict[str
         assert await call_everything(index) == {DependencyUnavailable}
 
 
-async def test_an_answer_that_is_none_is_tried_again() -> None:
-    """Something else answers under the address, a proxy for instance."""
-    async with answering(200, "<html>Welcome</html>", {"Content-Type": "text/html"}) as index:
+FOREIGN_POINT = '{"id": 1, "version": 0, "score": 0.5, "payload": {"text": "of somebody else"}, "vector": [1.0]}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<html>Welcome</html>",
+        b"<html>D\xe9sol\xe9</html>",
+        "",
+        '{"result": ',
+        "[" * 100_000,
+        "null",
+        "[]",
+        "{}",
+        '{"result": null}',
+        '{"result": {}}',
+        '{"result": []}',
+        '{"result": [{"points": []}]}',
+        f'{{"result": [{{"points": [{FOREIGN_POINT}]}}, {{"points": []}}]}}',
+        f'{{"result": {{"points": [{FOREIGN_POINT}]}}}}',
+    ],
+    ids=range(14),
+)
+async def test_an_answer_that_is_not_of_qdrant_is_tried_again(content: str | bytes) -> None:
+    """Something else answers 200 under the address, a proxy for instance."""
+    async with answering(200, content, {"Content-Type": "text/html"}) as index:
         assert await call_everything(index) == {DependencyUnavailable}
+
+
+async def test_an_answer_that_is_always_the_same_is_not_asked_for_again_for_ever() -> None:
+    """Vectors are asked for until all that there are have come: one that nobody asked for brings that no further."""
+    point = '{"id": 1, "payload": {"embedded": "another"}, "vector": {"dense": [1.0, 0.0]}}'
+    async with answering(200, f'{{"result": {{"points": [{point}]}}}}', {}) as index:
+        assert await index.find_vectors("t", [POINT_ID]) == {}
+
+
+async def test_an_answer_that_drips_ends_at_the_deadline_of_the_call() -> None:
+    """Each byte comes in time, the last one much too late: the call is over by then, and its connection is closed."""
+    left = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+        for byte in UPSERTED.ljust(1000):
+            if writer.is_closing():
+                left.set()
+                break
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.005)
+        writer.close()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        index = await asyncio.to_thread(ServerIndex, f"http://{host}:{port}", "c", 2, api_key=None, timeout_s=1)
+        with pytest.raises(DependencyUnavailable):
+            await index.upsert("t", [POINT])
+        await left.wait()
+        await index.close()
 
 
 @pytest.mark.parametrize(
