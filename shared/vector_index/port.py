@@ -104,7 +104,8 @@ class StoredVersion:
 class VectorIndex(Protocol):
     """Stores points and finds them by meaning and by words.
 
-    Raises DependencyUnavailable when it cannot now, and IndexRejected when it will never do what was asked.
+    Raises DependencyUnavailable when it cannot now, DiskFull when it cannot write for want of space, and IndexRejected
+    when it will never do what was asked.
     """
 
     async def prepare(self) -> None:

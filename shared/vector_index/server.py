@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import TypeVar, cast
@@ -13,7 +13,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from shared.errors import DependencyUnavailable, IndexRejected, ServiceError
+from shared.errors import DependencyUnavailable, DiskFull, IndexRejected, ServiceError
 from shared.settings import IndexSettings
 from shared.vector_index.collection_layout import CollectionLayout, read_layout
 from shared.vector_index.payload import (
@@ -55,6 +55,13 @@ all tenants: rankings of one depend, a little, on the texts of others."""
 _PERMANENT = frozenset({400, 413, 422})
 """Statuses of calls that are wrong as such. 401, 403 and 404 are not among them: a key that was changed or a collection
 that was lost is everybody's trouble and will be mended; no document should fail for it."""
+_PAYLOAD_INDEXES: Mapping[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
+    TENANT: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
+    **dict.fromkeys(KEYWORD_FIELDS, models.PayloadSchemaType.KEYWORD),
+    EMBEDDED: models.PayloadSchemaType.UUID,
+}
+_NO_SPACE = b"No space left on device"
+"""What a server whose disk is full says, with the status 500, when it is to write. It goes on answering searches."""
 _FAULTS = (ApiException, QdrantException, httpx.HTTPError, OSError)
 """No answer, none in time (which is an OSError), or one that the client finds wrong."""
 _OTHER_ANSWERS = (JSONDecodeError, UnicodeDecodeError, RecursionError, AssertionError)
@@ -104,26 +111,19 @@ class ServerIndex:
         log.info("qdrant_found", version=version, idf="tenant" if self._counts_by_tenant else "collection")
         if not await self._call(self._client.collection_exists(self._collection)):
             await self._create_collection()
-        config = (await self._call(self._client.get_collection(self._collection))).config
+        found = await self._call(self._client.get_collection(self._collection))
+        config = found.config
         self._check_vectors(config.params)
         if differences := self._layout.find_differences(config):
             # Searches work all the same; docs/operations.md says how each is changed.
             log.warning("collection_differs", collection=self._collection, found=differences)
-        # Also where the collection was there: whoever made it may have been killed before this. What is there stays.
-        tenant_index = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-        await self._call(
-            self._client.create_payload_index(self._collection, TENANT, field_schema=tenant_index, wait=True)
-        )
-        keyword = models.PayloadSchemaType.KEYWORD
-        for field in KEYWORD_FIELDS:
-            await self._call(
-                self._client.create_payload_index(self._collection, field, field_schema=keyword, wait=True)
-            )
-        await self._call(
-            self._client.create_payload_index(
-                self._collection, EMBEDDED, field_schema=models.PayloadSchemaType.UUID, wait=True
-            )
-        )
+        # Also where the collection was there: whoever made it may have been killed before this. What is there is not
+        # asked for again: that is a write, which a server whose disk is full refuses, and searches need none.
+        for field, schema in _PAYLOAD_INDEXES.items():
+            if field not in found.payload_schema:
+                await self._call(
+                    self._client.create_payload_index(self._collection, field, field_schema=schema, wait=True)
+                )
 
     def _check_vectors(self, parameters: models.CollectionParams) -> None:
         dense = parameters.vectors.get(DENSE) if isinstance(parameters.vectors, dict) else None
@@ -286,6 +286,8 @@ class ServerIndex:
         except UnexpectedResponse as error:
             if error.status_code in _PERMANENT:
                 raise IndexRejected(f"The vector index refuses the call (status {error.status_code}).") from error
+            if _NO_SPACE in error.content:
+                raise DiskFull("The disk of the vector index is full. Free some space there.") from error
             raise _make_unavailable() from error
         except (*_FAULTS, *_OTHER_ANSWERS) as error:
             raise _make_unavailable() from error

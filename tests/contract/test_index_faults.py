@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 
 from shared.embedding.sparse import Bm25Encoder
-from shared.errors import DependencyUnavailable, IndexRejected
+from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery
 from shared.vector_index.server import ServerIndex
 from tests.http_server import serve_app
@@ -24,6 +24,15 @@ UPSERTED = b'{"result": {"operation_id": 0, "status": "completed"}, "status": "o
 
 
 @asynccontextmanager
+async def connect(app: FastAPI) -> AsyncIterator[ServerIndex]:
+    """An index on a server."""
+    async with serve_app(app) as server:
+        index = await asyncio.to_thread(ServerIndex, server.url, "c", 2, api_key=None, timeout_s=PATIENT_S)
+        yield index
+        await index.close()
+
+
+@asynccontextmanager
 async def answering(status: int, content: str | bytes, headers: dict[str, str]) -> AsyncIterator[ServerIndex]:
     """An index whose server answers everything in one way."""
     app = FastAPI()
@@ -32,10 +41,8 @@ async def answering(status: int, content: str | bytes, headers: dict[str, str]) 
     async def answer(path: str) -> Response:
         return Response(content, status, headers)
 
-    async with serve_app(app) as server:
-        index = await asyncio.to_thread(ServerIndex, server.url, "c", 2, api_key=None, timeout_s=PATIENT_S)
+    async with connect(app) as index:
         yield index
-        await index.close()
 
 
 async def call_everything(index: ServerIndex) -> set[type[object]]:
@@ -144,13 +151,13 @@ async def test_an_answer_that_drips_ends_at_the_deadline_of_the_call() -> None:
         await index.close()
 
 
-@pytest.mark.parametrize(
-    ("version", "by_tenant"),
-    [("1.16.3", False), ("1.18.9", False), ("1.19.0", True), ("2.0.1-dev", True), ("?", False)],
-)
-async def test_a_server_that_can_is_asked_to_count_words_among_a_tenants_own(version: str, by_tenant: bool) -> None:
-    """Its version says whether it can; it is asked for once. Others count those of all tenants."""
-    app, asked = FastAPI(), []
+def make_server(version: str = "1.16.3", indexed: Sequence[str] = (), full: str = "") -> FastAPI:
+    """A server with the collection, in which these fields are indexed.
+
+    Parameters:
+        full: what it says where it is to make an index, or to write points.
+    """
+    app = FastAPI()
     config = {
         "params": {
             "vectors": {"dense": {"size": 2, "distance": "Cosine"}},
@@ -169,7 +176,7 @@ async def test_a_server_that_can_is_asked_to_count_words_among_a_tenants_own(ver
         "optimizer_status": "ok",
         "segments_count": 1,
         "config": config,
-        "payload_schema": {},
+        "payload_schema": {field: {"data_type": "keyword", "points": 1} for field in indexed},
     }
 
     @app.get("/")
@@ -185,19 +192,59 @@ async def test_a_server_that_can_is_asked_to_count_words_among_a_tenants_own(ver
         return {"result": collection, "status": "ok", "time": 0}
 
     @app.put("/collections/c/index")
-    async def make_index() -> dict[str, object]:
-        return {"result": {"operation_id": 0, "status": "completed"}, "status": "ok", "time": 0}
+    @app.put("/collections/c/points")
+    @app.post("/collections/c/points/delete")
+    async def write() -> Response:
+        return Response(full or UPSERTED, 500 if full else 200, {"Content-Type": "application/json"})
+
+    return app
+
+
+FULL = '{"status": {"error": "Service internal error: No space left on device: WAL buffer size exceeds"}, "time": 0.1}'
+INDEXED = ("tenant", "document_id", "generation", "embedded")
+
+
+async def test_a_server_whose_disk_is_full_is_searched_and_not_written_to() -> None:
+    """It refuses every write and answers searches, also of a service that starts just then: which writes nothing."""
+    app = make_server(indexed=INDEXED, full=FULL)
+
+    @app.post("/collections/c/points/query/batch")
+    async def search() -> dict[str, object]:
+        return {"result": [{"points": []}, {"points": []}], "status": "ok", "time": 0}
+
+    async with connect(app) as index:
+        await index.prepare()
+        await index.search("t", IndexQuery(POINT.dense, POINT.sparse, 5))
+        for writing in (index.upsert("t", [POINT]), index.delete_document("t", "doc")):
+            with pytest.raises(DiskFull):
+                await writing
+
+
+@pytest.mark.parametrize("missing", INDEXED)
+async def test_an_index_of_a_field_that_is_missing_is_made(missing: str) -> None:
+    """Whoever made the collection may have been killed before it."""
+    app = make_server(indexed=[field for field in INDEXED if field != missing], full=FULL)
+    async with connect(app) as index:
+        with pytest.raises(DiskFull):
+            await index.prepare()
+
+
+@pytest.mark.parametrize(
+    ("version", "by_tenant"),
+    [("1.16.3", False), ("1.18.9", False), ("1.19.0", True), ("2.0.1-dev", True), ("?", False)],
+)
+async def test_a_server_that_can_is_asked_to_count_words_among_a_tenants_own(version: str, by_tenant: bool) -> None:
+    """Its version says whether it can; it is asked for once. Others count those of all tenants."""
+    app, asked = make_server(version), []
 
     @app.post("/collections/c/points/query/batch")
     async def search(request: Request) -> dict[str, object]:
         asked.append(await request.json())
         return {"result": [{"points": []}, {"points": []}], "status": "ok", "time": 0}
 
-    async with serve_app(app) as server:
-        index = await asyncio.to_thread(ServerIndex, server.url, "c", 2, api_key=None, timeout_s=PATIENT_S)
+    async with connect(app) as index:
         await index.prepare()
         await index.search("t", IndexQuery(POINT.dense, POINT.sparse, 5))
-        await index.close()
 
     (batch,) = asked
     dense, bm25 = batch["searches"]
