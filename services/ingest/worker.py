@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +111,11 @@ class IngestWorker:
             for part in ended:
                 part.result()
         finally:
-            await run_to_end(end_tasks(*parts))
+            await run_to_end(self._stop(parts))
+
+    async def _stop(self, parts: Sequence[asyncio.Task[None]]) -> None:
+        await end_tasks(*parts)
+        await release_rest(self.dependencies)  # of jobs that ended while Redis could not be told
 
     async def _run_lane(self, make_lane: Callable[[], Worker]) -> None:
         """Run arq, and start it anew whenever Redis was away: arq itself would end (its issue 498)."""

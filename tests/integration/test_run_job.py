@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from arq import Retry
 from numpy.typing import NDArray
+from redis.asyncio import Redis
 
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.settings import IngestSettings
@@ -27,7 +28,7 @@ from shared.contracts.documents import DocumentStatus
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
-from shared.errors import DependencyUnavailable, NotFound
+from shared.errors import DependencyUnavailable, DiskFull, NotFound
 from shared.identifiers import make_document_id, make_point_id
 from shared.queue.arq_queue import SMALL_BYTES, ArqJobQueue, LaneNames, make_job_id
 from shared.queue.port import INGEST, PURGE
@@ -483,6 +484,40 @@ async def test_a_bug_does_not_end_the_reconciler(
             await asyncio.sleep(0.05)
     finally:
         await end_tasks(worker)
+
+
+class CrowdedRegistry(RedisDocumentRegistry):
+    """The real registry, but no lease can be let go as long as this is set."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis, deadline_s=PATIENT_S)
+        self.full = True
+        self.refused = asyncio.Event()
+
+    async def release(self, lease: Lease) -> None:
+        if self.full:
+            self.refused.set()
+            raise DiskFull("The server can record nothing now.")
+        await super().release(lease)
+
+
+async def test_a_worker_that_stops_lets_go_of_what_it_could_not_before(
+    deps: IngestDependencies, redis: Redis, queue: ArqJobQueue, redis_url: str, tmp_path: Path
+) -> None:
+    """The next worker need not wait for the lease to run out, and the document has lost no attempt."""
+    registry = CrowdedRegistry(redis)
+    job = await accept(deps, tmp_path, make_pdf(["some text"]))
+    lease = await registry.claim(job, "w", 600_000)
+    assert isinstance(lease, Lease)
+    crowded = dataclasses.replace(deps, registry=registry, unreleased=[lease])
+
+    worker = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), crowded, queue).run())
+    await registry.refused.wait()
+    registry.full = False
+    await end_tasks(worker)
+
+    assert not await registry.is_leased(job)
+    assert await registry.count_attempts(job) == 0
 
 
 async def test_a_worker_finishes_what_a_dead_one_left(

@@ -52,6 +52,8 @@ async def run_ingest_job(
     """
     try:
         await release_rest(deps)
+        if any(lease.job == job for lease in deps.unreleased):
+            return Outcome.RETRY  # claimed anew, it would count as one whose worker has died
         alone = await deps.registry.count_attempts(job) >= max_attempts
         # Before the claim: a document that only waits loses no attempt when its worker dies.
         async with deps.gate.enter(alone=alone, while_waiting=keep_in_progress, every_s=lease_s / 3):
@@ -134,14 +136,18 @@ async def _renew(lease: Lease, deps: IngestDependencies, lease_s: float, keep_in
 
 async def _release(lease: Lease, deps: IngestDependencies) -> None:
     deps.unreleased.append(lease)
-    with suppress(ServiceError):  # Redis is away, or its disk full: the lease may run out, its attempt is not lost
-        await release_rest(deps)
+    await release_rest(deps)
 
 
 async def release_rest(deps: IngestDependencies) -> None:
-    """Let go of leases whose work has ended. Raises ServiceError where Redis cannot be told now, and keeps them."""
-    while deps.unreleased:
-        lease = deps.unreleased.pop(0)
+    """Let go of leases whose work has ended, all at once; keep those of which Redis cannot be told now."""
+    leases = deps.unreleased.copy()
+    deps.unreleased.clear()
+    await asyncio.gather(*(_let_go(lease, deps) for lease in leases))
+
+
+async def _let_go(lease: Lease, deps: IngestDependencies) -> None:
+    with suppress(ServiceError):  # Redis is away, or its disk full: the lease may run out, its attempt is not lost
         try:
             await deps.registry.release(lease)
         except BaseException:

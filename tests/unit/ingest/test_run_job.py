@@ -160,6 +160,8 @@ class Registry(MemoryRegistry):
     def __init__(self) -> None:
         super().__init__()
         self.away: set[str] = set()
+        self.stuck: set[DocumentJob] = set()
+        """Documents whose leases cannot be let go."""
         self.renewed = asyncio.Event()
 
     async def claim(self, *arguments: Any) -> Any:
@@ -168,6 +170,8 @@ class Registry(MemoryRegistry):
 
     async def release(self, lease: Lease) -> None:
         self._answer("release")
+        if lease.job in self.stuck:
+            raise AWAY
         await super().release(lease)
 
     async def renew(self, lease: Lease, lease_ms: int) -> bool:
@@ -354,6 +358,24 @@ async def test_a_lease_that_cannot_be_given_back_runs_out(system: System) -> Non
     assert await system.run() is Outcome.DONE
 
     assert (await system.get_record()).status is DocumentStatus.READY
+
+
+async def test_a_lease_that_cannot_be_given_back_holds_up_no_other_document(system: System) -> None:
+    """Its own is tried again later; what others have is let go of, in whatever order they came."""
+    copy = await add_copy(system, "t", "b")
+    system.index.away = True
+    system.registry.stuck.add(JOB)
+    assert await system.run() is await system.run(job=copy) is Outcome.RETRY
+    assert await system.registry.is_leased(JOB)
+    assert not await system.registry.is_leased(copy)
+
+    system.index.away = False
+    await system.registry.expire_lease(JOB)
+    assert await system.run() is Outcome.RETRY
+    assert await system.run(job=copy) is Outcome.DONE
+    system.registry.stuck.clear()
+    assert await system.run() is Outcome.DONE
+    assert await system.registry.count_attempts(JOB) == 0
 
 
 async def test_a_lost_blob_is_a_failure_with_a_reason(system: System) -> None:
