@@ -7,7 +7,7 @@ for its default. A `.env` file in the working folder is read too; real environme
 import sys
 from pathlib import Path
 from typing import Literal, TypeVar
-from urllib.parse import urlparse
+from urllib.parse import parse_qs, urlparse
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -87,6 +87,18 @@ class SharedSettings(BaseSettings):
     def spool_folder(self) -> Path:
         """Where uploads arrive."""
         return self.data_dir / "spool"
+
+    @field_validator("redis_url")
+    @classmethod
+    def check_redis_url(cls, url: str) -> str:
+        """A cluster has no other database: what is meant to be apart from others' data would be among it."""
+        if not url.partition("://")[0].endswith("+cluster"):
+            return url
+        parsed = urlparse(url)
+        databases = {parsed.path.strip("/"), *parse_qs(parsed.query).get("db", [])}
+        if databases <= {"", "0"}:
+            return url
+        raise ValueError("a Redis Cluster has only database 0; leave the number out of the URL.")
 
     @field_validator("blob_url")
     @classmethod
