@@ -292,6 +292,7 @@ class RedisDocumentRegistry(RedisVersions):
             yield jobs
 
     async def _scan(self, key: str) -> AsyncGenerator[Sequence[DocumentJob], None]:
+        # Where Redis starts anew or the slot moves meanwhile some may be passed by: the next look has them.
         cursor: int | None = None
         while cursor != 0:
             cursor, members = await self._call(self._redis.sscan(key, cursor or 0, count=SCAN_MEMBERS))

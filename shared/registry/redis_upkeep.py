@@ -14,6 +14,7 @@ from shared.registry.keys import (
     RegistryKeys,
     make_member,
 )
+from shared.registry.listing import list_whole
 from shared.registry.records import parse_blobs
 from shared.registry.redis_versions import AWAY, DEADLINE_S
 from shared.registry.upkeep_port import DocumentState, Stray
@@ -23,7 +24,6 @@ REWRITE_S = 300.0
 """How long Redis may take to write its file anew: a gigabyte takes seconds."""
 REWRITE_POLL_S = 0.2
 _NOT_REWRITTEN = "Redis could not write its file anew; its log says why."
-_OTHER_SERVER = "Redis has started anew, or has moved the records to another node, while they were listed; try again."
 SCAN_KEYS = 500
 
 # KEYS: document, stray's key, purging   ARGV: member of the stray, member of `purging`
@@ -194,28 +194,22 @@ class RedisRegistryUpkeep:
         return [stray for stray, ttl in zip(strays, await self._call(pipe.execute()), strict=True) if ttl == -1]
 
     async def _scan(self, pattern: str, kind: str) -> AsyncGenerator[list[str], None]:
-        """Yield keys, some at a time. Raise DependencyUnavailable where another server has them by now: each has an
-        order of its own, and whoever goes on in that passes keys by."""
-        server: str | None = None
-        cursor: int | None = None
-        while cursor != 0:
-            pipe = self._redis.pipeline(transaction=True)  # `execute` gives its connection back
-            pipe.exists(self._keys.pending)  # a node of a cluster that has the keys no more says so: SCAN would not
-            pipe.info("server")
-            pipe.scan(cursor or 0, match=pattern, count=SCAN_KEYS, _type=kind.upper())
-            _, about, (cursor, keys) = await self._call(pipe.execute())
-            if server not in (None, about["run_id"]):
-                raise DependencyUnavailable(_OTHER_SERVER)
-            server = about["run_id"]
+        """Yield keys, some at a time. Whoever lists documents takes those that are passed by for gone."""
+
+        def scan(pipe: Any, cursor: int) -> None:
+            pipe.scan(cursor, match=pattern, count=SCAN_KEYS, _type=kind.upper())
+
+        async for keys in list_whole(self._redis, self._call, self._keys.pending, scan):
             if keys:
                 yield keys
 
     async def _scan_members(self, key: str, kind: str) -> AsyncGenerator[list[tuple[str, str]], None]:
         """Yield members with the ids of their documents."""
-        scan = {"zset": self._redis.zscan, "set": self._redis.sscan, "hash": self._redis.hscan}[kind]
-        cursor: int | None = None
-        while cursor != 0:
-            cursor, found = await self._call(scan(key, cursor or 0, count=SCAN_KEYS))
+
+        def scan(pipe: Any, cursor: int) -> None:
+            {"zset": pipe.zscan, "set": pipe.sscan, "hash": pipe.hscan}[kind](key, cursor, count=SCAN_KEYS)
+
+        async for found in list_whole(self._redis, self._call, key, scan):
             if kind == "hash":
                 yield list(found.items())
             else:

@@ -16,6 +16,7 @@ from shared.registry.keys import (
     make_identity,
     make_member,
 )
+from shared.registry.listing import list_whole
 from shared.registry.port import BlobId, Content, DocumentBlobs, QueuedWork
 from shared.registry.records import check_id, make_missing, now_ms, parse_blobs, parse_reply
 from shared.registry.revision import make_revision
@@ -148,11 +149,12 @@ class RedisVersions:
 
     async def list_versions(self, tenant: str) -> AsyncGenerator[Sequence[tuple[DocumentJob, str]], None]:
         """A tenant's documents that can be searched, with their versions, some at a time."""
-        cursor: int | None = None
-        while cursor != 0:
-            cursor, ids = await self._call(
-                self._redis.sscan(self._keys.ready(tenant), cursor or 0, count=SCAN_DOCUMENTS)
-            )
+        ready = self._keys.ready(tenant)
+
+        def scan(pipe: Any, cursor: int) -> None:
+            pipe.sscan(ready, cursor, count=SCAN_DOCUMENTS)
+
+        async for ids in list_whole(self._redis, self._call, ready, scan):
             pipe = self._redis.pipeline(transaction=False)
             for document_id in ids:
                 pipe.hget(self._keys.document(tenant, document_id), "version")

@@ -1,7 +1,7 @@
 """The system on a real Redis Cluster, and its clients while slots move and nodes that they were told of are gone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from shared.event_log.port import StreamId
 from shared.queue.arq_queue import ArqJobQueue
 from shared.queue.port import INGEST
 from shared.redis_client import connect_redis, name_prefix
-from shared.registry import redis_upkeep
+from shared.registry import redis_upkeep, redis_versions
+from shared.registry.keys import RegistryKeys
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from tests.integration.conftest import publish_document, read_stream
@@ -164,6 +165,34 @@ async def test_a_list_of_all_documents_ends_when_their_slot_moves(
         async for _ in listing:
             pass
     assert {job.document_id async for found in upkeep.list_states() for job, _ in found} == document_ids
+
+
+@pytest.mark.parametrize("what", ["versions", "strays"])
+async def test_a_list_of_a_tenants_documents_ends_when_their_slot_moves(
+    redis: Redis, redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Else those that were passed by would not be made anew by a reindex, nor removed by a repair, and nobody knew."""
+    monkeypatch.setattr(redis_upkeep, "SCAN_KEYS", 10)
+    monkeypatch.setattr(redis_versions, "SCAN_DOCUMENTS", 10)
+    keys, pipe = RegistryKeys(name_prefix(redis)), redis.pipeline()
+    for number in range(1000):
+        pipe.sadd(keys.ready("t"), f"doc_{number}")
+        if what == "versions":
+            pipe.hset(keys.document("t", f"doc_{number}"), "version", "v1")
+    await pipe.execute()
+    listing: AsyncGenerator[Sequence[object], None] = (
+        RedisDocumentRegistry(redis, deadline_s=PATIENT_S).list_versions("t")
+        if what == "versions"
+        else RedisRegistryUpkeep(redis, deadline_s=PATIENT_S).list_strays()
+    )
+    while not await anext(listing):
+        pass
+
+    await move_to_next(redis_cluster, find_slot(redis))
+
+    with pytest.raises(DependencyUnavailable):
+        async for _ in listing:
+            pass
 
 
 async def test_the_queue_is_found_again_when_its_slot_moves(redis_cluster: RedisCluster) -> None:
