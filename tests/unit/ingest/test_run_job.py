@@ -480,6 +480,28 @@ async def test_what_was_recognized_is_kept_until_the_parse_has_ended(
     assert key not in system.blobs.blobs
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda kept: kept[:-1], lambda kept: kept[:-1] + b"!", lambda kept: kept[:9]], ids=range(3)
+)
+async def test_recognized_pages_that_are_damaged_are_read_anew_and_replaced(
+    system: System, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    """Behind what is damaged nothing would be found that was read later, by however many workers."""
+    monkeypatch.setattr(recognized_pages, "KEEP_S", 0)
+    monkeypatch.setattr(recognized_pages, "KEEP_SHARE", 0)
+    key = make_recognized_key(JOB.tenant, NEW.sha256, PARSER_VERSION)
+    parser = ScanParser(AWAY)
+    system.deps = replace(system.deps, parser=parser)
+    await system.run()
+    whole = system.blobs.blobs[key]
+    system.blobs.blobs[key] = damage(whole)
+
+    assert await system.run() is await system.run() is Outcome.RETRY
+
+    assert parser.given == [b"", b"", b"page 1;"]
+    assert system.blobs.blobs[key] == whole
+
+
 @pytest.mark.parametrize(("tenant", "parses"), [("t", 1), ("other", 2)])
 async def test_the_same_bytes_are_read_once_for_a_tenant(system: System, tenant: str, parses: int) -> None:
     """Each has a title of its own name. What another tenant's documents say is nobody else's, not even to save time."""
