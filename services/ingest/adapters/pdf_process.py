@@ -100,7 +100,7 @@ async def _read_messages(
     page_count = last_page = 0
     parts: list[bytes] = []
     recognized = b""
-    room = MAX_PARSE_BYTES
+    room = kept_room = MAX_PARSE_BYTES
     while True:
         try:
             # Around the read alone: a timeout across a yield would strike whoever iterates.
@@ -113,10 +113,12 @@ async def _read_messages(
                 log.warning("pdf_child_did_not_start", status=await process.wait())
                 raise DependencyUnavailable("The PDF reader did not start; it is tried again.") from None
             raise await _explain_death(process, last_page) from None
-        room -= len(content)
         if "recognized" in message:
-            recognized = content
+            # No part of the parse, and only to save time: where there is no more room nothing is kept.
+            kept_room -= len(content)
+            recognized = content if kept_room >= 0 else b""
             continue
+        room -= len(content)
         parts.append(content)
         if "started" in message:
             started = True
@@ -132,12 +134,13 @@ async def _read_messages(
 
 
 async def _read_message(stdout: asyncio.StreamReader, room: int) -> tuple[dict[str, Any], bytes]:
-    """A message and the bytes that belong to it. Raises EOFError, and ValueError when there is no room for them."""
+    """A message and the bytes that belong to it. Raises EOFError, and ValueError where they are too many; the parse has
+    `room` left."""
     line = await stdout.readline()
     if not line.endswith(b"\n"):
         raise EOFError
     message: dict[str, Any] = json.loads(line)
-    if message["bytes"] > room:
+    if message["bytes"] > (MAX_PARSE_BYTES if "recognized" in message else room):
         raise ValueError("too many bytes")
     return message, await stdout.readexactly(message["bytes"])  # an IncompleteReadError is an EOFError
 

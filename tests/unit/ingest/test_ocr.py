@@ -16,6 +16,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from services.ingest.adapters import pdf_process
 from services.ingest.adapters.ocr_engine import find_engine
 from services.ingest.adapters.ocr_options import OcrOptions
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
@@ -351,6 +352,28 @@ async def test_what_was_told_of_a_page_saves_reading_it(options: OcrOptions, tmp
         again, third = await parse_with(kept, options)
         assert len(again) == 1
         assert list(third.read_pages()) == list(first.read_pages())
+
+
+async def test_what_was_recognized_takes_no_room_of_the_parse(
+    options: OcrOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told beside the parse, as far as there is room for it; without, the document is read all the same."""
+    path = tmp_path / "scan.pdf"
+    await asyncio.to_thread(path.write_bytes, make_scan([TEXT, TEXT]))
+
+    async def tell() -> tuple[list[int], bytes]:
+        *told, stored = [message async for message in ProcessPdfParser(LIMITS, options).parse(path)]
+        assert isinstance(stored, bytes)
+        return [len(message.recognized) for message in told if isinstance(message, ParseProgress)], stored
+
+    sizes, whole = await tell()
+    room = max(len(whole), 100 + max(sizes))  # that it takes so many seconds is told, in more or fewer digits
+    assert sum(sizes) > room
+    monkeypatch.setattr(pdf_process, "MAX_PARSE_BYTES", room)
+    again, stored = await tell()
+
+    assert stored == whole
+    assert 0 < sum(again) <= room
 
 
 KEPT_WAITING = """
