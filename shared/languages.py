@@ -103,6 +103,9 @@ _LATIN = re.compile("[A-Za-z]")
 _WORD = re.compile(r"[^\W\d_]+")
 _GENITIVE = re.compile(r"(?<=\w)['\u2019]s\b")
 """French has a word `s` too, but before the apostrophe."""
+_SYMBOL = re.compile(r"(?<![^\W\d_])[dlns](?![^\W\d_]|['\u2019][^\W\d_])")
+"""French and Italian have words of one consonant, but only with the next word behind an apostrophe: `l'AI`. Else it is
+a unit, a size or a side, in any language."""
 
 
 def find_language(text: str) -> str | None:
@@ -135,10 +138,22 @@ def tell_question(question: str) -> tuple[frozenset[str], frozenset[str]]:
     Scripts tell Russian, Arabic and Greek. Words in Latin letters are in the language whose small words and letters
     they have; with none of any language they may be in each of them, and English is not named then.
     """
+    return _judge(question, _count_points(question))
+
+
+def tell_language(question: str) -> str | None:
+    """Return the one language that most likely is a question's; None where there is more than one, or none."""
+    points = _count_points(question)
+    told, possible = _judge(question, points)
+    if not told and len(possible) == 1:
+        told = frozenset(language for language in possible if points[language] > points["en"])
+    return next(iter(told)) if len(told) == 1 else None
+
+
+def _judge(question: str, points: Mapping[str, int]) -> tuple[frozenset[str], frozenset[str]]:
     told = {language for language, script in _FOREIGN_SCRIPTS.items() if script.search(question)}
     if not _LATIN.search(question):
         return frozenset(told), frozenset()
-    points = _count_points(question)
     ranked = sorted(points.values(), reverse=True)
     best = {language for language, count in points.items() if count == ranked[0]}
     if ranked[0] - ranked[1] >= QUESTION_AHEAD:
@@ -146,18 +161,9 @@ def tell_question(question: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(told), frozenset() if told else frozenset(best - {"en"})
 
 
-def tell_language(question: str) -> str | None:
-    """Return the one language that most likely is a question's; None where there is more than one, or none."""
-    told, possible = tell_question(question)
-    if not told and len(possible) == 1:
-        points = _count_points(question)
-        told = frozenset(language for language in possible if points[language] > points["en"])
-    return next(iter(told)) if len(told) == 1 else None
-
-
 def _count_points(question: str) -> Mapping[str, int]:
     """Small words and letters of its own that a question has of each language in Latin letters."""
-    words = _WORD.findall(_GENITIVE.sub("", question.lower()))
+    words = _WORD.findall(_SYMBOL.sub("", _GENITIVE.sub("", question.lower())))
     letters = set(question.lower())
     return {
         language: sum(word in _QUESTION_WORDS[language] for word in words) + len(letters.intersection(own))

@@ -93,6 +93,9 @@ def test_a_question_tells_its_language_by_few_words(question: str, told: set[str
         ("Costo per posto dell'AI", "it"),
         ("Was kostet die Reise?", "de"),
         ("Nike revenue 2018", None),
+        ("S/N of unit L", None),
+        ("size L2, type 'S', N = 3 and side D", None),
+        ("L’entreprise d'Orlava s'agrandit-elle ?", "fr"),
     ],
 )
 def test_an_english_question_is_not_read_in_the_language_of_one_small_word(question: str, language: str | None) -> None:
