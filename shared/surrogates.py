@@ -1,4 +1,4 @@
-"""Joins characters of which a model has split the UTF-16 halves over two tokens, as some do with emoji."""
+"""Joins characters whose UTF-16 halves came apart: models split emoji over two tokens, and front ends cut texts."""
 
 
 def join_halves(text: str) -> tuple[str, str]:
@@ -9,5 +9,9 @@ def join_halves(text: str) -> tuple[str, str]:
     if text.isascii():
         return text, ""
     half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
-    whole = text.removesuffix(half)
-    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
+    return replace_halves(text.removesuffix(half)), half
+
+
+def replace_halves(text: str) -> str:
+    """The text with its surrogate pairs joined, and U+FFFD for each half that has lost its other half."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

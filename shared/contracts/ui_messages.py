@@ -65,9 +65,8 @@ class ChatRequest(AnswerOptions):
             raise PydanticCustomError("question_too_long", message, {"limit": MAX_QUESTION_CHARS})
         return self
 
-    def make_query(self) -> QueryRequest:
-        """Return the question as any other."""
-        _, question = self.list_turns()[-1]
+    def make_query(self, question: str) -> QueryRequest:
+        """Return the question, the last user message, as any other."""
         options = {name: getattr(self, name) for name in AnswerOptions.model_fields}
         if self.trigger == "regenerate-message":
             options["cache"] = False  # whoever wants another answer must not get the same one

@@ -6,10 +6,11 @@ from services.gateway.answers.question_context import QuestionContext
 from services.gateway.ports import Message
 from shared.contracts.openai import MAX_INSTRUCTIONS_CHARS
 from shared.errors import UnprocessableRequest
+from shared.surrogates import replace_halves
 
 
 def read_turns(turns: Sequence[tuple[str, str]], instructions: str, field: str) -> tuple[str, QuestionContext]:
-    """Return the question, which is the last turn, and what goes with it.
+    """Return the question, which is the last turn, and what goes with it, as texts that have UTF-8.
 
     Parameters:
         turns: role and text of each message.
@@ -20,10 +21,10 @@ def read_turns(turns: Sequence[tuple[str, str]], instructions: str, field: str) 
         UnprocessableRequest: the last turn is not the user's, or the instructions are too long.
     """
     wishes = [instructions, *(text for role, text in turns if role in ("system", "developer"))]
-    joined = "\n\n".join(wish for wish in wishes if wish.strip())
+    joined = replace_halves("\n\n".join(wish for wish in wishes if wish.strip()))
     if len(joined) > MAX_INSTRUCTIONS_CHARS:
         raise _refuse(field, f"Instructions of the system may have {MAX_INSTRUCTIONS_CHARS} characters in all.")
-    said = [(role, text) for role, text in turns if role not in ("system", "developer")]
+    said = [(role, replace_halves(text)) for role, text in turns if role not in ("system", "developer")]
     if not said or said[-1][0] != "user":
         raise _refuse(field, "The last message must be the user's: it is the question.")
     return said[-1][1], QuestionContext(tuple(_list_history(said[:-1])), joined)

@@ -35,8 +35,8 @@ LastEventId = Annotated[
 @router.post("/api/chat", response_class=StreamingResponse, responses=_RESPONSES)
 async def chat(request: Request, body: ChatRequest, gateway: Gateway, tenant: Tenant) -> Response:
     """Answers the last user message of a chat, as a UI message stream."""
-    _, context = read_turns(body.list_turns(), "", "messages")
-    run = await start_run(body.make_query(), gateway, tenant, context)
+    question, context = read_turns(body.list_turns(), "", "messages")
+    run = await start_run(body.make_query(question), gateway, tenant, context)
     await gateway.active_runs.note(tenant, body.id, run.run_id)  # also one that nobody can come back to: no older one
     encoder = UiMessageEncoder(
         run.run_id, find_base_url(request, gateway.settings), passages="passages" in body.include

@@ -201,7 +201,8 @@ CHAT = [say("first", id="u1"), say("answer", "assistant", id="a1"), say("second"
 )
 def test_the_question_is_the_last_of_the_user(body: dict[str, Any], question: str) -> None:
     """Also when an earlier answer is to be written anew; options go along."""
-    query = ChatRequest.model_validate({"id": "c", "top_k": 3, "extra": 1, **body}).make_query()
+    request = ChatRequest.model_validate({"id": "c", "top_k": 3, "extra": 1, **body})
+    query = request.make_query(request.list_turns()[-1][1])
 
     assert (query.question, query.top_k) == (question, 3)
 
