@@ -123,7 +123,7 @@ return {ARGV[1], redis.call('HGETALL', KEYS[1])}
 
 # KEYS: document, pending, events   ARGV: now_ms, member
 # Puts a failed document back to `queued`; returns its record, empty when it is gone. The epoch rises, so that whoever
-# failed it cannot do so once more.
+# failed it cannot do so once more. The key of its text stays: the bytes are the same, and nobody has let them go.
 REQUEUE = (
     EMIT
     + """
