@@ -48,6 +48,10 @@ def locate_model(name: str) -> str:
     return str(Path(spec.origin).parent / "model")
 
 
+_BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")
+"""As torch names them."""
+
+
 class ModelNotUsableError(Exception):
     """The embedding model cannot be loaded; the message says which and what to do."""
 
@@ -159,8 +163,12 @@ def _load_model(name: str) -> SentenceTransformer:
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Return whether the device has units that multiply matrices of bfloat16 (AMX in Intel's servers since 2023)."""
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Return whether the device multiplies bfloat16 faster than float32.
+
+    That is with AMX (Intel's servers since 2023) and with AVX-512 BF16 (AMD's since 2022).
+    """
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return any(capabilities.get(name) for name in _BFLOAT16_UNITS)
 
 
 def _name_weights(model: SentenceTransformer) -> str:

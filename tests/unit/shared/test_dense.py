@@ -45,12 +45,14 @@ def test_both_precisions_may_stand_in_one_index() -> None:
     assert (question == same_question).all()
 
 
-@pytest.mark.parametrize("has_units", [True, False])
-def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, has_units: bool) -> None:
+@pytest.mark.parametrize(
+    ("units", "is_faster"), [("amx_bf16", True), ("avx512_bf16", True), ("avx512_f", False), ("amx_int8", False)]
+)
+def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, units: str, is_faster: bool) -> None:
     """bfloat16 is chosen where the processor multiplies it, and nowhere else: there it would be slower."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True} if has_units else {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {units: True, "avx512_bf16": units == "avx512_bf16"})
 
-    assert embed("auto")[2] is has_units
+    assert embed("auto")[2] is is_faster
 
 
 def test_a_model_without_some_of_its_weights_has_one_name(tmp_path: Path) -> None:
