@@ -112,7 +112,8 @@ class StandaloneParts:
                 max_chunks=ingest.max_chunks,
                 sharing=sharing,
             )
-            reranker = build_reranker(self.settings.retrieval, bm25)
+            options = await asyncio.to_thread(self.settings.retrieval.make_search_options)
+            reranker = build_reranker(self.settings.retrieval, bm25, options.glossary)
             stack.push_async_callback(asyncio.to_thread, reranker.close)
             search = SearchDependencies(
                 embedder=self.embedder,
@@ -120,7 +121,7 @@ class StandaloneParts:
                 index=index,
                 registry=registry,
                 reranker=reranker,
-                options=self.settings.retrieval.make_search_options(),
+                options=options,
                 identity=await asyncio.to_thread(make_search_identity, ingest.embedding_model),
                 model_id=self.embedder.model_id,
                 permits=SearchPermits(self.settings.retrieval.max_searches_at_once),

@@ -31,7 +31,7 @@ from evals.retrieval.question_sets import load_set
 from services.retrieval.adapters.cross_encoder import CrossEncoderReranker, NoReranker
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.ports import Reranker
-from services.retrieval.settings import RetrievalSettings
+from services.retrieval.settings import RetrievalSettings, load_glossary
 from services.retrieval.use_cases.search_passages import SearchDependencies
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
@@ -84,10 +84,10 @@ async def open_indexes(folder: Path, dimension: int, server: str | None) -> Asyn
 @asynccontextmanager
 async def open_rerankers(cross_encoder: Path, bm25: Bm25Encoder) -> AsyncIterator[dict[str, Reranker]]:
     """Yield what passages are ordered by, by name; ready to score."""
-    model = CrossEncoderReranker(str(cross_encoder))
+    model, glossary = CrossEncoderReranker(str(cross_encoder)), load_glossary(RetrievalSettings().glossary)
     await asyncio.to_thread(model.loaded.wait)
     try:
-        yield {"off": NoReranker(), "offline": TermProximityReranker(bm25), "cross-encoder": model}
+        yield {"off": NoReranker(), "offline": TermProximityReranker(bm25, glossary=glossary), "cross-encoder": model}
     finally:
         await asyncio.to_thread(model.close)
 

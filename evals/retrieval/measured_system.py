@@ -4,6 +4,7 @@ Of the parts only the stores are in memory or in a folder that is thrown away: r
 tests, the index is Qdrant Edge.
 """
 
+import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,7 @@ from services.ingest.use_cases.run_job import Outcome, run_ingest_job
 from services.retrieval.adapters.cross_encoder import NoReranker
 from services.retrieval.domain.fusion import FusionWeights
 from services.retrieval.ports import Reranker
+from services.retrieval.settings import load_glossary
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
 from shared.blobs.port import make_blob_key, make_parse_key
 from shared.contracts.documents import DocumentStatus
@@ -108,7 +110,8 @@ class MeasuredSystem:
                     bm25=bm25,
                     index=index,
                 )
-                options = SearchOptions(CANDIDATES, RERANK_COUNT, fusion=FusionWeights(), joined=False)
+                glossary = await asyncio.to_thread(load_glossary, "built-in")
+                options = SearchOptions(CANDIDATES, RERANK_COUNT, FusionWeights(), joined=False, glossary=glossary)
                 search = SearchDependencies(embedder, bm25, index, registry, reranker or NoReranker(), options)
                 legs = {**LEGS, "reranked": RERANKED} if reranker else LEGS
                 system = cls(questions, ingest, search, legs)

@@ -65,8 +65,12 @@ class QuestionSet:
 
 LANGUAGE_SAMPLE = "languages"
 """A sample of our own: a file for each language, a paragraph and what is asked about it in each line."""
+FINANCEBENCH = "financebench"
+MEASURES_SET = "measures"
+"""Questions of our own about measures in the same filings."""
 SETS = (
-    "financebench",
+    FINANCEBENCH,
+    MEASURES_SET,
     "handbooks",
     "held-out",
     "handbook",
@@ -78,6 +82,7 @@ SETS = (
     LANGUAGE_SAMPLE,
 )
 LANGUAGES = Path(__file__).parents[1] / "languages"
+MEASURES_FILE = Path(__file__).parents[1] / "measures.jsonl"
 
 
 HELD_OUT = "held-out"
@@ -97,8 +102,10 @@ def load_set(name: str, data: Path, *, whole: bool = False) -> QuestionSet:
         whole: all of it; else a part of the large sets, so that the first run, which embeds all, takes a third
             less.
     """
-    if name == "financebench":
-        return _load_financebench(data / "financebench")
+    if name == FINANCEBENCH:
+        return _load_financebench(data / FINANCEBENCH)
+    if name == MEASURES_SET:
+        return replace(_load_financebench(data / FINANCEBENCH), name=MEASURES_SET, questions=_load_measures())
     if name == "handbooks":
         return load_handbooks()
     if name == HELD_OUT:
@@ -156,6 +163,13 @@ def _load_financebench(folder: Path) -> QuestionSet:
         for row in _read_lines(folder / "questions.jsonl")
     ]
     return QuestionSet("financebench", documents, questions)
+
+
+def _load_measures() -> list[Question]:
+    return [
+        Question(row["id"], row["question"], row["document"], Evidence(pages=row["pages"]))
+        for row in _read_lines(MEASURES_FILE)
+    ]
 
 
 def _load_folders(name: str, folders: Sequence[Path]) -> QuestionSet:

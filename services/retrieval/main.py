@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from services.retrieval.adapters.cross_encoder import CrossEncoderOrElse, CrossEncoderReranker, NoReranker
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.api.routes import router
+from services.retrieval.domain.glossary import NO_GLOSSARY, Glossary
 from services.retrieval.ports import Reranker, TermReader
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies
@@ -31,10 +32,10 @@ from shared.version import read_version
 log = structlog.get_logger(__name__)
 
 
-def build_reranker(settings: RetrievalSettings, reader: TermReader) -> Reranker:
+def build_reranker(settings: RetrievalSettings, reader: TermReader, glossary: Glossary = NO_GLOSSARY) -> Reranker:
     """What the settings choose; returns at once, the weights of a cross-encoder load in the background."""
     kind = settings.reranker
-    offline = TermProximityReranker(reader, fused_by_ranks=settings.fusion == "ranks")
+    offline = TermProximityReranker(reader, fused_by_ranks=settings.fusion == "ranks", glossary=glossary)
     if kind == "auto" and settings.reranker_model in ("", "off"):
         kind = "offline"
     match kind:
@@ -61,7 +62,8 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     from shared.vector_index.server import connect_server_index
 
     bm25 = Bm25Encoder()
-    reranker = build_reranker(settings, bm25)
+    options = await asyncio.to_thread(settings.make_search_options)
+    reranker = build_reranker(settings, bm25, options.glossary)
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     await asyncio.to_thread(embedder.warm_up)
     index = await connect_server_index(settings, embedder.dimension)
@@ -74,7 +76,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
             index=index,
             registry=registry,
             reranker=reranker,
-            options=settings.make_search_options(),
+            options=options,
             identity=await asyncio.to_thread(make_search_identity, settings.embedding_model),
             model_id=embedder.model_id,
             permits=SearchPermits(settings.max_searches_at_once),

@@ -1,13 +1,17 @@
 """Settings of the retrieval service."""
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from services.retrieval.domain.fusion import FusionMethod, FusionWeights
+from services.retrieval.domain.glossary import NO_GLOSSARY, Glossary, read_glossary
 from services.retrieval.use_cases.search_passages import SearchOptions
 from services.retrieval.use_cases.search_permits import MAX_SEARCHES_AT_ONCE
 from shared.settings import IndexSettings
+
+_BUILT_IN_GLOSSARY = Path(__file__).with_name("glossary.txt")
 
 
 class RetrievalSettings(IndexSettings):
@@ -55,12 +59,38 @@ class RetrievalSettings(IndexSettings):
         description="PAGEWIRE_DOCUMENTS_FIRST: passages of documents that a question names come before others",
     )
 
+    glossary: str = Field(
+        default="built-in",
+        description="PAGEWIRE_GLOSSARY: what documents say where questions have other words (capex: purchases of"
+        " property, plant and equipment). `built-in` knows those of financial statements, which finds more in filings;"
+        " a path: a file of your own, `term, term = phrase | phrase` in each line; `off`: none",
+    )
+
+    @field_validator("glossary")
+    @classmethod
+    def _must_be_readable(cls, glossary: str) -> str:
+        if glossary != "built-in":
+            load_glossary(glossary)
+        return glossary
+
     def make_search_options(self) -> SearchOptions:
-        """The options of every search."""
+        """The options of every search. Reads the glossary's file: not on the event loop."""
         fusion = FusionWeights(self.fusion_dense_weight, self.fusion_bm25_weight, self.fusion, self.fusion_k)
         return SearchOptions(
             candidates=self.search_candidates,
             rerank_count=self.rerank_count,
             fusion=fusion,
             documents_first=self.documents_first,
+            glossary=load_glossary(self.glossary),
         )
+
+
+def load_glossary(choice: str) -> Glossary:
+    """Return what PAGEWIRE_GLOSSARY chooses. Reads a file. Raises ValueError, which pydantic tells with the setting."""
+    if choice == "off":
+        return NO_GLOSSARY
+    path = _BUILT_IN_GLOSSARY if choice == "built-in" else Path(choice)
+    try:
+        return read_glossary(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{choice} cannot be read ({error}); `built-in`, `off` or a file is possible") from None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from services.retrieval.domain.fusion import Candidate
+from services.retrieval.domain.glossary import NO_GLOSSARY, Glossary
 from services.retrieval.domain.term_proximity import rescore, standardise
 from services.retrieval.ports import TermReader
 from shared.contracts.search import OFFLINE_RERANKER, RerankerState
@@ -16,13 +17,15 @@ class TermProximityReranker:
     Parameters:
         reader: of the terms of questions and passages.
         fused_by_ranks: whether the fused scores are those of ranks, which are no standard deviations.
+        glossary: what passages say where questions have other words.
     """
 
     state = RerankerState(status="on", model=OFFLINE_RERANKER)
 
-    def __init__(self, reader: TermReader, *, fused_by_ranks: bool = False) -> None:
+    def __init__(self, reader: TermReader, *, fused_by_ranks: bool = False, glossary: Glossary = NO_GLOSSARY) -> None:
         self._reader = reader
         self._fused_by_ranks = fused_by_ranks
+        self._glossary = glossary
 
     async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
         """One score per candidate, in standard deviations of their fused scores."""
@@ -37,4 +40,5 @@ class TermProximityReranker:
         fused = [candidate.fused for candidate in candidates]
         if self._fused_by_ranks:
             fused = standardise(fused)
-        return rescore(self._reader.list_terms(query, language), texts, fused)
+        phrases = [self._reader.list_terms(phrase, language) for phrase in self._glossary.expand(query)]
+        return rescore(self._reader.list_terms(query, language), texts, fused, phrases)

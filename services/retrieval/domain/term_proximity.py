@@ -33,16 +33,35 @@ class Proximity:
     window: float
 
 
-def rescore(question: Sequence[int], texts: Sequence[Sequence[int]], fused: Sequence[float]) -> list[float]:
+def rescore(
+    question: Sequence[int],
+    texts: Sequence[Sequence[int]],
+    fused: Sequence[float],
+    phrases: Sequence[Sequence[int]] = (),
+) -> list[float]:
     """Return a score per text: its fused one, and what proximity adds to it.
 
     Parameters:
         question: ids of its terms in order.
         texts: the same of each text.
         fused: each text's score, in standard deviations.
+        phrases: what texts may say in place of the question's words; that they have it counts as a third feature.
     """
-    found = measure_proximity(question, texts)
-    return [score + FEATURE_WEIGHT * (near.pairs + near.window) for score, near in zip(fused, found, strict=True)]
+    features = zip(measure_proximity(question, texts), measure_phrases(phrases, texts), strict=True)
+    return [
+        score + FEATURE_WEIGHT * (near.pairs + near.window + said)
+        for score, (near, said) in zip(fused, features, strict=True)
+    ]
+
+
+def measure_phrases(phrases: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]) -> list[float]:
+    """Return for each text the mean share of the phrases' pairs of terms that stand side by side in it, 0 to 1.
+
+    A phrase of one term is there or not, one of none counts nothing.
+    """
+    wanted: list[set[int | tuple[int, int]]] = [{*pairwise(phrase)} or {*phrase} for phrase in phrases if phrase]
+    found = [{*text, *pairwise(text)} for text in texts]
+    return [_share(sum(len(parts & held) / len(parts) for parts in wanted), len(wanted)) for held in found]
 
 
 def measure_proximity(question: Sequence[int], texts: Sequence[Sequence[int]]) -> list[Proximity]:

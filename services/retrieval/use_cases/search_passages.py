@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from services.retrieval.domain.best_sentence import find_best_sentence
 from services.retrieval.domain.comparable_vectors import leave_out_others
 from services.retrieval.domain.documents_first import lift_named, merge_legs
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
+from services.retrieval.domain.glossary import NO_GLOSSARY, PHRASE_WEIGHT, Glossary, add_terms
 from services.retrieval.domain.named_documents import choose_clear, judge_documents
 from services.retrieval.domain.question_names import find_names
 from services.retrieval.domain.whole_passages import join_passages
@@ -49,7 +51,7 @@ class SearchOptions:
 
     A search that finds something unpublished is repeated for at most `settle_s` seconds. Without `joined` chunks are
     returned as they were found, which is what evals count. With `documents_first` the passages of documents that a
-    question names come before others.
+    question names come before others. What `glossary` says for a question's terms is searched for besides.
     """
 
     candidates: int
@@ -58,6 +60,7 @@ class SearchOptions:
     settle_s: float = SETTLE_S
     joined: bool = True
     documents_first: bool = True
+    glossary: Glossary = NO_GLOSSARY
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,18 @@ async def search_passages(request: SearchRequest, deps: SearchDependencies) -> S
 
 async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     started = time.perf_counter()
+    phrases = deps.options.glossary.expand(request.query)
     looking = asyncio.create_task(_look_up(request, deps))  # the registry answers while the model computes
     try:
-        dense = (await deps.embedder.embed_query(request.query)).tolist()
+        dense = await _embed_question(request.query, phrases, deps.embedder)
         embedded = time.perf_counter()
         named, revision = await looking
     finally:
         await end_tasks(looking)
     sparse = deps.bm25.encode_query(request.query)
+    searched_for = add_terms(sparse, deps.bm25.encode_query("\n".join(phrases))) if phrases else sparse
     limit = max(deps.options.candidates, request.top_k)
-    query = IndexQuery(dense, sparse, limit, request.filter.document_ids)
+    query = IndexQuery(dense, searched_for, limit, request.filter.document_ids)
     try:
         async with asyncio.timeout(deps.options.settle_s):
             legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), revision, deps)
@@ -142,6 +147,17 @@ async def _look_up(request: SearchRequest, deps: SearchDependencies) -> tuple[di
     """Which documents the question names, and the tenant's revision before the index is searched."""
     named = await _find_named(request, deps)
     return named, (await deps.registry.look_at_versions(request.tenant, [])).revision
+
+
+async def _embed_question(question: str, phrases: Sequence[str], embedder: QueryEmbedder) -> list[float]:
+    """A question's vector, drawn towards that of what documents may say in its place; of unit length."""
+    if not phrases:
+        alone: list[float] = (await embedder.embed_query(question)).tolist()
+        return alone
+    own, said = await asyncio.gather(embedder.embed_query(question), embedder.embed_query("; ".join(phrases)))
+    mixed: list[float] = (own + PHRASE_WEIGHT * said).tolist()
+    length = math.hypot(*mixed)
+    return [value / length for value in mixed]
 
 
 async def _find_named(request: SearchRequest, deps: SearchDependencies) -> dict[str, float]:

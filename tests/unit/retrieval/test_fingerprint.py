@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from services.retrieval.adapters.cross_encoder import NoReranker
 from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.domain.glossary import read_glossary
 from services.retrieval.main import make_search_identity
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions
 from shared.contracts.search import RerankerState
@@ -23,6 +24,8 @@ def test_whatever_changes_a_search_changes_its_fingerprint() -> None:
         DEPS.make_fingerprint(RerankerState(status="on", model="other")),
         replace(DEPS, identity="code other").make_fingerprint(ON),
         replace(DEPS, options=replace(OPTIONS, candidates=51)).make_fingerprint(ON),
+        replace(DEPS, options=replace(OPTIONS, glossary=read_glossary("capex = purchases"))).make_fingerprint(ON),
+        replace(DEPS, options=replace(OPTIONS, glossary=read_glossary("capex = additions"))).make_fingerprint(ON),
         replace(DEPS, options=replace(OPTIONS, fusion=FusionWeights(k=2, dense=1, bm25=1))).make_fingerprint(ON),
     ]
     assert len({*others}) == len(others)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.domain.fusion import Candidate
-from services.retrieval.domain.term_proximity import WINDOW_TERMS, measure_proximity, rescore
+from services.retrieval.domain.term_proximity import WINDOW_TERMS, measure_phrases, measure_proximity, rescore
 from shared.embedding.sparse import Bm25Encoder
 from shared.vector_index.port import ChunkPayload
 
@@ -42,6 +42,17 @@ def test_words_side_by_side_win_over_the_same_words_apart() -> None:
     for texts in ([scattered, near, together], [together, scattered, near]):
         scores = dict(zip(map(tuple, texts), rescore(question, texts, [1.0] * 3), strict=True))
         assert scores[tuple(together)] > scores[tuple(near)] > scores[tuple(scattered)]
+
+
+def test_what_texts_say_in_place_of_a_question_lifts_them() -> None:
+    """By the share of each phrase that stands side by side; a phrase of one word is there or not."""
+    (question,), phrases = read("capex"), read("purchases of property and equipment", "additions", "of the")
+    texts = read("Purchases of property, equipment", "additions to property", "the equipment of others", "")
+
+    assert measure_phrases(phrases, texts) == [0.5, 0.5, 0.0, 0.0]
+    assert measure_phrases([], texts) == [0.0] * 4
+    plain, lifted = rescore(question, texts, [1.0] * 4), rescore(question, texts, [1.0] * 4, phrases)
+    assert [after - before for before, after in zip(plain, lifted, strict=True)] == [2.0, 2.0, 0.0, 0.0]
 
 
 def test_a_rare_word_weighs_more() -> None:

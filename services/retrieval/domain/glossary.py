@@ -1,0 +1,91 @@
+"""Knows what documents say where a question has other words: capex is "purchases of property, plant and equipment".
+
+A glossary is a text with a line for each entry, `term, term = what documents say | what others say`; lines that begin
+with # are comments. A term with a capital letter stands for itself only as it is written (IT, not it); of others case
+and a plural's s do not matter.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shared.vector_index.port import SparseVector
+
+PHRASE_WEIGHT = 0.5
+"""Of what the glossary says beside the question's own words, in both legs: it may not be what this document says."""
+_WORD = re.compile(r"[^\W_]+(?:&[^\W_]+)*")
+"""`SG&A` is one."""
+
+
+class GlossaryError(ValueError):
+    """A line is no entry; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Glossary:
+    """Terms and what documents say for them.
+
+    Attributes:
+        name: follows from the entries; other ones find other passages.
+        entries: phrases by the words of a term: as they are written, where it has a capital letter, else plain ones.
+    """
+
+    name: str = ""
+    entries: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict, repr=False)
+
+    def expand(self, question: str) -> list[str]:
+        """Return what documents may say for the question's terms, each once. Of terms that overlap the longest counts,
+        and of two as long the first."""
+        words = _WORD.findall(question)
+        return list(dict.fromkeys(phrase for phrases in self._find(words) for phrase in phrases))
+
+    def _find(self, written: Sequence[str]) -> Iterator[Sequence[str]]:
+        plain = [_make_plain(word) for word in written]
+        longest = max(map(len, self.entries), default=0)
+        start = 0
+        while start < len(written):
+            for end in range(min(start + longest, len(written)), start, -1):
+                phrases = self.entries.get(tuple(written[start:end])) or self.entries.get(tuple(plain[start:end]))
+                if phrases:
+                    yield phrases
+                    start = end
+                    break
+            else:
+                start += 1
+
+
+NO_GLOSSARY = Glossary()
+
+
+def read_glossary(text: str) -> Glossary:
+    """Return the glossary that a text describes. Raises GlossaryError."""
+    entries: dict[tuple[str, ...], list[str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        terms, _, said = line.partition("=")
+        phrases = [phrase.strip() for phrase in said.split("|") if _WORD.search(phrase)]
+        keys = [_make_key(term) for term in terms.split(",")]
+        if not phrases or not all(keys):
+            raise GlossaryError(f"line {number} is not `term, term = phrase | phrase`: {line.strip()[:80]!r}")
+        for key in keys:
+            entries.setdefault(key, []).extend(phrases)
+    return Glossary(hashlib.sha256(repr(sorted(entries.items())).encode()).hexdigest()[:16], entries)
+
+
+def add_terms(own: SparseVector, said: SparseVector) -> SparseVector:
+    """Return a question's terms with those of what the glossary says, which weigh PHRASE_WEIGHT."""
+    weights = dict(zip(said.indices, (PHRASE_WEIGHT * value for value in said.values), strict=True))
+    weights |= zip(own.indices, own.values, strict=True)
+    return SparseVector(indices=list(weights), values=list(weights.values()))
+
+
+def _make_key(term: str) -> tuple[str, ...]:
+    words = _WORD.findall(term)
+    return tuple(words if any(map(str.isupper, term)) else map(_make_plain, words))
+
+
+def _make_plain(word: str) -> str:
+    word = word.casefold()
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
