@@ -148,10 +148,15 @@ def qdrant_url() -> Iterator[str]:
     if given := os.environ.get("QDRANT_URL"):
         yield given
         return
-    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
-        skip_or_fail("no Qdrant server: set QDRANT_URL or start Docker")
+    require_docker("no Qdrant server: set QDRANT_URL or start Docker")
     with run_qdrant() as running:
         yield f"http://127.0.0.1:{running.get_exposed_port(6333)}"
+
+
+def require_docker(reason: str) -> None:
+    """Go on only where Docker answers."""
+    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
+        skip_or_fail(reason)
 
 
 def run_qdrant() -> "DockerContainer":

@@ -46,6 +46,7 @@ from shared.registry.redis_ranges import RedisDocumentRanges
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.tasks import end_tasks
 from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.port import VectorIndex
 from tests.patience import PATIENT_S
 from tests.small_disk import SmallDisk
 
@@ -168,23 +169,28 @@ async def _keep() -> None:
 
 @asynccontextmanager
 async def open_system(folder: Path, redis: Redis, *, blobs: Path, index: Path) -> AsyncIterator[System]:
-    """A worker whose documents are shared from four passages on, in ranges of eight."""
-    registry, parser, embedder = Registry(redis), Parser(), Embedder()
+    """A worker with an index of its own."""
     edge = EdgeIndex(index, DIMENSION)
     await edge.prepare()
+    try:
+        yield await make_system(folder, redis, blobs=blobs, index=edge)
+    finally:
+        await edge.close()
+
+
+async def make_system(folder: Path, redis: Redis, *, blobs: Path, index: VectorIndex) -> System:
+    """A worker whose documents are shared from four passages on, in ranges of eight."""
+    registry, parser, embedder = Registry(redis), Parser(), Embedder()
     deps = IngestDependencies(
         registry=registry,
         blobs=await asyncio.to_thread(ObstoreBlobStore, blobs.as_uri()),
         parser=parser,
         embedder=embedder,
         bm25=BM25,
-        index=edge,
+        index=index,
         sharing=Sharing(RedisDocumentRanges(redis), lease_ms=60_000, from_chunks=4, range_chunks=RANGE),
     )
-    try:
-        yield System(deps, registry, parser, embedder, folder)
-    finally:
-        await edge.close()
+    return System(deps, registry, parser, embedder, folder)
 
 
 def fill_at(disk: SmallDisk, number: int) -> Hook:

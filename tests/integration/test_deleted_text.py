@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from shared.registry.redis_upkeep import RedisRegistryUpkeep
 from shared.settings import IndexSettings
 from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
 from shared.vector_index.server import ServerIndex, connect_server_index
-from tests.conftest import run_qdrant, skip_or_fail
+from tests.conftest import require_docker, run_qdrant
 from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 
@@ -166,8 +165,7 @@ class QdrantServer:
 
 @pytest.fixture
 def qdrant() -> Iterator[QdrantServer]:
-    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
-        skip_or_fail("no Docker: the files of a Qdrant server are read through it")
+    require_docker("no Docker: the files of a Qdrant server are read through it")
     with run_qdrant() as running:
         yield QdrantServer(running, f"http://127.0.0.1:{running.get_exposed_port(6333)}")
 
