@@ -28,7 +28,7 @@ from shared.errors import IndexRejected
 from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
-from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.edge_parts import open_edge_parts
 
 
 class LocalSearch:
@@ -87,13 +87,14 @@ class StandaloneParts:
             stack.push_async_callback(redis.aclose)
             queue = ArqJobQueue(ingest.redis_url, timeout_s=ingest.redis_timeout_s)
             stack.push_async_callback(queue.close)
-            index = EdgeIndex(
-                ingest.data_dir / "index", self.embedder.dimension, min_free_bytes=ingest.min_free_disk_bytes
-            )
-            stack.push_async_callback(index.close)
+            folder, dimension = ingest.data_dir / "index", self.embedder.dimension
             try:
+                index = await asyncio.to_thread(
+                    open_edge_parts, folder, dimension, min_free_bytes=ingest.min_free_disk_bytes
+                )
+                stack.push_async_callback(index.close)
                 await index.prepare()
-            except IndexRejected as error:  # its vectors are of another embedding model
+            except IndexRejected as error:  # it is damaged
                 raise PartNotUsableError(error.message) from error
             registry, bm25 = RedisDocumentRegistry(redis, deadline_s=ingest.redis_timeout_s), Bm25Encoder()
             stack.push_async_callback(registry.close)

@@ -1,8 +1,8 @@
 """Makes the index of a data folder anew: `python -m services.standalone_rebuild`.
 
-For an index that is damaged, or whose vectors are of another length than the embedding model makes. It is set aside,
-and removed when each document has its points in the new one. They are made from what was read of the documents; no PDF
-is opened again. Standalone must not run meanwhile. What is broken off is gone on with by this command or by standalone.
+For an index that is damaged. It is set aside, and removed when each document has its points in the new one. They are
+made from what was read of the documents; no PDF is opened again. Standalone must not run meanwhile. What is broken off
+is gone on with by this command or by standalone.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -30,7 +31,7 @@ from shared.registry.upkeep_port import RegistryUpkeep
 from shared.reindexing import rebuild_documents
 from shared.tasks import end_tasks
 from shared.telemetry import configure_logging
-from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.edge_parts import open_edge_parts
 
 ASIDE = "index.damaged"
 """How the folders begin that were set aside."""
@@ -59,14 +60,14 @@ async def rebuild(
 
 
 async def _can_be_used(folder: Path, dimension: int) -> bool:
-    index = EdgeIndex(folder, dimension)
-    try:
-        await index.prepare()
-    except IndexRejected:
-        return False
-    finally:
-        await index.close()
-    return True
+    async with AsyncExitStack() as closing:
+        try:
+            index = await asyncio.to_thread(open_edge_parts, folder, dimension)
+            closing.push_async_callback(index.close)
+            await index.prepare()
+        except IndexRejected:
+            return False
+        return True
 
 
 async def _mark(upkeep: RegistryUpkeep, redis: Redis, settings: StandaloneSettings) -> int:
@@ -104,9 +105,10 @@ async def _count_unfinished(upkeep: RegistryUpkeep) -> int:
 
 
 def _set_aside(data: Path) -> None:
-    if (data / "index").exists():
-        number = len(list(data.glob(f"{ASIDE}*")))
-        (data / "index").rename(data / f"{ASIDE}-{number}")
+    for folder in [data / "index", *data.glob("index-length-*")]:
+        if folder.exists():
+            number = len(list(data.glob(f"{ASIDE}*")))
+            folder.rename(data / f"{ASIDE}-{number}")
 
 
 def _remove_aside(data: Path) -> None:
@@ -120,7 +122,7 @@ def _say(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, or 2 for a fault."""
-    parser = argparse.ArgumentParser(description="Make the index anew where it is damaged or of another model.")
+    parser = argparse.ArgumentParser(description="Make the index anew where it is damaged.")
     parser.add_argument("--force", action="store_true", help="also where it can be opened, as when points are missing")
     force = parser.parse_args(arguments).force
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -14,13 +14,12 @@ from shared.errors import ServiceError
 from shared.folder_lock import FolderNotUsableError, lock_folder
 from shared.private_redis import RedisDidNotStartError, start_private_redis
 from shared.settings import load_settings
-from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.edge_parts import find_edge_upkeep
 
 
 async def run(settings: IngestSettings, redis_url: str, arguments: argparse.Namespace) -> int:
     """Look at the stores of the data folder; the index only if there is one."""
-    folder = settings.data_dir / "index"
-    index = EdgeIndex(folder, dimension=None) if await asyncio.to_thread(folder.exists) else None
+    index = await asyncio.to_thread(find_edge_upkeep, settings.data_dir / "index")
     try:
         if index is not None:
             await index.prepare()

@@ -168,7 +168,8 @@ class IndexSettings(SharedSettings):
         default="all-MiniLM-L6-v2",
         description=(
             "PAGEWIRE_EMBEDDING_MODEL: a sentence-transformers name or folder. The default's weights come as a"
-            " package, so that no hub is needed. Changing it needs a new collection."
+            " package, so that no hub is needed. After a change `pagewire reindex` makes all documents anew, which are"
+            " found by their words meanwhile"
         ),
     )
     embedding_threads: int | None = Field(

@@ -4,7 +4,7 @@
 
 For the services, and all tenants; where a gateway answers `pagewire reindex` does the same for its caller's documents.
 Workers do the work, behind all uploads, and meanwhile each document answers as before. With `--rebuild`, for an index
-that has lost its points or whose vectors are of another length, documents answer again one by one.
+that has lost its points, documents answer again one by one.
 """
 
 import argparse

@@ -67,18 +67,9 @@ def _say(text: str) -> None:
 
 async def run(settings: IngestSettings, arguments: argparse.Namespace) -> int:
     """Look at the services' stores."""
-    from shared.vector_index.server import ServerIndex
+    from shared.vector_index.server_parts import find_server_upkeep
 
-    index = None
-    if settings.qdrant_url is not None:
-        index = await asyncio.to_thread(
-            ServerIndex,
-            settings.qdrant_url,
-            settings.collection,
-            0,
-            api_key=settings.qdrant_api_key,
-            timeout_s=settings.qdrant_timeout_s,
-        )
+    index = await find_server_upkeep(settings) if settings.qdrant_url is not None else None
     try:
         return await look(settings, settings.redis_url, index, arguments)
     finally:

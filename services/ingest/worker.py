@@ -275,7 +275,7 @@ async def _stop_arq(worker: Worker, polling: asyncio.Task[None]) -> None:
 async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
     """Return a worker on a Qdrant server; loads the model and prepares the index."""
     # Imported here: it takes 2 s, and standalone, which takes the worker from this module, needs no Qdrant client.
-    from shared.vector_index.server import connect_server_index
+    from shared.vector_index.server_parts import connect_server_parts
 
     embedder = await asyncio.to_thread(
         DenseEmbedder,
@@ -283,7 +283,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
         threads=settings.embedding_threads,
         precision=settings.embedding_precision,
     )
-    index = await connect_server_index(settings, embedder.dimension)
+    index = await connect_server_parts(settings, embedder.dimension)
     dependencies = IngestDependencies(
         registry=RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s),
         blobs=await asyncio.to_thread(ObstoreBlobStore, settings.resolve_blob_url()),

@@ -59,14 +59,14 @@ def make_search_identity(embedding_model: str) -> str:
 async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[SearchDependencies]:
     """Everything a search needs on a Qdrant server; closed in reverse order."""
     # Imported here: it takes 2 s, and standalone, which takes the reranker from this module, needs no Qdrant client.
-    from shared.vector_index.server import connect_server_index
+    from shared.vector_index.server_parts import connect_server_parts
 
     bm25 = Bm25Encoder()
     options = await asyncio.to_thread(settings.make_search_options)
     reranker = build_reranker(settings, bm25, options.glossary)
     embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
     await asyncio.to_thread(embedder.warm_up)
-    index = await connect_server_index(settings, embedder.dimension)
+    index = await connect_server_parts(settings, embedder.dimension)
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
     registry = RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
     try:

@@ -22,12 +22,13 @@ from shared.vector_index.edge_folder import (
     make_current,
     measure,
     name_next,
+    remove_index,
     remove_others,
     remove_shard,
     sync_folder,
 )
 from shared.vector_index.edge_process import EdgeProcess
-from shared.vector_index.port import IndexPoint, IndexQuery, LegHits, StoredVersion
+from shared.vector_index.port import IndexPoint, IndexQuery, IndexUpkeep, LegHits, StoredVersion
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class EdgeIndex:
         self._restart: asyncio.Task[None] | None = None
         """One for all who wait: those who give up shall not end it for the others."""
         self._writing = asyncio.Lock()
+        self._removed = False
 
     async def prepare(self) -> None:
         """Open the folder, or make it."""
@@ -126,6 +128,10 @@ class EdgeIndex:
         log.info("index_compacted", seconds=seconds, bytes_before=before, bytes_after=after)
         return True
 
+    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+        """Return nothing: this is one part."""
+        return ()
+
     async def check(self) -> None:
         """Raise DependencyUnavailable when the folder is not open, DiskFull where that is so for want of space."""
         async with self._telling_full_disk():
@@ -138,6 +144,16 @@ class EdgeIndex:
         process, self._process = self._process, None
         if process is not None:
             await process.close()
+
+    async def remove(self) -> None:
+        """Release the engine, and remove the folder."""
+        self._removed = True
+        await self.close()
+        await asyncio.to_thread(remove_index, self._folder)
+
+    async def is_gone(self) -> bool:
+        """Return whether the folder is removed, or about to be."""
+        return self._removed
 
     async def _replace_shard(self) -> None:
         shard = name_next(self._shard)

@@ -5,21 +5,31 @@
       shard-2/         segments and write-ahead log
       shard-2.deleted  is there when points have been deleted from it, whose text it may still hold
       shard-3/         being written in its place; what is killed meanwhile leaves it behind
+    index-length-768/  the same for vectors of another length, see `parts.py`
+    index.removed/     is being removed
 
 A new shard takes the place of the old one in one step: when the file is replaced. Everything here blocks.
 """
 
+import json
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from shared.errors import IndexDamaged
+from shared.vector_index.port import DENSE
 
 CURRENT = "current"
 FIRST = "shard-1"
-OLD_LAYOUT = ("edge_config.json", "segments", "wal")
+CONFIG = "edge_config.json"
+MADE = (CONFIG, "segments")
+"""Of which one at least is in each shard that the engine has begun to make."""
+OLD_LAYOUT = (*MADE, "wal")
 """What lay in `index` itself before there were several shards."""
+
+REMOVED = ".removed"
+"""How the name of an index ends that is being removed."""
 
 REBUILD = (
     "`python -m services.standalone_rebuild` makes a new one from what was read of the documents, and sets this one"
@@ -47,6 +57,39 @@ def find_current(folder: Path) -> Path:
             get_deletion_mark(current).touch()  # nobody noted then whether something was deleted
             (folder / name).rename(current / name)
     return current
+
+
+def has_shard(folder: Path) -> bool:
+    """Return whether there is anything in the folder that an engine has made. Raises as `find_current` does."""
+    current = find_current(folder)
+    return any((current / name).exists() for name in MADE)
+
+
+def read_length(folder: Path) -> int | None:
+    """Return the length of the vectors of an index; None where there are none yet, or nobody can say before opening it.
+
+    Raises IndexDamaged, as `find_current` does.
+    """
+    try:
+        length = json.loads((find_current(folder) / CONFIG).read_text())["vectors"][DENSE]["size"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return length if isinstance(length, int) else None
+
+
+def remove_index(folder: Path) -> None:
+    """Remove an index that nobody has open; what is killed meanwhile leaves nothing that would be opened again."""
+    removed = folder.with_name(folder.name + REMOVED)
+    shutil.rmtree(removed, ignore_errors=True)
+    folder.rename(removed)
+    sync_folder(folder.parent)
+    shutil.rmtree(removed)
+
+
+def remove_removed(folder: Path) -> None:
+    """Remove what a removal that was cut off has left of an index, or of those beside it."""
+    for path in folder.parent.glob(f"{folder.name}*{REMOVED}"):
+        shutil.rmtree(path)
 
 
 def remove_others(current: Path) -> None:

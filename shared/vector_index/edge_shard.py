@@ -15,7 +15,7 @@ from typing import Any, cast
 import qdrant_edge as edge
 
 from shared.errors import DependencyUnavailable, IndexDamaged, IndexRejected, ServiceError
-from shared.vector_index.edge_folder import REBUILD, get_deletion_mark
+from shared.vector_index.edge_folder import MADE, REBUILD, get_deletion_mark
 from shared.vector_index.payload import (
     DOCUMENT,
     EDITION,
@@ -89,15 +89,14 @@ class EdgeShard:
         self._shard.flush()
 
     def search(self, tenant: str, query: IndexQuery) -> LegHits:
-        """Run both legs as one batch."""
+        """Run the legs as one batch."""
         condition = _make_filter(tenant, query)
         sparse = edge.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
         # How rare a word is says the tenant's own text: another's must not change the order, nor be told by it.
         own_words = edge.SearchParams(idf=edge.IdfParams(corpus=edge.Filter(must=[_match(TENANT, tenant)])))
-        legs: list[tuple[edge.NamedVector, str, edge.SearchParams | None]] = [
-            (query.dense, DENSE, None),
-            (sparse, BM25, own_words),
-        ]
+        legs: list[tuple[edge.NamedVector, str, edge.SearchParams | None]] = [(sparse, BM25, own_words)]
+        if query.dense is not None:
+            legs.insert(0, (query.dense, DENSE, None))
         requests = [
             edge.QueryRequest(
                 limit=query.limit,
@@ -108,8 +107,8 @@ class EdgeShard:
             )
             for vector, name, params in legs
         ]
-        dense, bm25 = self._shard.query_batch(edge.QueryBatchRequest(queries=requests))
-        return LegHits(dense=_read_hits(dense), bm25=_read_hits(bm25))
+        *dense, bm25 = self._shard.query_batch(edge.QueryBatchRequest(queries=requests))
+        return LegHits(dense=_read_hits(dense[0]) if dense else [], bm25=_read_hits(bm25))
 
     def find_vectors(self, tenant: str, embedded: Collection[str]) -> dict[str, list[float]]:
         """Return the vectors of those of these names that points have."""
@@ -193,7 +192,7 @@ def _open(folder: Path, dimension: int | None) -> edge.EdgeShard:
         vectors={DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)},
         sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
     )
-    if (folder / "edge_config.json").exists() or (folder / "segments").exists():
+    if any((folder / name).exists() for name in MADE):
         shard = _load(folder, dimension, config)
     else:
         folder.mkdir(parents=True, exist_ok=True)

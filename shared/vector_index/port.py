@@ -70,13 +70,14 @@ class IndexQuery:
     """One search: both legs see the same filter.
 
     Attributes:
+        dense: None: only the leg of words is run.
         limit: hits per leg.
         document_ids: search only these; None: all of the tenant's.
         excluded_versions: versions of documents, as (document_id, version), that must not appear.
         excluded_documents: documents of which no version may appear.
     """
 
-    dense: list[float]
+    dense: list[float] | None
     sparse: SparseVector
     limit: int
     document_ids: Sequence[str] | None = None
@@ -99,6 +100,21 @@ class StoredVersion:
     tenant: str
     document_id: str
     version: str
+
+
+class IndexUpkeep(Protocol):
+    """Looks at the points of all tenants, to find what no record names. Whatever serves people names a tenant.
+
+    Raises as VectorIndex does.
+    """
+
+    def list_versions(self) -> AsyncGenerator[Collection[StoredVersion], None]:
+        """Yield which versions of which documents have points, some at a time, and some repeatedly."""
+        ...
+
+    async def delete_version(self, tenant: str, document_id: str, version: str) -> None:
+        """Remove the points of one version of a document."""
+        ...
 
 
 class VectorIndex(Protocol):
@@ -144,27 +160,16 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+        """Return the parts that models of before have left; `compact` removes those that have no points any more."""
+        ...
+
     async def check(self) -> None:
         """Raise DependencyUnavailable when the engine does not answer."""
         ...
 
     async def close(self) -> None:
         """Release the engine."""
-        ...
-
-
-class IndexUpkeep(Protocol):
-    """Looks at the points of all tenants, to find what no record names. Whatever serves people names a tenant.
-
-    Raises as VectorIndex does.
-    """
-
-    def list_versions(self) -> AsyncGenerator[Collection[StoredVersion], None]:
-        """Yield which versions of which documents have points, some at a time, and some repeatedly."""
-        ...
-
-    async def delete_version(self, tenant: str, document_id: str, version: str) -> None:
-        """Remove the points of one version of a document."""
         ...
 
 

@@ -16,6 +16,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from shared.errors import DependencyUnavailable, DiskFull, IndexRejected, ServiceError
 from shared.settings import IndexSettings
 from shared.vector_index.collection_layout import CollectionLayout, read_layout
+from shared.vector_index.parts import parse_length
 from shared.vector_index.payload import (
     DOCUMENT,
     EDITION,
@@ -34,6 +35,7 @@ from shared.vector_index.port import (
     Hit,
     IndexPoint,
     IndexQuery,
+    IndexUpkeep,
     LegHits,
     StoredVersion,
     order_hits,
@@ -125,9 +127,28 @@ class ServerIndex:
                     self._client.create_payload_index(self._collection, field, field_schema=schema, wait=True)
                 )
 
+    async def find_parts(self) -> dict[str, int]:
+        """Return the length of the vectors of this collection and of those beside it for other lengths, by name.
+
+        Raises IndexRejected where one of them is not ours.
+        """
+        listed = (await self._call(self._client.get_collections())).collections
+        names = [one.name for one in listed if parse_length(self._collection, one.name) is not None]
+        if await self._call(self._client.collection_exists(self._collection)):
+            names.append(self._collection)
+        lengths = {}
+        for name in names:
+            config = (await self._call(self._client.get_collection(name))).config
+            length = _read_length(config.params)
+            if length is None:
+                raise IndexRejected(
+                    f"The collection {name!r} is not one of ours. Set PAGEWIRE_COLLECTION to a new name."
+                )
+            lengths[name] = length
+        return lengths
+
     def _check_vectors(self, parameters: models.CollectionParams) -> None:
-        dense = parameters.vectors.get(DENSE) if isinstance(parameters.vectors, dict) else None
-        if dense is None or dense.size != self._dimension or BM25 not in (parameters.sparse_vectors or {}):
+        if _read_length(parameters) != self._dimension:
             raise IndexRejected(
                 f"The collection {self._collection!r} is not one for vectors of {self._dimension} numbers: it was made"
                 " for another embedding model. Set PAGEWIRE_COLLECTION to a new name, or PAGEWIRE_EMBEDDING_MODEL to"
@@ -175,13 +196,14 @@ class ServerIndex:
             await self._call(self._client.upsert(self._collection, batch, wait=True))
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
-        """Run both legs in one request."""
+        """Run the legs in one request."""
         condition = _make_filter(tenant, query)
         sparse = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
         legs: list[tuple[list[float] | models.SparseVector, str, models.SearchParams | None]] = [
-            (query.dense, DENSE, self._layout.make_search_params()),
-            (sparse, BM25, self._make_bm25_params(tenant)),
+            (sparse, BM25, self._make_bm25_params(tenant))
         ]
+        if query.dense is not None:
+            legs.insert(0, (query.dense, DENSE, self._layout.make_search_params()))
         requests = [
             models.QueryRequest(
                 query=models.NearestQuery(nearest=vector),
@@ -198,8 +220,8 @@ class ServerIndex:
         call = self._client.http.search_api.query_batch_points(self._collection, query_request_batch=batch)
         found = (await self._call(call)).result
         with _reading_answer():
-            dense, bm25 = found or []
-            return LegHits(dense=_read_hits(dense.points), bm25=_read_hits(bm25.points))
+            hits = {leg[1]: _read_hits(batch.points) for leg, batch in zip(legs, found or [], strict=True)}
+        return LegHits(dense=hits.get(DENSE, []), bm25=hits[BM25])
 
     def _make_bm25_params(self, tenant: str) -> models.SearchParams | None:
         if not self._counts_by_tenant:
@@ -269,6 +291,10 @@ class ServerIndex:
         """Return False: the server drops what was deleted by itself, as its own settings say."""
         return False
 
+    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+        """Return nothing: this is one part."""
+        return ()
+
     async def check(self) -> None:
         """Raise DependencyUnavailable when the server does not answer or has no collection yet."""
         if not await self._call(self._client.collection_exists(self._collection)):
@@ -277,6 +303,14 @@ class ServerIndex:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    async def remove(self) -> None:
+        """Remove the collection."""
+        await self._call(self._client.delete_collection(self._collection))
+
+    async def is_gone(self) -> bool:
+        """Return whether there is no such collection."""
+        return not await self._call(self._client.collection_exists(self._collection))
 
     async def _call(self, awaitable: Awaitable[T]) -> T:
         try:
@@ -294,11 +328,18 @@ class ServerIndex:
 
 
 async def connect_server_index(settings: IndexSettings, dimension: int) -> ServerIndex:
-    """Return the index of the settings, with its collection made. Raises ValueError when no server is configured."""
+    """Return the index in the collection of the settings, made. Raises ValueError when no server is configured."""
+    index = await make_server_index(settings, dimension)
+    await index.prepare()
+    return index
+
+
+async def make_server_index(settings: IndexSettings, dimension: int) -> ServerIndex:
+    """Return the index in the collection of the settings, as it is. Raises as `connect_server_index` does."""
     if settings.qdrant_url is None:
         raise ValueError("PAGEWIRE_QDRANT_URL is not set: without it only the standalone system can run.")
     # In a thread: the client reads its own version from disk.
-    index = await asyncio.to_thread(
+    return await asyncio.to_thread(
         ServerIndex,
         settings.qdrant_url,
         settings.collection,
@@ -307,8 +348,12 @@ async def connect_server_index(settings: IndexSettings, dimension: int) -> Serve
         timeout_s=settings.qdrant_timeout_s,
         layout=read_layout(settings),
     )
-    await index.prepare()
-    return index
+
+
+def _read_length(parameters: models.CollectionParams) -> int | None:
+    """Return the length of the vectors of a collection of ours; None of any other one."""
+    dense = parameters.vectors.get(DENSE) if isinstance(parameters.vectors, dict) else None
+    return None if dense is None or BM25 not in (parameters.sparse_vectors or {}) else dense.size
 
 
 def _is_since(version: str, since: tuple[int, int]) -> bool:

@@ -15,6 +15,7 @@ from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
 from shared.identifiers import make_embedded_id, make_point_id, make_text_key
 from shared.settings import IndexSettings
 from shared.vector_index.edge import EdgeIndex
+from shared.vector_index.parts import PartedIndex
 from shared.vector_index.port import BM25 as BM25_VECTOR
 from shared.vector_index.port import DENSE, ChunkPayload, IndexPoint, IndexQuery, LegHits, StoredVersion, VectorIndex
 from shared.vector_index.sealing import open_payload, seal_payload
@@ -86,7 +87,17 @@ async def server(qdrant_url: str) -> AsyncIterator[ServerIndex]:
     await index.close()
 
 
-@pytest.fixture(params=["edge", pytest.param("server", marks=pytest.mark.docker)])
+@pytest.fixture
+async def parted(tmp_path: Path) -> AsyncIterator[VectorIndex]:
+    """As after a switch to a model of another length: with a part in which nothing is left."""
+    before = EdgeIndex(tmp_path / "index-length-9", 9)
+    index = PartedIndex(EdgeIndex(tmp_path / "index", DIMENSION), [before])
+    await index.prepare()
+    yield index
+    await index.close()
+
+
+@pytest.fixture(params=["edge", "parted", pytest.param("server", marks=pytest.mark.docker)])
 def index(request: pytest.FixtureRequest) -> VectorIndex:
     chosen: VectorIndex = request.getfixturevalue(request.param)
     return chosen

@@ -26,7 +26,6 @@ from shared.contracts.questions import QueryRequest
 from shared.contracts.runs import Finished
 from shared.contracts.search import SearchRequest, SearchResponse
 from shared.embedding.dense import DenseEmbedder
-from shared.vector_index.edge import EdgeIndex
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.loaded_system import LoadedParts
@@ -152,13 +151,11 @@ async def test_a_part_that_cannot_be_loaded_stops_the_system(
     assert [line["event"] for line in logs if line["log_level"] == "critical"] == []
 
 
-async def test_an_index_of_another_model_stops_the_system(
+async def test_an_index_that_is_damaged_stops_the_system(
     redis_url: str, tmp_path: Path, settings: GatewaySettings
 ) -> None:
-    """With one line that says what to set, and not when the first document is written."""
-    index = EdgeIndex(tmp_path / "index", 8)
-    await index.prepare()
-    await index.close()
+    """With one line that says what to do, and not when the first document is written."""
+    (tmp_path / "index" / "shard-3").mkdir(parents=True)
     standalone = StandaloneSettings(
         gateway=settings,
         retrieval=RetrievalSettings(redis_url=redis_url, data_dir=tmp_path, reranker_model="off"),
@@ -170,7 +167,7 @@ async def test_an_index_of_another_model_stops_the_system(
         error = await stopped
 
     assert isinstance(error, PartNotUsableError)
-    assert "PAGEWIRE_EMBEDDING_MODEL" in str(error)
+    assert "services.standalone_rebuild" in str(error)
 
 
 class HeldSearch(CannedSearch):

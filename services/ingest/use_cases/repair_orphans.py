@@ -18,9 +18,9 @@ from shared.blobs.port import make_blob_key
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
 from shared.registry.port import BlobId
-from shared.registry.upkeep_port import Stray
+from shared.registry.upkeep_port import RegistryUpkeep, Stray
 from shared.spool_folder import remove_abandoned
-from shared.vector_index.port import StoredVersion
+from shared.vector_index.port import IndexUpkeep, StoredVersion
 
 log = structlog.get_logger(__name__)
 
@@ -52,24 +52,24 @@ async def repair_orphan(orphan: Orphan, deps: UpkeepDependencies) -> bool:
         case Stray() as stray:
             return await deps.registry.remove_stray(stray)
         case StoredVersion() as version:
-            return await _remove_points(version, deps)
+            return deps.index is not None and await remove_points(version, deps.registry, deps.index)
         case DocumentJob() as job:
             return await _restore_blob(job, deps)
 
 
-async def _remove_points(version: StoredVersion, deps: UpkeepDependencies) -> bool:
-    """Remove the points of a version while no worker can begin to write them."""
+async def remove_points(version: StoredVersion, registry: RegistryUpkeep, index: IndexUpkeep) -> bool:
+    """Remove the points of a version, if nobody needs them, while no worker can begin to write them; return whether."""
     job, token = DocumentJob(tenant=version.tenant, document_id=version.document_id), uuid.uuid4().hex
-    state = await deps.registry.hold(job, token, HOLD_MS)
-    if state is None or deps.index is None:
+    state = await registry.hold(job, token, HOLD_MS)
+    if state is None:
         return False
     try:
         if not is_orphan_version(version, state):
             return False
-        await deps.index.delete_version(version.tenant, version.document_id, version.version)
+        await index.delete_version(version.tenant, version.document_id, version.version)
         return True
     finally:
-        await deps.registry.let_go(job, token)
+        await registry.let_go(job, token)
 
 
 async def _restore_blob(job: DocumentJob, deps: UpkeepDependencies) -> bool:

@@ -11,7 +11,7 @@ from itertools import chain, islice
 import structlog
 
 from services.retrieval.domain.best_sentence import find_best_sentence
-from services.retrieval.domain.comparable_vectors import leave_out_others
+from services.retrieval.domain.comparable_vectors import find_others, leave_out_others
 from services.retrieval.domain.documents_first import lift_named, merge_legs
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.domain.glossary import NO_GLOSSARY, PHRASE_WEIGHT, Glossary, add_terms
@@ -112,9 +112,10 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
             legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), revision, deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
-    comparable, told = leave_out_others(legs, deps.model_id) if deps.model_id else (legs, legs)
-    if len(told.dense) < len(legs.dense):
-        log.warning("vectors_of_another_model", hits=len(legs.dense) - len(told.dense), model_id=deps.model_id)
+    others = find_others(legs, deps.model_id) if deps.model_id else set()
+    if others:
+        log.warning("vectors_of_another_model", hits=len(others), model_id=deps.model_id)
+    comparable, told = leave_out_others(legs, others)
     fused = fuse_hits(lift_named(comparable, named), deps.options.fusion, limit, told=told)
     candidates = _open_texts(fused, text_keys)
     searched = time.perf_counter()

@@ -23,7 +23,7 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, DiskFull, IndexRejected
 from shared.registry.port import Content, Lease, NewDocument, Progress
 from shared.tasks import end_tasks
-from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits, SparseVector
+from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, IndexUpkeep, LegHits, SparseVector
 from shared.vector_index.sealing import open_payload
 from shared.version_names import parse_edition
 from tests.batches import collect
@@ -149,6 +149,9 @@ class Index:
 
     async def compact(self) -> bool:
         return False
+
+    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+        return ()
 
     async def close(self) -> None:
         return

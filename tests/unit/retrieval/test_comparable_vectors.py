@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.retrieval.domain.comparable_vectors import leave_out_others
+from services.retrieval.domain.comparable_vectors import find_others, leave_out_others
 from services.retrieval.domain.fusion import FusionWeights, fuse_hits
 from shared.vector_index.port import ChunkPayload, Hit, LegHits
 from shared.version_names import is_embedded_by, name_version
@@ -17,7 +17,7 @@ def make_hit(name: str, score: float, model_id: str) -> Hit:
 
 
 def fuse(legs: LegHits) -> dict[str, tuple[float | None, float]]:
-    comparable, told = leave_out_others(legs, OURS)
+    comparable, told = leave_out_others(legs, find_others(legs, OURS))
     fused = fuse_hits(comparable, FusionWeights(), LIMIT, told=told)
     return {one.point_id: (one.dense, one.fused) for one in fused}
 
@@ -36,9 +36,20 @@ def test_a_version_names_the_model_of_its_vectors() -> None:
 
 
 def test_with_one_model_nothing_changes() -> None:
-    legs = LegHits([make_hit("a", 0.5, OURS), make_hit("b", 0.4, OURS)], [make_hit("c", 3.0, OTHER)])
+    legs = LegHits([make_hit("a", 0.5, OURS), make_hit("b", 0.4, OURS)], [make_hit("c", 3.0, OURS)])
 
-    assert leave_out_others(legs, OURS) == (legs, legs)
+    assert leave_out_others(legs, find_others(legs, OURS)) == (legs, legs)
+
+
+def test_a_passage_without_a_vector_counts_as_the_least_near() -> None:
+    """One of another length is in no dense leg, and its words say as much as those of the others."""
+    legs = LegHits(
+        [make_hit("a", 0.5, OURS), make_hit("b", 0.4, OURS)], [make_hit("b", 3.0, OURS), make_hit("c", 3.0, OTHER)]
+    )
+
+    found = fuse(legs)
+
+    assert found["c"] == (None, found["b"][1])
 
 
 def test_a_cosine_to_another_models_vector_moves_nothing() -> None:
@@ -57,7 +68,7 @@ def test_where_all_are_of_another_model_words_alone_decide() -> None:
     legs = LegHits(
         [make_hit("a", 0.9, OTHER), make_hit("b", 0.1, OTHER)], [make_hit("b", 3.0, OTHER), make_hit("c", 1.0, OTHER)]
     )
-    comparable, told = leave_out_others(legs, OURS)
+    comparable, told = leave_out_others(legs, find_others(legs, OURS))
 
     assert told.dense == []
     assert list_ids(comparable.dense) == ["b", "c"]
