@@ -118,7 +118,7 @@ async def measure_size(
         cross_encoder = folder / "cross-encoder"
         await asyncio.to_thread(make_cross_encoder, cross_encoder)
         rerankers = await stack.enter_async_context(open_rerankers(cross_encoder, bm25))
-        options = RetrievalSettings().make_search_options()
+        options = await asyncio.to_thread(RetrievalSettings().make_search_options)
         ways = {}
         for name, index in indexes.items():
             deps = SearchDependencies(embedder, bm25, index, registry, rerankers["offline"], options)
