@@ -30,8 +30,9 @@ from evals.retrieval.kept_vectors import KeptVectors
 from evals.retrieval.question_sets import load_set
 from services.retrieval.adapters.cross_encoder import CrossEncoderReranker, NoReranker
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
+from services.retrieval.domain.glossary import Glossary
 from services.retrieval.ports import Reranker
-from services.retrieval.settings import RetrievalSettings, load_glossary
+from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
@@ -82,9 +83,11 @@ async def open_indexes(folder: Path, dimension: int, server: str | None) -> Asyn
 
 
 @asynccontextmanager
-async def open_rerankers(cross_encoder: Path, bm25: Bm25Encoder) -> AsyncIterator[dict[str, Reranker]]:
+async def open_rerankers(
+    cross_encoder: Path, bm25: Bm25Encoder, glossary: Glossary
+) -> AsyncIterator[dict[str, Reranker]]:
     """Yield what passages are ordered by, by name; ready to score."""
-    model, glossary = CrossEncoderReranker(str(cross_encoder)), load_glossary(RetrievalSettings().glossary)
+    model = CrossEncoderReranker(str(cross_encoder))
     await asyncio.to_thread(model.loaded.wait)
     try:
         yield {"off": NoReranker(), "offline": TermProximityReranker(bm25, glossary=glossary), "cross-encoder": model}
@@ -117,8 +120,8 @@ async def measure_size(
             await _wait_until_indexed(places.server, folder.name)
         cross_encoder = folder / "cross-encoder"
         await asyncio.to_thread(make_cross_encoder, cross_encoder)
-        rerankers = await stack.enter_async_context(open_rerankers(cross_encoder, bm25))
         options = await asyncio.to_thread(RetrievalSettings().make_search_options)
+        rerankers = await stack.enter_async_context(open_rerankers(cross_encoder, bm25, options.glossary))
         ways = {}
         for name, index in indexes.items():
             deps = SearchDependencies(embedder, bm25, index, registry, rerankers["offline"], options)
