@@ -40,5 +40,8 @@ class TermProximityReranker:
         fused = [candidate.fused for candidate in candidates]
         if self._fused_by_ranks:
             fused = standardise(fused)
-        phrases = [self._reader.list_terms(phrase, language) for phrase in self._glossary.expand(query)]
-        return rescore(self._reader.list_terms(query, language), texts, fused, phrases)
+        entries = [
+            [self._reader.list_terms(phrase, language) for phrase in phrases]
+            for phrases in self._glossary.find_entries(query)
+        ]
+        return rescore(self._reader.list_terms(query, language), texts, fused, entries)

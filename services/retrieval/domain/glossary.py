@@ -35,10 +35,13 @@ class Glossary:
     entries: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict, repr=False)
 
     def expand(self, question: str) -> list[str]:
-        """Return what documents may say for the question's terms, each once. Of terms that overlap the longest counts,
-        and of two as long the first."""
-        words = _WORD.findall(question)
-        return list(dict.fromkeys(phrase for phrases in self._find(words) for phrase in phrases))
+        """Return what documents may say for the question's terms, each once."""
+        return list(dict.fromkeys(phrase for phrases in self.find_entries(question) for phrase in phrases))
+
+    def find_entries(self, question: str) -> list[Sequence[str]]:
+        """Return for each of the question's terms what documents may say. Of terms that overlap the longest counts, and
+        of two as long the first."""
+        return list(self._find(_WORD.findall(question)))
 
     def _find(self, written: Sequence[str]) -> Iterator[Sequence[str]]:
         plain = [_make_plain(word) for word in written]

@@ -37,7 +37,7 @@ def rescore(
     question: Sequence[int],
     texts: Sequence[Sequence[int]],
     fused: Sequence[float],
-    phrases: Sequence[Sequence[int]] = (),
+    entries: Sequence[Sequence[Sequence[int]]] = (),
 ) -> list[float]:
     """Return a score per text: its fused one, and what proximity adds to it.
 
@@ -45,23 +45,31 @@ def rescore(
         question: ids of its terms in order.
         texts: the same of each text.
         fused: each text's score, in standard deviations.
-        phrases: what texts may say in place of the question's words; that they have it counts as a third feature.
+        entries: for each term of the question that texts may put in other words, the phrases that they may have; that
+            they have one of them counts as a third feature.
     """
-    features = zip(measure_proximity(question, texts), measure_phrases(phrases, texts), strict=True)
+    features = zip(measure_proximity(question, texts), measure_phrases(entries, texts), strict=True)
     return [
         score + FEATURE_WEIGHT * (near.pairs + near.window + said)
         for score, (near, said) in zip(fused, features, strict=True)
     ]
 
 
-def measure_phrases(phrases: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]) -> list[float]:
-    """Return for each text the mean share of the phrases' pairs of terms that stand side by side in it, 0 to 1.
+def measure_phrases(entries: Sequence[Sequence[Sequence[int]]], texts: Sequence[Sequence[int]]) -> list[float]:
+    """Return for each text how much it has of what may be said for each entry, 0 to 1 on average.
 
-    A phrase of one term is there or not, one of none counts nothing.
+    Of an entry's phrases that one counts of which a text has most: the share of its pairs of terms that stand side by
+    side in the text. A phrase of one term is there or not, one of none counts nothing.
     """
-    wanted: list[set[int | tuple[int, int]]] = [{*pairwise(phrase)} or {*phrase} for phrase in phrases if phrase]
+    wanted: list[list[set[int | tuple[int, int]]]] = [
+        [{*pairwise(phrase)} or {*phrase} for phrase in phrases if phrase] for phrases in entries
+    ]
+    wanted = [phrases for phrases in wanted if phrases]
     found = [{*text, *pairwise(text)} for text in texts]
-    return [_share(sum(len(parts & held) / len(parts) for parts in wanted), len(wanted)) for held in found]
+    return [
+        _share(sum(max(len(parts & held) / len(parts) for parts in phrases) for phrases in wanted), len(wanted))
+        for held in found
+    ]
 
 
 def measure_proximity(question: Sequence[int], texts: Sequence[Sequence[int]]) -> list[Proximity]:

@@ -45,14 +45,19 @@ def test_words_side_by_side_win_over_the_same_words_apart() -> None:
 
 
 def test_what_texts_say_in_place_of_a_question_lifts_them() -> None:
-    """By the share of each phrase that stands side by side; a phrase of one word is there or not."""
-    (question,), phrases = read("capex"), read("purchases of property and equipment", "additions", "of the")
-    texts = read("Purchases of property, equipment", "additions to property", "the equipment of others", "")
+    """By that phrase of each entry of which most stands side by side; a phrase of one word is there or not."""
+    (question,) = read("capex to sales")
+    capex, sales = read("purchases of property and equipment", "additions", "of the"), read("net revenue")
+    texts = read(
+        "Purchases of property", "additions to property and equipment", "net revenue", "equipment", ""
+    )
 
-    assert measure_phrases(phrases, texts) == [0.5, 0.5, 0.0, 0.0]
-    assert measure_phrases([], texts) == [0.0] * 4
-    plain, lifted = rescore(question, texts, [1.0] * 4), rescore(question, texts, [1.0] * 4, phrases)
-    assert [after - before for before, after in zip(plain, lifted, strict=True)] == [2.0, 2.0, 0.0, 0.0]
+    assert measure_phrases([capex], texts) == [0.5, 1.0, 0.0, 0.0, 0.0]
+    assert measure_phrases([capex, sales], texts) == [0.25, 0.5, 0.5, 0.0, 0.0]
+    assert measure_phrases([capex, read("of the")], texts) == [0.5, 1.0, 0.0, 0.0, 0.0]
+    assert measure_phrases([], texts) == [0.0] * 5
+    plain, lifted = rescore(question, texts, [1.0] * 5), rescore(question, texts, [1.0] * 5, [capex, sales])
+    assert [after - before for before, after in zip(plain, lifted, strict=True)] == [1.0, 2.0, 2.0, 0.0, 0.0]
 
 
 def test_a_rare_word_weighs_more() -> None:
