@@ -107,8 +107,10 @@ async def _count_unfinished(upkeep: RegistryUpkeep) -> int:
 def _set_aside(data: Path) -> None:
     for folder in [data / "index", *data.glob("index-length-*")]:
         if folder.exists():
-            number = len(list(data.glob(f"{ASIDE}*")))
-            folder.rename(data / f"{ASIDE}-{number}")
+            number = 0  # the first that is free: of those set aside before some may have been removed
+            while (aside := data / f"{ASIDE}-{number}").exists():
+                number += 1
+            folder.rename(aside)
 
 
 def _remove_aside(data: Path) -> None:

@@ -128,7 +128,7 @@ class EdgeIndex:
         log.info("index_compacted", seconds=seconds, bytes_before=before, bytes_after=after)
         return True
 
-    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+    async def find_left_parts(self) -> Sequence[IndexUpkeep]:
         """Return nothing: this is one part."""
         return ()
 

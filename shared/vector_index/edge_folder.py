@@ -89,7 +89,8 @@ def remove_index(folder: Path) -> None:
 def remove_removed(folder: Path) -> None:
     """Remove what a removal that was cut off has left of an index, or of those beside it."""
     for path in folder.parent.glob(f"{folder.name}*{REMOVED}"):
-        shutil.rmtree(path)
+        if path.is_dir():
+            shutil.rmtree(path)
 
 
 def remove_others(current: Path) -> None:

@@ -34,7 +34,7 @@ def _find_lengths(folder: Path) -> dict[str, int | None]:
     lengths: dict[str, int | None] = {}
     for path in folder.parent.glob(f"{folder.name}-*"):
         length = parse_length(folder.name, path.name)
-        if length is not None:
+        if length is not None and path.is_dir():
             lengths[path.name] = length
     if folder.exists() and has_shard(folder):
         lengths[folder.name] = read_length(folder)

@@ -7,7 +7,7 @@ midst, and a switch is taken back by a switch.
 """
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -94,7 +94,7 @@ class PartedIndex:
         """
         words = replace(query, dense=None)
         left = [hit for part in list(self._before) for hit in (await self._search_before(part, tenant, words)).bm25]
-        found = await self._own.search(tenant, query)
+        found = await self._or_made_again(lambda: self._own.search(tenant, query))
         return LegHits(found.dense, order_hits([*found.bm25, *left])) if left else found
 
     async def find_vectors(self, tenant: str, embedded: Collection[str]) -> dict[str, list[float]]:
@@ -151,13 +151,13 @@ class PartedIndex:
             done |= await part.compact()
         return done
 
-    def list_left_parts(self) -> Sequence[IndexUpkeep]:
-        """Return the parts that models of other lengths have left."""
-        return list(self._before)
+    async def find_left_parts(self) -> Sequence[IndexUpkeep]:
+        """Return the parts that models of other lengths have left, and that are still there."""
+        return [part for part in list(self._before) if not await self._forget_if_gone(part)]
 
     async def check(self) -> None:
         """Raise DependencyUnavailable when one of the parts does not answer."""
-        await self._own.check()
+        await self._or_made_again(self._own.check)
         for part in list(self._before):
             await self._unless_gone(part, part.check(), None)
 
@@ -165,6 +165,21 @@ class PartedIndex:
         """Release all parts."""
         for part in self._opened:
             await part.close()
+
+    async def _or_made_again(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a call to our part returns; where this was removed while it was empty, it is made again.
+
+        Who still has a model of before, and started when ours was there, takes it for one that others have left. Writes
+        are no such calls: a document of which some points may have gone with the part has to be made anew.
+        """
+        try:
+            return await call()
+        except DependencyUnavailable:
+            if not await self._own.is_gone() or all([await part.is_gone() for part in self._before]):
+                raise
+        log.warning("index_part_made_again")
+        await self._own.prepare()
+        return await call()
 
     async def _search_before(self, part: IndexPart, tenant: str, query: IndexQuery) -> LegHits:
         return await self._unless_gone(part, part.search(tenant, query), LegHits([], []))
@@ -179,7 +194,8 @@ class PartedIndex:
             return otherwise
 
     async def _forget_if_gone(self, part: IndexPart) -> bool:
-        if not await part.is_gone():
+        # Where ours is gone as well, nobody has removed a part: the server has lost its collections for now.
+        if not await part.is_gone() or await self._own.is_gone():
             return False
         self._forget(part)
         return True

@@ -160,7 +160,7 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+    async def find_left_parts(self) -> Sequence[IndexUpkeep]:
         """Return the parts that models of before have left; `compact` removes those that have no points any more."""
         ...
 

@@ -291,7 +291,7 @@ class ServerIndex:
         """Return False: the server drops what was deleted by itself, as its own settings say."""
         return False
 
-    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+    async def find_left_parts(self) -> Sequence[IndexUpkeep]:
         """Return nothing: this is one part."""
         return ()
 

@@ -305,6 +305,63 @@ async def test_a_service_that_still_knows_a_removed_collection_goes_on(server: S
 
 
 @pytest.mark.docker
+async def test_a_part_that_an_old_worker_has_removed_while_it_was_empty_is_made_again(server: Store) -> None:
+    """One that starts anew during a switch takes it for left. No search fails of it; a document that may have lost
+    points has to be made anew."""
+    old = await server.start(SHORT)
+    await old.upsert("t", make_document("otter", SHORT))
+    retrieval, worker = await server.start(LONG), await server.start(LONG)
+
+    assert await (await server.start(SHORT)).compact()
+    assert await server.list_parts() == ["index"]
+    assert list_versions(await retrieval.search("t", make_query(LONG, "otter"))) == (set(), {"otter@v1"})
+    assert await server.list_parts() == ["index", name_part("index", LONG)]
+
+    assert await (await server.start(SHORT)).compact()
+    with pytest.raises(DependencyUnavailable):
+        await worker.upsert("t", make_document("lynx", LONG))
+    await worker.check()
+    await worker.upsert("t", make_document("lynx", LONG))
+    assert list_versions(await retrieval.search("t", make_query(LONG, "lynx"))) == ({"lynx@v1"}, {"lynx@v1"})
+
+
+@pytest.mark.docker
+async def test_a_collection_that_is_lost_is_not_made_again_behind_our_backs(server: Store) -> None:
+    """Where there is no other part nobody took it for left: an empty one would answer every question with nothing."""
+    index = await server.start(SHORT)
+    await index.upsert("t", make_document("otter", SHORT))
+    await index._own.remove()
+
+    for call in (index.check(), index.search("t", make_query(SHORT, "otter"))):
+        with pytest.raises(DependencyUnavailable):
+            await call
+    assert await server.list_parts() == []
+
+
+@pytest.mark.docker
+async def test_collections_that_come_back_are_searched_as_before(server: Store) -> None:
+    """As when a server starts without its disk: searches fail meanwhile, no part is forgotten, and none made."""
+    assert server.settings is not None
+    index = await server.start(SHORT)
+    await index.upsert("t", make_document("otter", SHORT))
+    searching, upkeep = await server.start(LONG), await server.start(LONG)
+    for part in searching._opened:
+        assert isinstance(part, ServerIndex)
+        await part.remove()
+
+    for call in (searching.search("t", make_query(LONG, "otter")), searching.check()):
+        with pytest.raises(DependencyUnavailable):
+            await call
+    assert len(await upkeep.find_left_parts()) == 1
+    assert await server.list_parts() == []
+    await (await server.start(SHORT)).upsert("t", make_document("otter", SHORT))
+    await server.start(LONG)
+
+    for index in (searching, upkeep):
+        assert list_versions(await index.search("t", make_query(LONG, "otter"))) == (set(), {"otter@v1"})
+
+
+@pytest.mark.docker
 async def test_other_collections_of_the_server_are_left_alone(server: Store) -> None:
     """Those of another deployment may be called nearly as ours; upkeep looks at all parts of ours, and makes none."""
     assert server.settings is not None
@@ -417,6 +474,19 @@ async def test_a_start_that_was_killed_before_it_made_its_part_is_made_up_for(ed
     for length in (SHORT, LONG):
         index = await edge.start(length)
         assert list_versions(await index.search("t", make_query(length, "otter")))[1] == {"otter@v1"}
+
+
+async def test_a_file_that_is_called_as_a_part_is_none(edge: Store) -> None:
+    """It is nobody's index: no start fails of it, and it stays."""
+    names = [name_part("index", LONG), "index.removed"]
+    for name in names:
+        (edge.folder / name).write_text("notes")
+
+    index = await edge.start(SHORT)
+
+    await index.upsert("t", make_document("otter", SHORT))
+    await index.compact()
+    assert await edge.list_parts() == ["index", *names]
 
 
 @pytest.mark.parametrize(

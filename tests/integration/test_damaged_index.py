@@ -137,6 +137,7 @@ async def test_every_document_comes_back_without_its_pdf(
     (config,) = await asyncio.to_thread(lambda: list((tmp_path / "index").glob("*/edge_config.json")))
     if lost == "damaged":
         await asyncio.to_thread(empty, config)
+        (tmp_path / "index.damaged-1" / "segments").mkdir(parents=True)  # of two the other was removed, then power went
     for path in await asyncio.to_thread(lambda: list((tmp_path / "blobs").rglob("*.pdf"))):
         await asyncio.to_thread(path.unlink)  # whoever opened a PDF would fail now
     parts = await asyncio.to_thread(make_parts, standalone, embedder)

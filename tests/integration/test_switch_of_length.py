@@ -299,3 +299,23 @@ async def test_what_an_old_worker_writes_during_the_switch_is_found(
     await system.make(first)
     assert (await system.search(MEANING)).keys() == {first.document_id}
     assert (await system.search("lynx")).keys() == {first.document_id, second.document_id}
+
+
+@pytest.mark.parametrize("engine", [pytest.param("server", marks=pytest.mark.docker)], indirect=True)
+async def test_a_worker_goes_on_with_upkeep_when_another_has_removed_a_part(
+    engine: Engine, registry: RedisDocumentRegistry, upkeep: RedisRegistryUpkeep, tmp_path: Path
+) -> None:
+    """One that had nothing to do meanwhile, and so has not heard of it."""
+    before = await make_system(await engine.open(SHORT), SHORT, registry, tmp_path)
+    job = await before.add("otter")
+    busy = await make_system(await engine.open(LONG), LONG, registry, tmp_path)
+    idle = await engine.open(LONG)
+    versions = await registry.get_active_versions(TENANT, [job.document_id])
+    assert await registry.reindex(job, versions[job.document_id])
+    await busy.make(job)
+    await compact_stores(busy.ingest.index, upkeep)
+    assert await engine.list_parts() == [name_part("index", LONG)]
+
+    await compact_stores(idle, upkeep)
+
+    assert (await busy.search(MEANING)).keys() == {job.document_id}

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 async def compact_stores(index: VectorIndex, registry: RegistryUpkeep) -> None:
     """Have the index and the registry drop what was deleted; in the order of a purge, which ends in the registry."""
-    for part in index.list_left_parts():
+    for part in await index.find_left_parts():
         await _clear_part(part, registry)
     points = await index.compact()
     records = await registry.compact()

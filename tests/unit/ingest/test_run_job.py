@@ -150,7 +150,7 @@ class Index:
     async def compact(self) -> bool:
         return False
 
-    def list_left_parts(self) -> Sequence[IndexUpkeep]:
+    async def find_left_parts(self) -> Sequence[IndexUpkeep]:
         return ()
 
     async def close(self) -> None:
