@@ -91,6 +91,6 @@ def load_glossary(choice: str) -> Glossary:
         return NO_GLOSSARY
     path = _BUILT_IN_GLOSSARY if choice == "built-in" else Path(choice)
     try:
-        return read_glossary(path.read_text(encoding="utf-8"))
+        return read_glossary(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{choice} cannot be read ({error}); `built-in`, `off` or a file is possible") from None

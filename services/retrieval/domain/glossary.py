@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from shared.vector_index.port import SparseVector
 
@@ -34,6 +35,11 @@ class Glossary:
     name: str = ""
     entries: Mapping[tuple[str, ...], Sequence[str]] = field(default_factory=dict, repr=False)
 
+    @cached_property
+    def _lengths(self) -> Sequence[int]:
+        """How many words terms have, the longest first."""
+        return sorted({len(term) for term in self.entries}, reverse=True)
+
     def expand(self, question: str) -> list[str]:
         """Return what documents may say for the question's terms, each once."""
         return list(dict.fromkeys(phrase for phrases in self.find_entries(question) for phrase in phrases))
@@ -45,10 +51,9 @@ class Glossary:
 
     def _find(self, written: Sequence[str]) -> Iterator[Sequence[str]]:
         plain = [_make_plain(word) for word in written]
-        longest = max(map(len, self.entries), default=0)
         start = 0
         while start < len(written):
-            for end in range(min(start + longest, len(written)), start, -1):
+            for end in (start + length for length in self._lengths if start + length <= len(written)):
                 phrases = self.entries.get(tuple(written[start:end])) or self.entries.get(tuple(plain[start:end]))
                 if phrases:
                     yield phrases

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from services.retrieval.domain.glossary import (
     NO_GLOSSARY,
     PHRASE_WEIGHT,
+    Glossary,
     GlossaryError,
     add_terms,
     read_glossary,
@@ -64,6 +66,24 @@ def test_only_phrases_of_the_glossary_are_said_each_once(words: list[str]) -> No
     assert said or not {"FCF", "SG&A", "IT"} & {*words}
 
 
+def test_a_very_long_term_does_not_make_long_questions_slow() -> None:
+    """Only as many words are looked at as terms have, not each number up to the longest."""
+
+    class Counted(dict[tuple[str, ...], list[str]]):
+        looks = 0
+
+        def get(self, key: tuple[str, ...], default: Any = None) -> Any:
+            self.looks += 1
+            return super().get(key, default)
+
+    words = [f"w{number}" for number in range(1000)]
+    entries = Counted({("capex",): ["purchases"], tuple(words): ["long"]})
+    glossary = Glossary("g", entries)
+
+    assert glossary.expand(" ".join(["a"] * 1000 + ["capex", *words])) == ["purchases", "long"]
+    assert entries.looks < 6 * 2000
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_a_question(text: str) -> None:
     """Built-in terms or not."""
@@ -112,6 +132,14 @@ def test_a_file_of_ones_own_takes_the_place_of_the_built_in_one(tmp_path: Path) 
     assert "purchases of property, plant and equipment" in RetrievalSettings().make_search_options().glossary.expand(
         "How high was capex?"
     )
+
+
+def test_a_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
+    """The mark is no part of the first line, were it a comment."""
+    path = tmp_path / "ours.txt"
+    path.write_text("# ours\r\ncapex = purchases\r\n", encoding="utf-8-sig", newline="")
+
+    assert load_glossary(str(path)).expand("capex") == ["purchases"]
 
 
 @pytest.mark.parametrize(("content", "complaint"), [(None, "cannot be read"), (b"capex", "line 1"), (b"\xff", "utf-8")])
