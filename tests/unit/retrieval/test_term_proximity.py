@@ -48,9 +48,7 @@ def test_what_texts_say_in_place_of_a_question_lifts_them() -> None:
     """By that phrase of each entry of which most stands side by side; a phrase of one word is there or not."""
     (question,) = read("capex to sales")
     capex, sales = read("purchases of property and equipment", "additions", "of the"), read("net revenue")
-    texts = read(
-        "Purchases of property", "additions to property and equipment", "net revenue", "equipment", ""
-    )
+    texts = read("Purchases of property", "additions to property and equipment", "net revenue", "equipment", "")
 
     assert measure_phrases([capex], texts) == [0.5, 1.0, 0.0, 0.0, 0.0]
     assert measure_phrases([capex, sales], texts) == [0.25, 0.5, 0.5, 0.0, 0.0]
