@@ -67,8 +67,12 @@ class StandaloneParts:
         ingest = settings.ingest
         try:
             parser = build_parser(ingest)  # before what takes long
-            model, threads, precision = ingest.embedding_model, ingest.embedding_threads, ingest.embedding_precision
-            embedder = DenseEmbedder(model, threads=threads, precision=precision)
+            embedder = DenseEmbedder(
+                ingest.embedding_model,
+                threads=ingest.embedding_threads,
+                precision=ingest.embedding_precision,
+                engine=ingest.embedding_engine,
+            )
         except (ModelNotUsableError, OcrNotUsableError) as error:
             raise PartNotUsableError(str(error)) from error
         embedder.warm_up()

@@ -282,6 +282,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
         settings.embedding_model,
         threads=settings.embedding_threads,
         precision=settings.embedding_precision,
+        engine=settings.embedding_engine,
     )
     index = await connect_server_parts(settings, embedder.dimension)
     dependencies = IngestDependencies(

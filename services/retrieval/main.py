@@ -64,7 +64,12 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     bm25 = Bm25Encoder()
     options = await asyncio.to_thread(settings.make_search_options)
     reranker = build_reranker(settings, bm25, options.glossary)
-    embedder = await asyncio.to_thread(DenseEmbedder, settings.embedding_model, threads=settings.embedding_threads)
+    embedder = await asyncio.to_thread(
+        DenseEmbedder,
+        settings.embedding_model,
+        threads=settings.embedding_threads,
+        engine=settings.embedding_engine,
+    )
     await asyncio.to_thread(embedder.warm_up)
     index = await connect_server_parts(settings, embedder.dimension)
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)

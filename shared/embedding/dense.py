@@ -1,16 +1,18 @@
 """Dense embeddings with sentence-transformers: any of its models, by name or by folder.
 
-Forward passes run in threads: torch lets go of the GIL. Passages and questions have a thread each, so that a question
-never waits for the rest of a document, only for the batch that is being computed.
+Forward passes run in threads: torch and OpenVINO let go of the GIL. Passages and questions have a thread each, so that
+a question never waits for the rest of a document, only for the batch that is being computed.
 """
 
 import asyncio
 import hashlib
 import importlib.util
+import platform
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import structlog
@@ -21,11 +23,15 @@ from sentence_transformers.util import batch_to_device
 from transformers.utils.logging import disable_progress_bar
 
 from shared.embedding.batched_calls import BatchedCalls
-from shared.embedding.port import Precision
+from shared.embedding.openvino_passes import Features, compile_passes
+from shared.embedding.port import Engine, Precision
 
 log = structlog.get_logger(__name__)
 
 Vectors = NDArray[np.float32]
+
+ForwardPass = Callable[[Features], torch.Tensor]
+"""Turns the features of some texts into a tensor of shape (texts, dimension)."""
 
 BATCH_TOKENS = 4096
 """Word pieces per forward pass, padding included: about 0.3 s on two cores, so a question waits no longer than that."""
@@ -70,18 +76,22 @@ class DenseEmbedder:
 
     Parameters:
         model: a sentence-transformers name or folder.
-        threads: CPU threads of torch; None: its own choice.
+        threads: CPU threads of a forward pass; None: torch's own choice.
         precision: see Precision. Vectors of both are the same to four digits (a cosine of 0.9999 and more), so that
-            they may stand in one index. Questions are always float32: one alone gains nothing.
+            they may stand in one index. Questions are always float32: alone and among others they are the same.
+        engine: see Engine. Vectors of both are the same to six digits. Where OpenVINO cannot be used although it was
+            to be, the log says why (`openvino_not_used`) and torch does its work.
     """
 
-    def __init__(self, model: str, *, threads: int | None = None, precision: Precision = "auto") -> None:
+    def __init__(
+        self, model: str, *, threads: int | None = None, precision: Precision = "auto", engine: Engine = "auto"
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         self.model_name = model
         disable_progress_bar()  # type: ignore[no-untyped-call]  # a line per weight is nothing for a log
         try:
-            self._model = _load_model(locate_model(model))
+            self._model = _load_model(locate_model(model), device="cpu" if engine == "openvino" else None)
         except Exception as error:  # what it raises depends on what it finds under the name
             raise _make_unusable(model, f"cannot be loaded ({type(error).__name__})") from error
         self._model.eval()
@@ -92,6 +102,7 @@ class DenseEmbedder:
         self.is_bfloat16 = precision == "bfloat16" or (precision == "auto" and _multiplies_bfloat16(self._model.device))
         self.max_tokens = int(self._model.max_seq_length or 256)
         self.model_id = _name_weights(self._model)
+        self._passes, self.engine = self._choose_passes(engine)
         # Fast tokenizers refuse to be used by two threads at once ("Already borrowed").
         self._tokenizer_lock = threading.Lock()
         self._passage_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed-passages")
@@ -145,21 +156,49 @@ class DenseEmbedder:
         prompt = (self._model.prompts or {}).get(kind) or None  # e.g. E5's "query: "; MiniLM has none
         with self._tokenizer_lock:
             features = self._model.preprocess(texts, prompt=prompt)
-        device = self._model.device
-        bfloat16 = self.is_bfloat16 and kind == "document"
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            output = self._model(batch_to_device(features, device))
-            normalized = torch.nn.functional.normalize(output["sentence_embedding"].float(), p=2, dim=1)
+        with torch.inference_mode():
+            normalized = torch.nn.functional.normalize(self._passes[kind](features).float(), p=2, dim=1)
         result: Vectors = normalized.cpu().numpy()
         return result
 
+    def _choose_passes(self, engine: Engine) -> tuple[dict[str, ForwardPass], Literal["torch", "openvino"]]:
+        """Return the forward pass of each kind of text, and by what."""
+        bfloat16 = {"document": self.is_bfloat16, "query": False}
+        if engine == "openvino" or (engine == "auto" and _can_use_openvino(self._model.device)):
+            try:
+                compiled = compile_passes(
+                    self._model, threads=torch.get_num_threads(), bfloat16=list(bfloat16.values())
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, torch does the same
+                log.warning("openvino_not_used", model=self.model_name, error=f"{type(error).__name__}: {error}")
+            else:
+                return dict(zip(bfloat16, compiled, strict=True)), "openvino"
+        return {kind: _make_torch_pass(self._model, bfloat16=value) for kind, value in bfloat16.items()}, "torch"
 
-def _load_model(name: str) -> SentenceTransformer:
+
+def _make_torch_pass(model: SentenceTransformer, *, bfloat16: bool) -> ForwardPass:
+    device = model.device
+
+    def compute(features: Features) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            embedding: torch.Tensor = model(batch_to_device(features, device))["sentence_embedding"]
+        return embedding
+
+    return compute
+
+
+def _can_use_openvino(device: torch.device) -> bool:
+    """Return whether OpenVINO is installed and the faster one: it was measured on x86 alone, and a GPU beats both."""
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return is_x86 and device.type == "cpu" and importlib.util.find_spec("openvino") is not None
+
+
+def _load_model(name: str, device: str | None) -> SentenceTransformer:
     """Weights that a model has none of are drawn at random, and the same every time: a BERT often comes without its
     pooler, which no vector needs, and `model_id` follows from all weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return SentenceTransformer(name)
+        return SentenceTransformer(name, device=device)
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

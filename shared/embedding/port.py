@@ -9,6 +9,10 @@ Precision = Literal["auto", "float32", "bfloat16"]
 """Of the multiplications for passages. `auto`: bfloat16 where the processor has units for it, float32 elsewhere."""
 
 
+Engine = Literal["auto", "torch", "openvino"]
+"""What multiplies. `auto`: OpenVINO where its package is, on x86 without a GPU; torch elsewhere."""
+
+
 class SparseEncoder(Protocol):
     """Encodes texts for the lexical leg. Safe to share by threads; it computes, so call it for many texts in one."""
 

@@ -108,6 +108,7 @@ def test_gateway_has_no_model_libraries() -> None:
     unwanted = {
         "pagewire",
         "torch",
+        "openvino",
         "sentence-transformers",
         "transformers",
         "qdrant-client",
