@@ -141,6 +141,14 @@ class System:
         """One try of a worker."""
         return await run_ingest_job(job, self.deps, lease_s=60, max_attempts=3, keep_in_progress=_keep)
 
+    async def check_waits(self, job: DocumentJob) -> None:
+        """A full disk ends each try of a document, and costs it no attempt."""
+        for _ in range(4):
+            with capture_logs() as logs:
+                assert await self.run(job) is Outcome.RETRY
+            assert [log["code"] for log in logs if log["event"] == "ingest_interrupted"] == ["disk_full"]
+            assert await self.registry.count_attempts(job) == 0
+
     async def wait_until_ready(self, job: DocumentJob) -> None:
         """Return when a worker has made the document ready; the test's timeout is the limit."""
         while (await self.registry.get("t", job.document_id)).status is not DocumentStatus.READY:
@@ -211,11 +219,7 @@ async def fill_before_the_parse_is_stored(folder: Path, redis: Redis, disk: Smal
         job = await system.accept("report")
         before = await asyncio.to_thread(list_files, disk.folder)
         system.parser.before = fill_at(disk, 2)
-        for _ in range(4):
-            with capture_logs() as logs:
-                assert await system.run(job) is Outcome.RETRY
-            assert [log["code"] for log in logs if log["event"] == "ingest_interrupted"] == ["disk_full"]
-            assert await system.registry.count_attempts(job) == 0
+        await system.check_waits(job)
         assert await asyncio.to_thread(list_files, disk.folder) == before
         assert (await system.registry.get("t", job.document_id)).status is DocumentStatus.PARSING
         assert await system.count_found(other)
@@ -239,11 +243,7 @@ async def fill_while_points_are_written(folder: Path, redis: Redis, disk: SmallD
         job = await system.accept("report")
         system.embedder.embedded.clear()
         system.embedder.before = fill_at(disk, system.embedder.calls + 2)
-        for _ in range(4):
-            with capture_logs() as logs:
-                assert await system.run(job) is Outcome.RETRY
-            assert [log["code"] for log in logs if log["event"] == "ingest_interrupted"] == ["disk_full"]
-            assert await system.registry.count_attempts(job) == 0
+        await system.check_waits(job)
         record = await system.registry.get("t", job.document_id)
         assert (record.status, 0 < record.chunks_done < record.chunks_total) == (DocumentStatus.EMBEDDING, True)
         assert await system.registry.get_active_versions("t", [job.document_id]) == {}

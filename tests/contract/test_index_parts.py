@@ -3,7 +3,6 @@
 import asyncio
 import random
 import signal
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from shared.vector_index.parts import PartedIndex, choose_part, name_part, parse
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits, StoredVersion
 from shared.vector_index.server import ServerIndex, connect_server_index
 from shared.vector_index.server_parts import connect_server_parts, find_server_upkeep
+from tests.killed_steps import run_killed
 from tests.patience import PATIENT_S
 
 SHORT, LONG = 8, 12
@@ -386,34 +386,11 @@ async def test_other_collections_of_the_server_are_left_alone(server: Store) -> 
 
 
 KILLED = """
-import asyncio, os, signal, sys
+import asyncio, os, sys
 from pathlib import Path
 from shared.vector_index import edge_folder, edge_process
 from shared.vector_index.edge_parts import open_edge_parts
-
-step, kill_at = 0, int(sys.argv[2])
-
-def count():
-    global step
-    step += 1
-    if step == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def counted(function):
-    def call(*arguments, **options):
-        count()
-        result = function(*arguments, **options)
-        count()
-        return result
-    return call
-
-def counted_call(function):
-    async def call(self, *arguments):
-        count()
-        result = await function(self, *arguments)
-        count()
-        return result
-    return call
+from tests.killed_steps import counted, counted_call, get_step
 
 async def main():
     edge_process.EdgeProcess.call = counted_call(edge_process.EdgeProcess.call)
@@ -423,20 +400,11 @@ async def main():
     await index.prepare()
     assert await index.compact()
     await index.close()
-    print(step)
+    print(get_step())
 
 asyncio.run(main())
 """
 """Removes a part, and is killed before or after a call to one of the engines, or a file that it removes."""
-
-
-async def run_killed(folder: Path, kill_at: int) -> tuple[int | None, str]:
-    """The status and the output of a removal that is killed at a step; 0: never."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, str(folder), str(kill_at), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()
 
 
 async def test_wherever_a_removal_is_killed_the_next_start_has_every_point(tmp_path: Path) -> None:
@@ -451,7 +419,7 @@ async def test_wherever_a_removal_is_killed_the_next_start_has_every_point(tmp_p
         await index.upsert("t", make_document("otter", LONG, "v2"))
         await index.delete_document("t", "otter", except_version="v2")
         await store.end_all()
-        status, output = await run_killed(store.folder, kill_at)
+        status, output = await run_killed(KILLED, store.folder, kill_at)
         assert status == (-signal.SIGKILL if kill_at else 0)
         steps = steps or int(output.split()[-1])
 

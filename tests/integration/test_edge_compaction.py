@@ -7,7 +7,6 @@ import random
 import re
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.edge_folder import make_current
 from shared.vector_index.edge_process import EdgeProcess
 from shared.vector_index.port import ChunkPayload, IndexPoint, IndexQuery, LegHits
+from tests.killed_steps import run_killed
 
 DIMENSION = 8
 PASSAGES = 30
@@ -322,34 +322,11 @@ async def test_an_index_that_is_closed_while_it_starts_again_leaves_no_process(i
 
 
 KILLED = """
-import asyncio, os, signal, sys
+import asyncio, sys
 from pathlib import Path
 from shared.vector_index import edge, edge_process
 from shared.vector_index.edge import EdgeIndex
-
-step, kill_at = 0, int(sys.argv[2])
-
-def count():
-    global step
-    step += 1
-    if step == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def counted(function):
-    def call(*arguments):
-        count()
-        result = function(*arguments)
-        count()
-        return result
-    return call
-
-def counted_call(function):
-    async def call(self, *arguments):
-        count()
-        result = await function(self, *arguments)
-        count()
-        return result
-    return call
+from tests.killed_steps import counted, counted_call, get_step
 
 async def main():
     index = EdgeIndex(Path(sys.argv[1]), 8)
@@ -358,7 +335,7 @@ async def main():
     edge.make_current, edge.remove_shard = counted(edge.make_current), counted(edge.remove_shard)
     assert await index.compact()
     await index.close()
-    print(step)
+    print(get_step())
 
 asyncio.run(main())
 """
@@ -366,15 +343,6 @@ asyncio.run(main())
 
 TURNING_POINTS = (7, 6, 3)
 """Steps before the last: just before the new shard takes over, just after, just before the old one is removed."""
-
-
-async def run_killed(folder: Path, kill_at: int) -> tuple[int | None, str]:
-    """The status and the output of a compaction that is killed at a step; 0: never."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, str(folder), str(kill_at), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()
 
 
 async def test_wherever_it_is_killed_the_next_start_is_whole(tmp_path: Path) -> None:
@@ -394,7 +362,7 @@ async def test_wherever_it_is_killed_the_next_start_is_whole(tmp_path: Path) -> 
         await index.delete_document("t", "gone")
         expected = expected or await search_all(index)
         await index.close()
-        status, output = await run_killed(folder, kill_at)
+        status, output = await run_killed(KILLED, folder, kill_at)
         assert status == (-signal.SIGKILL if kill_at else 0)
         steps = steps or int(output.split()[-1])
 

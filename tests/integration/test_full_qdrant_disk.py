@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
-from structlog.testing import capture_logs
 
 from services.ingest.use_cases.dependencies import EMBED_CHUNKS
 from services.ingest.use_cases.run_job import Outcome
@@ -54,11 +53,7 @@ async def test_an_ingest_waits_for_space_on_the_disk_of_the_qdrant_server(
 
     system.embedder.embedded.clear()
     system.embedder.before = fill
-    for _ in range(4):
-        with capture_logs() as logs:
-            assert await system.run(job) is Outcome.RETRY
-        assert [log["code"] for log in logs if log["event"] == "ingest_interrupted"] == ["disk_full"]
-        assert await system.registry.count_attempts(job) == 0
+    await system.check_waits(job)
     record = await system.registry.get("t", job.document_id)
     assert (record.status, 0 < record.chunks_done < record.chunks_total) == (DocumentStatus.EMBEDDING, True)
     assert await system.registry.get_active_versions("t", [job.document_id]) == {}

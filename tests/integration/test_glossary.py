@@ -14,10 +14,9 @@ from services.retrieval.use_cases.search_passages import SearchDependencies, Sea
 from shared.contracts.search import Passage, SearchRequest
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
-from shared.identifiers import make_point_id
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.edge import EdgeIndex
-from shared.vector_index.port import ChunkPayload, IndexPoint
+from tests.indexed_texts import index_texts
 
 TEXTS = [
     "Boats are painted every spring.",
@@ -40,17 +39,7 @@ async def test_what_the_glossary_says_is_found(
     """Its words are in the lexical leg, where the question's are not, and the meaning is nearer than without it."""
     index, bm25 = EdgeIndex(tmp_path / "index", embedder.dimension), Bm25Encoder()
     await index.prepare()
-    dense, sparse = await embedder.embed_passages(TEXTS), bm25.encode_passages(TEXTS)
-    points = [
-        IndexPoint(
-            make_point_id("default", ready_document, "v1", n),
-            ChunkPayload(ready_document, "v1", n, "T", n + 1, 0, len(text), text),
-            dense[n].tolist(),
-            sparse[n],
-        )
-        for n, text in enumerate(TEXTS)
-    ]
-    await index.upsert("default", points)
+    await index_texts(index, embedder, bm25, ready_document, TEXTS)
 
     async def search(glossary: Glossary) -> list[Passage]:
         options = SearchOptions(50, 20, FusionWeights(), joined=False, glossary=glossary)

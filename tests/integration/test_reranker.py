@@ -19,10 +19,10 @@ from services.retrieval.use_cases.search_passages import SearchDependencies, Sea
 from shared.contracts.search import OFFLINE_RERANKER, SearchRequest
 from shared.embedding.dense import DenseEmbedder, locate_model
 from shared.embedding.sparse import Bm25Encoder
-from shared.identifiers import make_point_id
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.edge import EdgeIndex
-from shared.vector_index.port import ChunkPayload, IndexPoint
+from shared.vector_index.port import ChunkPayload
+from tests.indexed_texts import index_texts
 from tests.patience import PATIENT_S
 from tests.standalone_process import ROOT
 
@@ -56,17 +56,7 @@ async def search(
     """The response to one search over TEXTS, which are one published document."""
     index, bm25 = EdgeIndex(folder / "index", embedder.dimension), Bm25Encoder()
     await index.prepare()
-    dense, sparse = await embedder.embed_passages(TEXTS), bm25.encode_passages(TEXTS)
-    points = [
-        IndexPoint(
-            make_point_id("default", document_id, "v1", n),
-            ChunkPayload(document_id, "v1", n, "T", n + 1, 0, len(text), text),
-            dense[n].tolist(),
-            sparse[n],
-        )
-        for n, text in enumerate(TEXTS)
-    ]
-    await index.upsert("default", points)
+    await index_texts(index, embedder, bm25, document_id, TEXTS)
     options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
     deps = SearchDependencies(embedder, bm25, index, registry, reranker, options)
     try:
