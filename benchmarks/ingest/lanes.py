@@ -8,6 +8,7 @@ which they came, as it was before there were lanes. The clock stops when the one
 import argparse
 import asyncio
 import fcntl
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -56,8 +57,9 @@ class Bench:
 
     async def add(self, path: Path) -> str:
         """Store, record and queue a PDF; return its id."""
-        size = (await asyncio.to_thread(path.stat)).st_size if self._lanes else SMALL_BYTES + 1
-        new = NewDocument(TENANT, make_document_id(), path.name, f"{path.stem}", size)
+        content = await asyncio.to_thread(path.read_bytes)
+        size = len(content) if self._lanes else SMALL_BYTES + 1
+        new = NewDocument(TENANT, make_document_id(), path.name, hashlib.sha256(content).hexdigest(), size)
         await self.blobs.put_file(make_blob_key(TENANT, new.sha256, new.document_id), path)
         await self.registry.create(new)
         await self.queue.enqueue(INGEST, DocumentJob(tenant=TENANT, document_id=new.document_id), size)

@@ -108,7 +108,7 @@ class IngestSettings(IndexSettings):
         default="auto",
         description=(
             "PAGEWIRE_EMBEDDING_PRECISION: float32, bfloat16 or auto, which is bfloat16 where the processor has units"
-            " for it (AMX, AVX-512 BF16): 2.4 times as fast there, with the same vectors to four digits"
+            " that are faster (AMX, AMD's AVX-512 BF16): up to 2.4 times, with the same vectors to four digits"
         ),
     )
 
