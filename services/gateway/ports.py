@@ -255,7 +255,7 @@ class UploadKeyUse:
     """What a client's key for an upload was used for first.
 
     Attributes:
-        identity: bytes and name of that upload.
+        identity: stands for bytes and name of that upload, and tells nothing of them.
         document_id: the document that it has become; None where that has not been noted.
     """
 

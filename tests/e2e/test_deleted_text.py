@@ -54,8 +54,8 @@ def wait_for_events(process: StandaloneProcess, event: str, count: int) -> None:
 
 def upload(process: StandaloneProcess, content: bytes, name: str) -> str:
     """Add a document, and return its id when it can be asked about."""
-    files = {"file": (name, content)}
-    response = httpx.post(f"{process.url}/documents", params={"wait": 60}, files=files, timeout=90)
+    files, key = {"file": (name, content)}, {"Idempotency-Key": secrets.token_hex(8)}
+    response = httpx.post(f"{process.url}/documents", params={"wait": 60}, files=files, headers=key, timeout=90)
     assert response.json()["status"] == "ready", response.text
     return str(response.json()["document_id"])
 

@@ -13,6 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
+from services.gateway.documents.accept_document import DocumentDependencies
+from services.gateway.documents.accept_once import accept_once
+from services.gateway.documents.received_file import ReceivedFile
+from services.gateway.upload_keys import RedisUploadKeys
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.use_cases.compact import compact_stores
 from services.ingest.use_cases.dependencies import IngestDependencies
@@ -25,6 +29,7 @@ from shared.blobs.port import make_blob_key
 from shared.contracts.jobs import DocumentJob
 from shared.contracts.search import SearchRequest
 from shared.embedding.sparse import Bm25Encoder
+from shared.errors import NotFound
 from shared.identifiers import make_document_id
 from shared.redis_client import connect_redis
 from shared.registry.port import Content, Lease, NewDocument
@@ -34,6 +39,8 @@ from shared.settings import IndexSettings
 from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
 from shared.vector_index.server import ServerIndex, connect_server_index
 from tests.conftest import require_docker, run_qdrant
+from tests.fakes.memory_blobs import MemoryBlobStore
+from tests.fakes.memory_queue import MemoryJobQueue
 from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 
@@ -94,6 +101,29 @@ async def test_the_name_of_a_purged_document_is_gone_from_the_disk(
     assert await upkeep.compact()
     assert await find_words(redis_folder, {"quixotic", "harmless"}) == {"harmless"}
     assert not await upkeep.compact()
+
+
+async def test_an_idempotency_key_keeps_nothing_of_a_purged_document(
+    redis: Redis, registry: RedisDocumentRegistry, upkeep: RedisRegistryUpkeep, redis_folder: Path, tmp_path: Path
+) -> None:
+    """It is known for a day, and tells neither the name nor the hash of its file."""
+    path, content = tmp_path / "upload", b"%PDF-1.4 crane"
+    await asyncio.to_thread(path.write_bytes, content)
+    received = ReceivedFile(path, "quixotic.pdf", hashlib.sha256(content).hexdigest(), len(content), content)
+    keys = RedisUploadKeys(redis, deadline_s=PATIENT_S)
+    deps = DocumentDependencies(registry, MemoryBlobStore(), MemoryJobQueue())
+    record, _ = await accept_once("t", "k", received, deps, keys)
+    job = DocumentJob(tenant="t", document_id=record.document_id)
+    await registry.delete("t", record.document_id)
+    assert await registry.let_go_of_content(job, received.sha256)
+    await registry.forget(job)
+
+    assert await find_words(redis_folder, {"quixotic", received.sha256}) == {"quixotic", received.sha256}
+    assert await upkeep.compact()
+    assert await find_words(redis_folder, {"quixotic", received.sha256}) == set()
+    with pytest.raises(NotFound):  # it has been deleted, and the key is still known
+        await accept_once("t", "k", received, deps, keys)
+    await keys.close()
 
 
 async def claim(registry: RedisDocumentRegistry, job: DocumentJob) -> Lease:

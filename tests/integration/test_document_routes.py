@@ -131,6 +131,27 @@ async def test_what_is_not_there_has_no_file(client: httpx.AsyncClient, settings
     assert read_code(await client.get("/documents/doc_0/file")) == (404, "not_found")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_the_same_file_again_replaces_a_copy_that_was_damaged(
+    client: httpx.AsyncClient, settings: GatewaySettings, registry: RedisDocumentRegistry, method: str
+) -> None:
+    """Of a document that is ready: it is told so by `blob_damaged`, and that is all it takes."""
+    document_id = await upload_one(client)
+    await end(registry, document_id, failed=False)
+    url = f"/documents/{document_id}/file"
+    path = Path(settings.data_dir) / "blobs" / make_blob_key("default", ETAG.strip('"'), document_id)
+    await asyncio.to_thread(path.write_bytes, CONTENT[:100])
+    assert read_code(await client.get(url)) == (404, "blob_damaged")
+
+    target = "/documents" if method == "POST" else f"/documents/{document_id}"
+    again = await client.request(method, target, files={"file": ("Größe 1.pdf", CONTENT)})
+
+    assert (again.status_code, again.json()["document_id"]) == (202, document_id)
+    assert (await client.get(url)).content == CONTENT
+    names = await asyncio.to_thread(lambda: [found.name for found in path.parent.iterdir()])
+    assert names == [path.name]
+
+
 async def test_a_store_that_stalls_ends_the_answer(
     client: httpx.AsyncClient, settings: GatewaySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,8 +31,8 @@ from shared.vector_index.server import ServerIndex, connect_server_index
 from tests.patience import PATIENT_S
 
 BM25 = Bm25Encoder()
-WAITING = 330
-"""As many deleted documents as once made a search find nothing."""
+WAITING = 500
+"""More deleted documents than once made a search find nothing."""
 
 Hook = Callable[[int], Awaitable[None]]
 

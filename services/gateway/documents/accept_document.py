@@ -11,7 +11,7 @@ from shared.contracts.jobs import DocumentJob
 from shared.errors import DependencyUnavailable, DiskFull, InvalidRequest, NotFound, UnsupportedFile
 from shared.identifiers import make_document_id
 from shared.queue.port import INGEST, PURGE, JobQueue
-from shared.registry.port import BlobId, DocumentRegistry, NewDocument
+from shared.registry.port import DocumentRegistry, NewDocument
 
 log = structlog.get_logger(__name__)
 
@@ -53,17 +53,30 @@ async def _record(new: NewDocument, received: ReceivedFile, deps: DocumentDepend
     """Makes the record, or finds the one that is there; one that has failed is tried again with these bytes."""
     while True:
         record, duplicate = await deps.registry.create(new)
-        if not duplicate or record.status is not DocumentStatus.FAILED:
-            return record, duplicate
+        if not duplicate:
+            return record, False
         # Perhaps it failed because its bytes were lost: they must be there before a worker looks for them.
         job = DocumentJob(tenant=new.tenant, document_id=record.document_id)
-        (name,) = (await deps.registry.find_blobs(job)).named or [BlobId(record.sha256, record.document_id)]
-        key = make_blob_key(new.tenant, name.sha256, name.blob)
-        await deps.blobs.put_file(key, received.path)
+        await renew_bytes(job, received, deps)
+        if record.status is not DocumentStatus.FAILED:
+            return record, True
         try:
             return await deps.registry.requeue(job), True
         except NotFound:
-            # Deleted in this moment, and perhaps purged before our bytes came: the upload is a new document then.
+            continue  # deleted in this moment: the upload is a new document then
+
+
+async def renew_bytes(job: DocumentJob, received: ReceivedFile, deps: DocumentDependencies) -> None:
+    """Puts the bytes of an upload in place of a document's own, which are the same, unless the store has damaged them.
+
+    Who is told that they are damaged or lost sends them again, also of a document that can be searched without them.
+    """
+    found = (await deps.registry.find_blobs(job)).named
+    for name in (name for name in found if name.sha256 == received.sha256):
+        key = make_blob_key(job.tenant, name.sha256, name.blob)
+        await deps.blobs.put_file(key, received.path)
+        # Deleted or replaced in this moment, it may be tidied up already: nobody would remove these bytes any more.
+        if not await deps.registry.exists(job) or name not in (await deps.registry.find_blobs(job)).named:
             await deps.blobs.delete(key)
 
 

@@ -1,5 +1,6 @@
 """Takes an upload once, however often it is sent under its key."""
 
+import hashlib
 from typing import Final
 
 import structlog
@@ -34,7 +35,8 @@ async def accept_once(
         NotFound: the document has been deleted; this upload was answered before, and does not bring it back.
     """
     check_pdf(received)
-    identity = f"{received.sha256}\n{received.filename}"
+    # A hash: it is kept for a day, also when the document is deleted before, and nothing of that may stay readable.
+    identity = hashlib.sha256(f"{received.sha256}\n{received.filename}".encode()).hexdigest()
     use = await keys.take(tenant, key, identity)
     if use.identity != identity:
         raise UnprocessableRequest(_REUSED, code="idempotency_key_reused")

@@ -4,7 +4,12 @@ import secrets
 
 import structlog
 
-from services.gateway.documents.accept_document import DocumentDependencies, check_pdf, enqueue_or_leave
+from services.gateway.documents.accept_document import (
+    DocumentDependencies,
+    check_pdf,
+    enqueue_or_leave,
+    renew_bytes,
+)
 from services.gateway.documents.received_file import ReceivedFile
 from shared.blobs.port import make_blob_key, make_blob_name
 from shared.contracts.documents import DocumentRecord
@@ -38,6 +43,7 @@ async def replace_document(
             await deps.blobs.delete(key)
         raise
     if not taken:
+        await renew_bytes(job, received, deps)
         await deps.blobs.delete(key)  # it has these bytes, under another name
     if not record.settled:
         await enqueue_or_leave(INGEST, job, deps, received.size_bytes)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,17 @@ SHA256 = "ab" * 32
 
 
 class Blobs(MemoryBlobStore):
-    """A store whose disk may be full."""
+    """A store whose disk may be full; `before_put` is called before a blob is stored."""
 
     full = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_put: dict[str, Callable[[], Awaitable[None]]] = {}
+
     async def put_file(self, key: str, path: Path) -> None:
+        if key in self.before_put:
+            await self.before_put[key]()
         if self.full:
             with telling_full_disk():
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -211,6 +218,38 @@ async def test_a_failed_document_has_its_bytes_before_it_is_tried_again(parts: P
     assert make_key(first) in parts.registry.stored_before[-1]
     assert [*parts.blobs.blobs] == [make_key(first)]
     assert parts.queue.list_jobs() == [(INGEST, make_job(first))]
+
+
+@pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.parametrize("stored", [b"damaged", None])
+async def test_a_duplicate_brings_back_bytes_that_were_damaged_or_lost(
+    parts: Parts, received: ReceivedFile, stored: bytes | None, ready: bool
+) -> None:
+    """A document that is searched answers without them: nobody else would see to it."""
+    first, _ = await accept_document("t", received, parts.deps)
+    if ready:
+        await parts.end(first, failed=False)
+    parts.blobs.blobs = {} if stored is None else {make_key(first): stored}
+
+    again, _ = await accept_document("t", received, parts.deps)
+
+    assert again.document_id == first.document_id
+    assert parts.blobs.blobs == {make_key(first): CONTENT}
+
+
+async def test_bytes_that_come_behind_a_purge_are_no_orphan(parts: Parts, received: ReceivedFile) -> None:
+    """The document is deleted, and its bytes removed, while those of a duplicate are on their way to the store."""
+    first, _ = await accept_document("t", received, parts.deps)
+    await parts.end(first, failed=False)
+
+    async def delete() -> None:
+        await parts.registry.delete("t", first.document_id)
+        await parts.blobs.delete(make_key(first))
+
+    parts.blobs.before_put[make_key(first)] = delete
+    await accept_document("t", received, parts.deps)
+
+    assert parts.blobs.blobs == {}
 
 
 @pytest.mark.parametrize("failed", [False, True])
