@@ -2,11 +2,12 @@
 
 A glossary is a text with a line for each entry, `term, term = what documents say | what others say`; lines that begin
 with # are comments. A term with a capital letter stands for itself only as it is written (IT, not it); of others case
-and a plural's s do not matter.
+and a plural's s do not matter. Questions are read by words: a term with a sign that would be lost (C++) is refused.
 """
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,9 @@ PHRASE_WEIGHT = 0.5
 """Of what the glossary says beside the question's own words, in both legs: it may not be what this document says."""
 _WORD = re.compile(r"[^\W_]+(?:&[^\W_]+)*")
 """`SG&A` is one."""
+_LEADING_DOT = re.compile(r"(?<!\w)\.(?=\w)")
+_SIGNS = "#%@*"
+"""That are punctuation to Unicode; the others are symbols."""
 
 
 class GlossaryError(ValueError):
@@ -77,6 +81,11 @@ def read_glossary(text: str) -> Glossary:
         keys = [_make_key(term) for term in terms.split(",")]
         if not phrases or not all(keys):
             raise GlossaryError(f"line {number} is not `term, term = phrase | phrase`: {line.strip()[:80]!r}")
+        if lost := _find_lost_sign(terms):
+            raise GlossaryError(
+                f"line {number} has a term with {lost!r}, which is not seen in questions: C++ would be C."
+                f" Use words: {line.strip()[:80]!r}"
+            )
         for key in keys:
             entries.setdefault(key, []).extend(phrases)
     return Glossary(hashlib.sha256(repr(sorted(entries.items())).encode()).hexdigest()[:16], entries)
@@ -87,6 +96,12 @@ def add_terms(own: SparseVector, said: SparseVector) -> SparseVector:
     weights = dict(zip(said.indices, (PHRASE_WEIGHT * value for value in said.values), strict=True))
     weights |= zip(own.indices, own.values, strict=True)
     return SparseVector(indices=list(weights), values=list(weights.values()))
+
+
+def _find_lost_sign(terms: str) -> str:
+    """Return a sign that tells terms apart (C++, C#, .NET, % of sales) but is in no word; empty: there is none."""
+    signs = (sign for sign in terms if unicodedata.category(sign).startswith("S") or sign in _SIGNS)
+    return next(signs, "." if _LEADING_DOT.search(terms) else "")
 
 
 def _make_key(term: str) -> tuple[str, ...]:

@@ -111,6 +111,21 @@ def test_a_line_that_is_no_entry_is_named(line: str) -> None:
         read_glossary(f"# ours\n{line}\n")
 
 
+@pytest.mark.parametrize("term", ["C++", "capex, C#", ".NET", "on .NET", "% of sales", "$ a share", "A*", "net + tax"])
+def test_a_term_with_a_sign_that_is_in_no_word_is_refused(term: str) -> None:
+    """`C++` would stand for C wherever that is asked for; the line is named, and the sign."""
+    with pytest.raises(GlossaryError, match=r"line 2 has a term with '[+#.%$*]', which is not seen in questions: "):
+        read_glossary(f"# ours\n{term} = compiled language\n")
+
+
+@pytest.mark.parametrize(
+    "term", ["P&L", "U.S.", "10-K", "days (DSO)", "owner's equity", "net/gross", "राजस्व", "net_debt"]
+)
+def test_punctuation_within_a_term_is_no_sign(term: str) -> None:
+    """It is found as it is written."""
+    assert read_glossary(f"{term} = phrase + more").expand(f"How much is {term}?") == ["phrase + more"]
+
+
 def test_the_name_follows_from_the_entries() -> None:
     """Kept answers are of one glossary: another one finds other passages."""
     one = read_glossary("capex = purchases")
@@ -142,7 +157,10 @@ def test_a_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
     assert load_glossary(str(path)).expand("capex") == ["purchases"]
 
 
-@pytest.mark.parametrize(("content", "complaint"), [(None, "cannot be read"), (b"capex", "line 1"), (b"\xff", "utf-8")])
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "cannot be read"), (b"capex", "line 1"), (b"\nC++ = X", "line 2"), (b"\xff", "utf-8")],
+)
 def test_a_file_that_is_none_ends_the_start_with_its_reason(
     content: bytes | None, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
