@@ -118,7 +118,7 @@ class StandaloneParts:
                 sharing=sharing,
             )
             options = await asyncio.to_thread(self.settings.retrieval.make_search_options)
-            reranker = build_reranker(self.settings.retrieval, bm25, options.glossary)
+            reranker = build_reranker(self.settings.retrieval, bm25)
             stack.push_async_callback(asyncio.to_thread, reranker.close)
             search = SearchDependencies(
                 embedder=self.embedder,

@@ -30,7 +30,6 @@ from evals.retrieval.kept_vectors import KeptVectors
 from evals.retrieval.question_sets import load_set
 from services.retrieval.adapters.cross_encoder import CrossEncoderReranker, NoReranker
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
-from services.retrieval.domain.glossary import Glossary
 from services.retrieval.ports import Reranker
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies
@@ -83,14 +82,12 @@ async def open_indexes(folder: Path, dimension: int, server: str | None) -> Asyn
 
 
 @asynccontextmanager
-async def open_rerankers(
-    cross_encoder: Path, bm25: Bm25Encoder, glossary: Glossary
-) -> AsyncIterator[dict[str, Reranker]]:
+async def open_rerankers(cross_encoder: Path, bm25: Bm25Encoder) -> AsyncIterator[dict[str, Reranker]]:
     """Yield what passages are ordered by, by name; ready to score."""
     model = CrossEncoderReranker(str(cross_encoder))
     await asyncio.to_thread(model.loaded.wait)
     try:
-        yield {"off": NoReranker(), "offline": TermProximityReranker(bm25, glossary=glossary), "cross-encoder": model}
+        yield {"off": NoReranker(), "offline": TermProximityReranker(bm25), "cross-encoder": model}
     finally:
         await asyncio.to_thread(model.close)
 
@@ -121,7 +118,7 @@ async def measure_size(
         cross_encoder = folder / "cross-encoder"
         await asyncio.to_thread(make_cross_encoder, cross_encoder)
         options = await asyncio.to_thread(RetrievalSettings().make_search_options)
-        rerankers = await stack.enter_async_context(open_rerankers(cross_encoder, bm25, options.glossary))
+        rerankers = await stack.enter_async_context(open_rerankers(cross_encoder, bm25))
         ways = {}
         for name, index in indexes.items():
             deps = SearchDependencies(embedder, bm25, index, registry, rerankers["offline"], options)

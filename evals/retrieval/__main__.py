@@ -24,7 +24,6 @@ from evals.retrieval.scores import BASELINE, Scores
 from services.retrieval.adapters.cross_encoder import CrossEncoderReranker
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.ports import Reranker
-from services.retrieval.settings import load_glossary
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 
@@ -68,7 +67,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _load_reranker(model: str | None) -> Reranker:
     if model is None:
-        return TermProximityReranker(Bm25Encoder(), glossary=load_glossary("built-in"))
+        return TermProximityReranker(Bm25Encoder())
     reranker = CrossEncoderReranker(model)
     reranker.loaded.wait()
     if reranker.state.status != "on":

@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from services.retrieval.adapters.cross_encoder import CrossEncoderOrElse, CrossEncoderReranker, NoReranker
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.api.routes import router
-from services.retrieval.domain.glossary import NO_GLOSSARY, Glossary
 from services.retrieval.ports import Reranker, TermReader
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies
@@ -32,10 +31,10 @@ from shared.version import read_version
 log = structlog.get_logger(__name__)
 
 
-def build_reranker(settings: RetrievalSettings, reader: TermReader, glossary: Glossary = NO_GLOSSARY) -> Reranker:
+def build_reranker(settings: RetrievalSettings, reader: TermReader) -> Reranker:
     """What the settings choose; returns at once, the weights of a cross-encoder load in the background."""
     kind = settings.reranker
-    offline = TermProximityReranker(reader, fused_by_ranks=settings.fusion == "ranks", glossary=glossary)
+    offline = TermProximityReranker(reader, fused_by_ranks=settings.fusion == "ranks")
     if kind == "auto" and settings.reranker_model in ("", "off"):
         kind = "offline"
     match kind:
@@ -63,7 +62,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
 
     bm25 = Bm25Encoder()
     options = await asyncio.to_thread(settings.make_search_options)
-    reranker = build_reranker(settings, bm25, options.glossary)
+    reranker = build_reranker(settings, bm25)
     embedder = await asyncio.to_thread(
         DenseEmbedder,
         settings.embedding_model,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from services.retrieval.domain.fusion import Candidate
-from shared.contracts.search import RerankerState
+from shared.contracts.search import GlossaryTerm, RerankerState
 
 if TYPE_CHECKING:  # settings come by here, and nobody should wait for numpy to learn that one of them is wrong
     import numpy as np
@@ -38,8 +38,12 @@ class Reranker(Protocol):
         """Whether it works, and if not, why."""
         ...
 
-    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
-        """One score per candidate, higher where it fits better. Called only while the state is `on`."""
+    async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
+        """One score per candidate, higher where it fits better. Called only while the state is `on`.
+
+        Parameters:
+            terms: those of the query that passages may put in other words.
+        """
         ...
 
     def close(self) -> None:

@@ -78,6 +78,13 @@ class SearchTimings(BaseModel):
     total: float
 
 
+class GlossaryTerm(BaseModel):
+    """A term of the question for which documents have other words."""
+
+    term: str = Field(description="as it stands in the question")
+    phrases: list[str] = Field(description="what documents may say in its place: alternatives, or the lines of a ratio")
+
+
 OFFLINE_RERANKER = "term-proximity"
 """The `model` that needs no weights."""
 

@@ -28,7 +28,7 @@ RIGHT = len(TEXTS) - 1
 GLOSSARY = read_glossary("zorbing = purchases of property, plant and equipment")
 
 
-@pytest.mark.parametrize("make_reranker", [NoReranker, lambda: TermProximityReranker(Bm25Encoder(), glossary=GLOSSARY)])
+@pytest.mark.parametrize("make_reranker", [NoReranker, lambda: TermProximityReranker(Bm25Encoder())])
 async def test_what_the_glossary_says_is_found(
     make_reranker: Callable[[], Reranker],
     embedder: DenseEmbedder,

@@ -127,7 +127,7 @@ async def test_without_a_cross_encoder_words_that_stand_together_count(
     assert passages[0].chunk_id == 0
     assert all(passage.scores.rerank == passage.score for passage in passages)
     assert there.state.model == str(cross_encoder)
-    assert len(await there.score("How much?", make_candidates(TEXTS))) == len(TEXTS)
+    assert len(await there.score("How much?", make_candidates(TEXTS), [])) == len(TEXTS)
     for reranker in (missing, there):
         await asyncio.to_thread(reranker.close)
 
@@ -139,8 +139,8 @@ async def test_searches_that_are_scored_together_get_what_they_get_alone(cross_e
     searches = {
         f"Question {n}?": make_candidates([text * (1 + n % 30) for text in TEXTS[: 1 + n % 4]]) for n in range(20)
     }
-    alone = [await reranker.score(query, candidates) for query, candidates in searches.items()]
-    together = await asyncio.gather(*(reranker.score(query, candidates) for query, candidates in searches.items()))
+    alone = [await reranker.score(query, candidates, []) for query, candidates in searches.items()]
+    together = await asyncio.gather(*(reranker.score(query, candidates, []) for query, candidates in searches.items()))
     await asyncio.to_thread(reranker.close)
 
     assert [len(scores) for scores in together] == [len(texts) for texts in searches.values()]

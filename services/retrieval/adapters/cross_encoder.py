@@ -14,7 +14,7 @@ from sentence_transformers import CrossEncoder
 
 from services.retrieval.domain.fusion import Candidate
 from services.retrieval.ports import Reranker
-from shared.contracts.search import RerankerState
+from shared.contracts.search import GlossaryTerm, RerankerState
 from shared.embedding.batched_calls import BatchedCalls
 from shared.embedding.dense import plan_batches
 
@@ -47,8 +47,8 @@ class CrossEncoderReranker:
             return RerankerState(status="off", model=self._name, reason=self._reason)
         return RerankerState(status="loading", model=self._name)
 
-    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
-        """One score of 0 to 1 per candidate."""
+    async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
+        """One score of 0 to 1 per candidate, by the question as it is."""
         if not candidates:
             return []
         return await self._searches.call([(query, candidate.payload.text) for candidate in candidates])
@@ -100,10 +100,10 @@ class CrossEncoderOrElse:
             return wanted
         return self._other.state.model_copy(update={"reason": wanted.reason or "cross_encoder_loading"})
 
-    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
+    async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
         """The scores of the one in force."""
         chosen = self._cross_encoder if self._cross_encoder.state.status == "on" else self._other
-        return await chosen.score(query, candidates)
+        return await chosen.score(query, candidates, terms)
 
     def close(self) -> None:
         """Ends both."""
@@ -116,7 +116,7 @@ class NoReranker:
 
     state = RerankerState(status="off", reason="disabled")
 
-    async def score(self, query: str, candidates: Sequence[Candidate]) -> list[float]:
+    async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
         """Never called: the state is `off`."""
         raise RuntimeError("reranking is disabled")
 

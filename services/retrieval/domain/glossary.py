@@ -8,10 +8,11 @@ and a plural's s do not matter. Questions are read by words: a term with a sign 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from shared.contracts.search import GlossaryTerm
 from shared.vector_index.port import SparseVector
 
 PHRASE_WEIGHT = 0.5
@@ -44,23 +45,21 @@ class Glossary:
         """How many words terms have, the longest first."""
         return sorted({len(term) for term in self.entries}, reverse=True)
 
-    def expand(self, question: str) -> list[str]:
-        """Return what documents may say for the question's terms, each once."""
-        return list(dict.fromkeys(phrase for phrases in self.find_entries(question) for phrase in phrases))
+    def find_terms(self, question: str) -> list[GlossaryTerm]:
+        """Return the question's terms with what documents may say. Of terms that overlap the longest counts, and of two
+        as long the first."""
+        return list(self._find(question, list(_WORD.finditer(question))))
 
-    def find_entries(self, question: str) -> list[Sequence[str]]:
-        """Return for each of the question's terms what documents may say. Of terms that overlap the longest counts, and
-        of two as long the first."""
-        return list(self._find(_WORD.findall(question)))
-
-    def _find(self, written: Sequence[str]) -> Iterator[Sequence[str]]:
+    def _find(self, question: str, words: Sequence[re.Match[str]]) -> Iterator[GlossaryTerm]:
+        written = [word[0] for word in words]
         plain = [_make_plain(word) for word in written]
         start = 0
-        while start < len(written):
-            for end in (start + length for length in self._lengths if start + length <= len(written)):
+        while start < len(words):
+            for end in (start + length for length in self._lengths if start + length <= len(words)):
                 phrases = self.entries.get(tuple(written[start:end])) or self.entries.get(tuple(plain[start:end]))
                 if phrases:
-                    yield phrases
+                    term = question[words[start].start() : words[end - 1].end()]
+                    yield GlossaryTerm(term=term, phrases=list(phrases))
                     start = end
                     break
             else:
@@ -89,6 +88,11 @@ def read_glossary(text: str) -> Glossary:
         for key in keys:
             entries.setdefault(key, []).extend(phrases)
     return Glossary(hashlib.sha256(repr(sorted(entries.items())).encode()).hexdigest()[:16], entries)
+
+
+def list_phrases(terms: Iterable[GlossaryTerm]) -> list[str]:
+    """Return what documents may say for any of the terms, each once."""
+    return list(dict.fromkeys(phrase for term in terms for phrase in term.phrases))
 
 
 def add_terms(own: SparseVector, said: SparseVector) -> SparseVector:

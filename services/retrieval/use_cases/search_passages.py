@@ -14,13 +14,14 @@ from services.retrieval.domain.best_sentence import find_best_sentence
 from services.retrieval.domain.comparable_vectors import find_others, leave_out_others
 from services.retrieval.domain.documents_first import lift_named, merge_legs
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
-from services.retrieval.domain.glossary import NO_GLOSSARY, PHRASE_WEIGHT, Glossary, add_terms
+from services.retrieval.domain.glossary import NO_GLOSSARY, PHRASE_WEIGHT, Glossary, add_terms, list_phrases
 from services.retrieval.domain.named_documents import choose_clear, judge_documents
 from services.retrieval.domain.question_names import find_names
 from services.retrieval.domain.whole_passages import join_passages
 from services.retrieval.ports import QueryEmbedder, Reranker
 from services.retrieval.use_cases.search_permits import SearchPermits
 from shared.contracts.search import (
+    GlossaryTerm,
     Passage,
     RerankerState,
     SearchRequest,
@@ -95,7 +96,8 @@ async def search_passages(request: SearchRequest, deps: SearchDependencies) -> S
 
 async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     started = time.perf_counter()
-    phrases = deps.options.glossary.expand(request.query)
+    terms = deps.options.glossary.find_terms(request.query)
+    phrases = list_phrases(terms)
     looking = asyncio.create_task(_look_up(request, deps))  # the registry answers while the model computes
     try:
         dense = await _embed_question(request.query, phrases, deps.embedder)
@@ -122,7 +124,7 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
     reranker = deps.reranker.state
     rerank_ms: float | None = None
     if reranker.status == "on":
-        ranked = await _rerank(request, candidates, deps)
+        ranked = await _rerank(request, candidates, terms, deps)
         rerank_ms = _milliseconds(searched, time.perf_counter())
     else:
         ranked = (_make_passage(candidate, None) for candidate in candidates)
@@ -233,11 +235,11 @@ def _open_texts(candidates: Iterable[Candidate], text_keys: Mapping[str, str]) -
 
 
 async def _rerank(
-    request: SearchRequest, candidates: Iterator[Candidate], deps: SearchDependencies
+    request: SearchRequest, candidates: Iterator[Candidate], terms: Sequence[GlossaryTerm], deps: SearchDependencies
 ) -> Iterator[Passage]:
     """The first candidates in the reranker's order, then the rest as they were."""
     head = list(islice(candidates, max(deps.options.rerank_count, request.top_k)))
-    scores = await deps.reranker.score(request.query, head)
+    scores = await deps.reranker.score(request.query, head, terms)
     pairs = sorted(zip(head, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].fused, pair[0].point_id))
     return chain((_make_passage(*pair) for pair in pairs), (_make_passage(candidate, None) for candidate in candidates))
 

@@ -92,7 +92,7 @@ async def test_ranks_are_put_into_deviations_first() -> None:
         Candidate(str(n), ChunkPayload("d", "v", n, "T", 1, 0, 1, text), None, None, 2 / (60 + n + 1))
         for n, text in enumerate(texts)
     ]
-    scores = await TermProximityReranker(ENCODER, fused_by_ranks=True).score("net income of each year", candidates)
+    scores = await TermProximityReranker(ENCODER, fused_by_ranks=True).score("net income of each year", candidates, [])
 
     assert max(scores) == scores[0]
     assert scores[0] - scores[18] > 1
