@@ -280,6 +280,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
     embedder = await asyncio.to_thread(
         DenseEmbedder,
         settings.embedding_model,
+        kinds=["document"],
         threads=settings.embedding_threads,
         precision=settings.embedding_precision,
         engine=settings.embedding_engine,

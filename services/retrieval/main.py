@@ -66,6 +66,7 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     embedder = await asyncio.to_thread(
         DenseEmbedder,
         settings.embedding_model,
+        kinds=["query"],
         threads=settings.embedding_threads,
         engine=settings.embedding_engine,
     )

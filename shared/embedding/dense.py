@@ -24,7 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from shared.embedding.batched_calls import BatchedCalls
 from shared.embedding.openvino_passes import Features, compile_passes
-from shared.embedding.port import Engine, Precision
+from shared.embedding.port import Engine, Kind, Precision
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +72,8 @@ class DenseEmbedder:
 
     Parameters:
         model: a sentence-transformers name or folder.
+        kinds: what will be embedded. Passages and questions have a forward pass each, which takes time and memory to
+            compile.
         threads: CPU threads of a forward pass; None: torch's own choice.
         precision: see Precision. Vectors of both are the same to four digits (a cosine of 0.9999 and more), so that
             they may stand in one index. Questions are always float32: alone and among others they are the same.
@@ -80,7 +82,13 @@ class DenseEmbedder:
     """
 
     def __init__(
-        self, model: str, *, threads: int | None = None, precision: Precision = "auto", engine: Engine = "auto"
+        self,
+        model: str,
+        *,
+        kinds: Sequence[Kind] = ("document", "query"),
+        threads: int | None = None,
+        precision: Precision = "auto",
+        engine: Engine = "auto",
     ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
@@ -98,7 +106,7 @@ class DenseEmbedder:
         self.is_bfloat16 = precision == "bfloat16" or (precision == "auto" and _multiplies_bfloat16(self._model.device))
         self.max_tokens = int(self._model.max_seq_length or 256)
         self.model_id = _name_weights(self._model)
-        self._passes, self.engine = self._choose_passes(engine)
+        self._passes, self.engine = self._choose_passes(kinds, engine)
         # Fast tokenizers refuse to be used by two threads at once ("Already borrowed").
         self._tokenizer_lock = threading.Lock()
         self._passage_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed-passages")
@@ -148,7 +156,7 @@ class DenseEmbedder:
             vectors[batch] = self._embed([texts[index] for index in batch], "query")
         return list(vectors)
 
-    def _embed(self, texts: list[str], kind: str) -> Vectors:
+    def _embed(self, texts: list[str], kind: Kind) -> Vectors:
         prompt = (self._model.prompts or {}).get(kind) or None  # e.g. E5's "query: "; MiniLM has none
         with self._tokenizer_lock:
             features = self._model.preprocess(texts, prompt=prompt)
@@ -157,9 +165,11 @@ class DenseEmbedder:
         result: Vectors = normalized.cpu().numpy()
         return result
 
-    def _choose_passes(self, engine: Engine) -> tuple[dict[str, ForwardPass], Literal["torch", "openvino"]]:
+    def _choose_passes(
+        self, kinds: Sequence[Kind], engine: Engine
+    ) -> tuple[dict[Kind, ForwardPass], Literal["torch", "openvino"]]:
         """Return the forward pass of each kind of text, and by what."""
-        bfloat16 = {"document": self.is_bfloat16, "query": False}
+        bfloat16 = {kind: kind == "document" and self.is_bfloat16 for kind in kinds}
         if engine == "openvino" or (engine == "auto" and _can_use_openvino(self._model.device)):
             try:
                 compiled = compile_passes(

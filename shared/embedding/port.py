@@ -13,6 +13,10 @@ Engine = Literal["auto", "torch", "openvino"]
 """What multiplies. `auto`: OpenVINO where its package is, on x86 without a GPU; torch elsewhere."""
 
 
+Kind = Literal["document", "query"]
+"""What a text is: a passage or a question."""
+
+
 class SparseEncoder(Protocol):
     """Encodes texts for the lexical leg. Safe to share by threads; it computes, so call it for many texts in one."""
 

@@ -20,6 +20,7 @@ from services.retrieval.use_cases.search_passages import SearchDependencies, Sea
 from services.retrieval.use_cases.search_permits import SearchPermits
 from shared.contracts.search import SearchRequest
 from shared.embedding.dense import DenseEmbedder
+from shared.embedding.port import Kind
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import BUSY_RETRY_AFTER_S, DependencyUnavailable
 from shared.registry.port import DocumentRegistry
@@ -53,7 +54,7 @@ class HeldModel:
     def texts(self) -> list[str]:
         return [text for texts in self.passes for text in texts]
 
-    def embed(self, texts: list[str], kind: str) -> Any:
+    def embed(self, texts: list[str], kind: Kind) -> Any:
         self.passes.append(sorted(texts))
         self.begun.release()
         self.go_on.wait(30)

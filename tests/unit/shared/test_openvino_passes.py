@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
 from shared.embedding import openvino_passes
 from shared.embedding.dense import DenseEmbedder, Vectors, locate_model
-from shared.embedding.port import Engine, Precision
+from shared.embedding.port import Engine, Kind, Precision
 
 MODEL = "all-MiniLM-L6-v2"
 
@@ -278,6 +279,40 @@ def test_what_fails_is_done_by_torch(
     assert logs[0]["error"].startswith(said)
     assert find_least_cosine(passages, expected_passages) > 0.9999
     assert find_least_cosine(questions, expected_questions) > 0.9999
+
+
+@needs_openvino
+@pytest.mark.parametrize("kind", ["document", "query"])
+def test_only_what_will_be_embedded_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, by_torch: DenseEmbedder, kind: Kind
+) -> None:
+    """A retrieval service has questions only, a worker passages; what does not work is found out at the start."""
+    passes = []
+
+    class CountedPass(openvino_passes.OpenVinoPass):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            passes.append(self)
+
+    monkeypatch.setattr(openvino_passes, "OpenVinoPass", CountedPass)
+    embedder = DenseEmbedder(MODEL, kinds=[kind], threads=1, precision="float32", engine="openvino")
+    compiled = len(passes)
+
+    async def embed(by: DenseEmbedder) -> Vectors:
+        if kind == "document":
+            return await by.embed_passages(TEXTS[:3])
+        return np.array([await by.embed_query(text) for text in TEXTS[:3]])
+
+    vectors, expected = asyncio.run(embed(embedder)), asyncio.run(embed(by_torch))
+    embedder.close()
+    come_out_different(monkeypatch)
+    with capture_logs() as logs:
+        different = DenseEmbedder(MODEL, kinds=[kind], threads=1, precision="float32", engine="openvino")
+    different.close()
+
+    assert (embedder.engine, compiled) == ("openvino", 1)
+    assert find_least_cosine(vectors, expected) > 0.9999
+    assert (different.engine, [log["event"] for log in logs]) == ("torch", ["openvino_not_used"])
 
 
 def test_services_that_embed_are_told_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
