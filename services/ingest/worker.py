@@ -30,6 +30,7 @@ from services.ingest.use_cases.help_document import CannotHelpError, help_others
 from services.ingest.use_cases.reconcile import reconcile
 from services.ingest.use_cases.repair_orphans import collect_blobs
 from services.ingest.use_cases.run_job import Outcome, release_rest, run_ingest_job, run_purge_job
+from services.ingest.use_cases.tidy_document import tidy_rest
 from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
@@ -224,10 +225,12 @@ class IngestWorker:
                     await registry.note_pipeline(pipeline)
                     noted = True
                 await release_rest(self.dependencies)
-                if await registry.take_turn("reconcile", interval_ms):
+                if turn := await registry.take_turn("reconcile", interval_ms):
                     await reconcile(registry, self.queue, lease_ms)
                 if self.upkeep is not None and await registry.take_turn("collect", COLLECT_MS):
                     await collect_blobs(self.upkeep)
+                if turn:
+                    await tidy_rest(self.dependencies)
             except ServiceError as error:
                 log.warning("reconcile_skipped", code=error.error_code)
             except Exception as error:

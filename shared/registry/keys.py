@@ -19,6 +19,7 @@ shared/redis_client.py.
     pagewire:pipeline       string  what the workers of now make versions with
     pagewire:pending        set     "T/D" of what no worker has finished: the queue can be rebuilt from it
     pagewire:purging        set     "T/D" of what is deleted and still has points or bytes
+    pagewire:untidied       hash    "T/D" of what is final → the edition behind which is still to be tidied up
     pagewire:shared         set     "T/D" of large documents that idle workers may help with
     pagewire:purged         number  of documents purged and versions dropped since Redis has written its file anew; it
                                     still has their names, and the keys of their texts
@@ -40,6 +41,7 @@ class RegistryKeys:
         self._prefix = prefix
         self.pending = f"{prefix}pending"
         self.purging = f"{prefix}purging"
+        self.untidied = f"{prefix}untidied"
         self.shared = f"{prefix}shared"
         self.purged = f"{prefix}purged"
         self.pipeline = f"{prefix}pipeline"

@@ -262,6 +262,17 @@ class DocumentRegistry(Protocol):
         """Deleted documents whose points and bytes are still to be removed; some at a time, as above."""
         ...
 
+    def find_untidied(self) -> AsyncGenerator[Sequence[tuple[DocumentJob, int]], None]:
+        """Final documents behind whose edition nobody has tidied up yet, or is about to; some at a time, as above.
+
+        Whoever makes a document final is to do so next, but it may be stopped or die before.
+        """
+        ...
+
+    async def note_tidied(self, job: DocumentJob, edition: int) -> None:
+        """Note that nothing is left of what an edition of a document has put out of use."""
+        ...
+
     async def find_work(self, jobs: Sequence[DocumentJob]) -> Sequence[QueuedWork]:
         """What the queue is to know of each of these documents; of size 0 where its record is gone."""
         ...

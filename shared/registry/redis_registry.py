@@ -257,6 +257,7 @@ class RedisDocumentRegistry(RedisVersions):
             self._keys.identities(job.tenant),
             self._keys.ranges(job),
             self._keys.purged,
+            self._keys.untidied,
         ]
         arguments = [
             lease.epoch,
@@ -290,6 +291,22 @@ class RedisDocumentRegistry(RedisVersions):
         """Deleted documents whose points and bytes are still to be removed; some at a time."""
         async for jobs in self._scan(self._keys.purging):
             yield jobs
+
+    async def find_untidied(self) -> AsyncGenerator[Sequence[tuple[DocumentJob, int]], None]:
+        """Final documents behind whose edition nobody has tidied up yet, or is about to; some at a time."""
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, found = await self._call(self._redis.hscan(self._keys.untidied, cursor or 0, count=SCAN_MEMBERS))
+            pairs = [(parse_member(member), int(edition)) for member, edition in found.items()]
+            pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
+            for job, _ in pairs:
+                pipe.exists(self._keys.lease(job), self._keys.helpers(job))
+            busy = await self._call(pipe.execute()) if pairs else []
+            yield [pair for pair, is_busy in zip(pairs, busy, strict=True) if not is_busy]
+
+    async def note_tidied(self, job: DocumentJob, edition: int) -> None:
+        """Notes that nothing is left of what an edition of a document has put out of use."""
+        await self._run(scripts.NOTE_TIDIED, [self._keys.untidied], [make_member(job), edition])
 
     async def _scan(self, key: str) -> AsyncGenerator[Sequence[DocumentJob], None]:
         # Where Redis starts anew or the slot moves meanwhile some may be passed by: the next look has them.

@@ -219,7 +219,7 @@ return 1
 """
 )
 
-# KEYS: document, pending, ready, events, revision, answers, ages, identities, ranges, purged
+# KEYS: document, pending, ready, events, revision, answers, ages, identities, ranges, purged, untidied
 # ARGV: epoch, now_ms, member, id, new revision, 'ready'|'failed', field, value, …
 # Where an older version is searched a failure leaves it as it was.
 FINISH = (
@@ -243,6 +243,7 @@ end
 if ARGV[6] == 'ready' then unlist_card(KEYS[1]) end
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[2], 'status', ARGV[6], unpack(ARGV, 7))
 redis.call('SREM', KEYS[2], ARGV[3])
+redis.call('HSET', KEYS[11], ARGV[3], redis.call('HGET', KEYS[1], 'edition') or 1)
 redis.call('DEL', KEYS[9])  -- the next try begins anew: what was done for this one may be removed
 local live = find_live(KEYS[1])
 if live then redis.call('INCR', KEYS[10]) end  -- one of two versions is gone
@@ -275,6 +276,12 @@ redis.call('HSET', KEYS[1], 'live', '', 'background', '')
 return 1
 """
 )
+
+# KEYS: untidied   ARGV: member, edition
+NOTE_TIDIED = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end  -- a later one is not tidy yet
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
 
 # KEYS: document, identities, documents, pending, ready, purging, events, revision, answers, ages
 # ARGV: id, member, now_ms, token of this call and new revision, the failure that those who watch an unfinished document

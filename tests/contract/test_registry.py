@@ -312,6 +312,27 @@ async def test_a_deleted_document_is_gone_at_once(registry: AnyRegistry) -> None
     assert [job.document_id for job in await collect(registry.find_unleased())] == [again.document_id]
 
 
+async def test_what_an_edition_has_put_out_of_use_is_known_until_it_is_removed(registry: AnyRegistry) -> None:
+    """As long as a worker has the document it is about to remove it; who is late says nothing of a later edition."""
+    new = make_new()
+    await registry.create(new)
+    first = await claim(registry, new)
+    assert await collect(registry.find_untidied()) == []
+    await registry.publish(first, "v1", [])
+    assert await collect(registry.find_untidied()) == []
+    await registry.release(first)
+    assert await collect(registry.find_untidied()) == [(first.job, 1)]
+
+    assert await registry.reindex(first.job, "v1")
+    second = await claim(registry, new)
+    await registry.fail(second, DocumentFailure(code="damaged", detail="Save a new copy."))
+    await registry.release(second)
+    await registry.note_tidied(first.job, 1)
+    assert await collect(registry.find_untidied()) == [(first.job, 2)]
+    await registry.note_tidied(first.job, 2)
+    assert await collect(registry.find_untidied()) == []
+
+
 async def test_a_worker_cannot_publish_a_deleted_document(registry: AnyRegistry) -> None:
     """Deleted while it is ingested: it stays deleted."""
     new = make_new()

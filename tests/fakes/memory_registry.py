@@ -98,6 +98,7 @@ class MemoryRegistry:
         self._documents: dict[DocumentJob, _Document] = {}
         self._leases: dict[DocumentJob, str] = {}
         self._purging: set[DocumentJob] = set()
+        self._untidied: dict[DocumentJob, int] = {}
         self._forgotten: set[DocumentJob] = set()
         self.revisions: dict[str, str] = {}
         """By tenant: of what searches see."""
@@ -336,6 +337,15 @@ class MemoryRegistry:
         """Yield what waits for its purge."""
         yield [*self._purging]
 
+    async def find_untidied(self) -> AsyncGenerator[Sequence[tuple[DocumentJob, int]], None]:
+        """Yield what nobody has tidied up."""
+        yield [pair for pair in self._untidied.items() if pair[0] not in self._leases]
+
+    async def note_tidied(self, job: DocumentJob, edition: int) -> None:
+        """Note that an edition is tidied up."""
+        if self._untidied.get(job) == edition:
+            del self._untidied[job]
+
     async def find_work(self, jobs: Sequence[DocumentJob]) -> Sequence[QueuedWork]:
         """Return the documents' sizes, and which are made in the background."""
         found = [self._documents.get(job) for job in jobs]
@@ -427,6 +437,7 @@ class MemoryRegistry:
             if document.version != version or any(getattr(told, name) != fields[name] for name in fields):
                 raise LeaseLostError(lease.job.document_id)
             return
+        self._untidied[lease.job] = document.edition
         document.event_number += 1
         document.change(**fields)
         live, before = document.live, document.named

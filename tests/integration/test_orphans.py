@@ -309,6 +309,36 @@ async def test_a_worker_collects_the_blobs_of_killed_uploads(system: System, red
         await queue.close()
 
 
+async def test_a_worker_removes_what_one_that_ended_behind_a_publication_has_left(
+    system: System, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The points of the version before, which nobody would look for."""
+    job = await system.upload("crane")
+    assert await run_ingest(job, system.ingest) is Outcome.DONE
+    ((_, version),) = (await system.registry.get_active_versions("t", [job.document_id])).items()
+    assert await system.registry.reindex(job, version)
+
+    async def stop(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.ingest.use_cases.ingest_document.tidy_document", stop)
+        with pytest.raises(asyncio.CancelledError):
+            await run_ingest(job, system.ingest)
+    assert [orphan.kind for orphan in await system.find()] == [OrphanKind.POINTS]
+
+    queue = ArqJobQueue(redis_url, timeout_s=PATIENT_S)
+    settings = IngestSettings(redis_url=redis_url, reconcile_interval_s=0.2)
+    worker = asyncio.create_task(IngestWorker(settings, system.ingest, queue).run())
+    try:
+        while await system.find():
+            await asyncio.sleep(0.02)
+    finally:
+        await end_tasks(worker)
+        await queue.close()
+    assert await system.index.count("t") == 1
+
+
 async def test_repair_in_a_loop_loses_nothing_of_a_system_at_work(system: System, redis_url: str) -> None:
     """Uploads, ingests and deletions, with a repair after the other meanwhile: all that was accepted is whole.
 

@@ -21,20 +21,33 @@ HELPERS_WAIT_S = 0.2
 
 
 async def tidy_document(job: DocumentJob, edition: int, deps: IngestDependencies) -> None:
-    """Remove what no search shows and no record names; what cannot be removed now goes later, see `find_orphans.py`.
+    """Remove what no search shows and no record names; what cannot be removed now `tidy_rest` removes later.
 
     Not before all helpers have let go: they learn that the document is final before their next write, and a dead one's
     claim runs out.
     """
     try:
         await _wait_for_helpers(job, deps)
-        active = await deps.registry.get_active_versions(job.tenant, [job.document_id])
-        await deps.index.delete_document(
-            job.tenant, job.document_id, except_version=active.get(job.document_id), up_to_edition=edition
-        )
-        await _remove_dropped(job, deps)
+        await _tidy(job, edition, deps)
     except ServiceError as error:
         log.warning("points_left", document_id=job.document_id, code=error.error_code)
+
+
+async def tidy_rest(deps: IngestDependencies) -> None:
+    """Remove what those have left who were stopped, or died, or could not reach a store behind a publication."""
+    async for found in deps.registry.find_untidied():
+        for job, edition in found:
+            await _tidy(job, edition, deps)
+            log.info("document_tidied", document_id=job.document_id)
+
+
+async def _tidy(job: DocumentJob, edition: int, deps: IngestDependencies) -> None:
+    active = await deps.registry.get_active_versions(job.tenant, [job.document_id])
+    await deps.index.delete_document(
+        job.tenant, job.document_id, except_version=active.get(job.document_id), up_to_edition=edition
+    )
+    await _remove_dropped(job, deps)
+    await deps.registry.note_tidied(job, edition)
 
 
 async def tidy_after_another(job: DocumentJob, edition: int, sha256: str, deps: IngestDependencies) -> None:

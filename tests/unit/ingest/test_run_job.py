@@ -17,6 +17,7 @@ from services.ingest.ports import ParseProgress, UnreadablePdfError
 from services.ingest.use_cases import recognized_pages
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
+from services.ingest.use_cases.tidy_document import tidy_rest
 from shared.blobs.port import make_blob_key, make_parse_key, make_recognized_key
 from shared.contracts.documents import DocumentFailure, DocumentRecord, DocumentStatus
 from shared.contracts.jobs import DocumentJob
@@ -649,6 +650,37 @@ async def test_a_replacement_is_searched_when_it_is_whole(system: System) -> Non
     assert (record.filename, record.replacement, record.status) == ("new.pdf", None, DocumentStatus.READY)
     assert {*system.blobs.blobs} == {key, make_parse_key("t", record.sha256, PARSER_VERSION)}
     assert (await system.registry.find_blobs(JOB)).dropped == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_worker_that_ends_before_it_has_tidied_up_leaves_that_to_the_next(
+    system: System, *, fails: bool
+) -> None:
+    """Stopped just behind a publication or a failure: points and bytes that nothing needs are not forgotten."""
+    await system.run()
+    await replace_bytes(system)
+    if fails:
+        system.index.before = raise_error(IndexRejected("Wrong dimension."))
+    remove = system.index.delete_document
+
+    async def stop(*_: Any, **__: Any) -> None:
+        raise asyncio.CancelledError
+
+    system.index.delete_document = stop  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await system.run()
+    system.index.delete_document = remove  # type: ignore[method-assign]
+    assert (await system.get_record()).status is DocumentStatus.READY
+    assert (await system.registry.find_blobs(JOB)).dropped != []
+
+    await tidy_rest(system.deps)
+
+    assert {*system.index.points.values()} == {*(await system.registry.get_active_versions("t", ["doc_1"])).items()}
+    named = await system.registry.find_blobs(JOB)
+    assert named.dropped == []
+    keys = [make_blob_key("t", name.sha256, name.blob) for name in named.named]
+    assert {*system.blobs.blobs} == {*keys, make_parse_key("t", named.named[0].sha256, PARSER_VERSION)}
+    assert await collect(system.registry.find_untidied()) == []
 
 
 async def test_a_replacement_that_fails_takes_nothing_away(system: System) -> None:
