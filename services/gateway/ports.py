@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from shared.contracts.conversations import Conversation, ConversationSummary, ConversationTurn
 from shared.contracts.questions import Citation, FinishReason, Source
-from shared.contracts.search import Passage, SearchRequest, SearchResponse
+from shared.contracts.search import GlossaryTerm, Passage, SearchRequest, SearchResponse
 
 EXTRACTIVE: Final = "extractive"
 """The provider that quotes passages and can write nothing else."""
@@ -30,12 +30,14 @@ class Prompt:
         messages: for real models; the first is the system's, the last the user's.
         question, passages: what the last message asks, unrendered, for the extractive provider. Passage number n, as
             cited in [n], is passages[n - 1].
+        terms: those of the question that passages may put in other words, for the extractive provider, too.
         max_output_tokens: for a short answer, fewer than a model may write otherwise; thinking counts.
     """
 
     messages: tuple[Message, ...]
     question: str
     passages: tuple[Passage, ...]
+    terms: tuple[GlossaryTerm, ...] = ()
     max_output_tokens: int | None = None
 
 

@@ -108,6 +108,9 @@ class SearchResponse(BaseModel):
     fingerprint: str = Field(
         default="", description="equal for searches that would find the same in the same documents; empty: not told"
     )
+    terms: list[GlossaryTerm] = Field(
+        default=[], description="those of the question that a glossary knows; older services tell none"
+    )
 
 
 class SearchFingerprint(BaseModel):

@@ -14,11 +14,12 @@ from structlog.typing import EventDict
 from services.gateway.retrieval_client import RetrievalClient
 from services.retrieval.adapters.cross_encoder import NoReranker
 from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.domain.glossary import read_glossary
 from services.retrieval.main import create_app
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions
 from services.retrieval.use_cases.search_permits import SearchPermits
-from shared.contracts.search import SearchRequest
+from shared.contracts.search import GlossaryTerm, SearchRequest
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.port import Kind
 from shared.embedding.sparse import Bm25Encoder
@@ -82,7 +83,8 @@ def logs() -> Iterator[list[EventDict]]:
 
 @pytest.fixture
 async def client(model: HeldModel, index: EmptyIndex, registry: DocumentRegistry) -> AsyncIterator[RetrievalClient]:
-    options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
+    glossary = read_glossary("capex = purchases of property | additions")
+    options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights(), glossary=glossary)
     deps = SearchDependencies(
         model.embedder,
         Bm25Encoder(),
@@ -181,6 +183,15 @@ async def test_the_id_of_a_request_is_passed_on(
     assert ids[0] == "some-id"
     assert len(ids) == 2
     assert ids[1] != "some-id"
+
+
+async def test_the_service_tells_what_documents_may_say(client: RetrievalClient, model: HeldModel) -> None:
+    """For the terms of the question that its glossary knows."""
+    model.go_on.set()
+    found = await client.search(SearchRequest(tenant="t", query="What was the Capex of 2018?"))
+
+    assert found.terms == [GlossaryTerm(term="Capex", phrases=["purchases of property", "additions"])]
+    assert (await client.search(SearchRequest(tenant="t", query="What was it?"))).terms == []
 
 
 async def test_the_service_says_how_it_searches(client: RetrievalClient, model: HeldModel) -> None:

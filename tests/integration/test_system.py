@@ -123,6 +123,19 @@ async def test_what_is_not_there_is_said(client: httpx.AsyncClient) -> None:
     assert not any(source["cited"] for source in events[-1].data["sources"])
 
 
+async def test_what_is_asked_in_other_words_is_answered(client: httpx.AsyncClient) -> None:
+    """The glossary that the search knows is the answer's, too."""
+    page = (
+        "Cash flows\nNet cash provided by operating activities 6,439\nPurchases of property, plant and equipment 1,577"
+    )
+    await upload(client, make_pdf([*PAGES, page]))
+
+    answer = (await client.post("/query", json={"question": "What was capex?"})).json()
+
+    assert "Purchases of property, plant and equipment 1,577" in answer["answer"]
+    assert [source["page"] for source in answer["sources"] if source["cited"]] == [3]
+
+
 async def test_pages_without_text_are_a_warning(client: httpx.AsyncClient) -> None:
     """A scan between pages of text does not fail the document and is not passed over in silence."""
     document_id = (await upload(client, make_pdf([PAGES[0], "", PAGES[1], ""]))).json()["document_id"]

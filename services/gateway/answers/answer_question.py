@@ -212,6 +212,7 @@ class Answer:
             found.passages,
             self._context,
             standalone=self._standalone,
+            terms=found.terms,
             max_tokens=self._max_prompt_tokens,
         )
         passages = self._passages = prompt.passages

@@ -16,7 +16,7 @@ from services.gateway.answers.question_context import NO_CONTEXT, QuestionContex
 from services.gateway.answers.token_budget import choose_parts, estimate_tokens
 from services.gateway.ports import Message, Prompt
 from shared.contracts.questions import NOT_FOUND_ANSWER
-from shared.contracts.search import Passage
+from shared.contracts.search import GlossaryTerm, Passage
 from shared.invisible_text import strip_invisible
 
 _RULES = f"""You answer questions about documents, using only the numbered passages in the user's message.
@@ -74,6 +74,7 @@ def build_prompt(
     context: QuestionContext = NO_CONTEXT,
     *,
     standalone: str | None = None,
+    terms: Sequence[GlossaryTerm] = (),
     max_tokens: int | None = None,
     nonce: str | None = None,
 ) -> Prompt:
@@ -81,6 +82,7 @@ def build_prompt(
 
     Parameters:
         standalone: the question as it can be understood without the context, for the extractive answer.
+        terms: those of the question that passages may put in other words, for the extractive answer, too.
         max_tokens: how long the prompt may be, by our estimate; the prompt's `passages` are those that it has room for.
         nonce: the key in the names of the fences, for tests; a new one is drawn for each prompt.
     """
@@ -104,7 +106,9 @@ def build_prompt(
     numbered = [rules[0], *(f"{n}. {rule}" for n, rule in enumerate(rules[1:], start=6))]
     user = Message("user", "\n\n".join((*parts, *last)))
     messages = (Message("system", "\n".join(numbered).replace("KEY", key)), user)
-    return Prompt(messages, question=standalone or question, passages=tuple(passages[: len(blocks)]))
+    return Prompt(
+        messages, question=standalone or question, passages=tuple(passages[: len(blocks)]), terms=tuple(terms)
+    )
 
 
 def _order_for_reading(passages: Sequence[Passage]) -> list[int]:

@@ -8,7 +8,7 @@ from services.gateway.extractive.query_analysis import analyse_query, find_years
 from services.gateway.extractive.ranking import Candidate, rank_spans
 from services.gateway.extractive.spans import read_passages
 from shared.contracts.questions import NOT_FOUND_ANSWER
-from shared.contracts.search import Passage
+from shared.contracts.search import GlossaryTerm, Passage
 
 MIN_SUPPORT = 0.5
 """The share of the question that the best span and its surroundings must cover."""
@@ -21,12 +21,15 @@ _SHORTEST_TIMELINE = 3  # entries; fewer dated lines are no list
 _DATED = re.compile(r"\W{0,9}(?:[^\W\d_]+\.? )?(?:1[5-9]|20|21)\d\d\b")
 
 
-def answer_extractively(question: str, passages: Sequence[Passage]) -> str:
+def answer_extractively(question: str, passages: Sequence[Passage], known: Sequence[GlossaryTerm] = ()) -> str:
     """Return the answer in the passages' own words, each piece followed by ` [n]`, or NOT_FOUND_ANSWER.
 
     Numbers in brackets that stand in the passages are left out: they would read as citations of ours.
+
+    Parameters:
+        known: terms of the question that passages may put in other words.
     """
-    query = analyse_query(question)
+    query = analyse_query(question, known)
     candidates = rank_spans(query, passages, read_passages(passages))
     chosen = _choose_best(candidates)
     if query.years and (chosen or query.history):

@@ -38,4 +38,4 @@ def _answer(prompt: Prompt) -> str:
     # Imported with the first question: numpy and the rest take 0.4 s, which a start need not wait for.
     from services.gateway.extractive.answer import answer_extractively
 
-    return answer_extractively(prompt.question, prompt.passages)
+    return answer_extractively(prompt.question, prompt.passages, prompt.terms)

@@ -1,10 +1,13 @@
 """Analyse a question: its terms, and the years of which it asks what happened."""
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.gateway.extractive.vocabulary import LOOSE_WORDS, STOP_WORDS
-from services.gateway.extractive.words import SYNONYMS, fold, split_words, stem
+from services.gateway.extractive.words import SYNONYMS, fold, join_stems, split_words, stem, stems
+from shared.contracts.search import GlossaryTerm
 
 MAX_TERMS = 40
 """A question has few terms that matter; a pasted page of text must not make answering slow."""
@@ -17,6 +20,7 @@ class Term:
     Attributes:
         stem: how words are compared.
         synonyms: the stems that may stand for it.
+        phrases: that may stand for it, or for the term of several words that it is part of, as joined stems.
         loose: often put otherwise by a text that answers (`become`, `large`).
         named: capitalised within the question, so likely part of a name; acronyms are not meant.
         acronym: the word where it is written as one, or empty.
@@ -24,9 +28,14 @@ class Term:
 
     stem: str
     synonyms: frozenset[str]
+    phrases: frozenset[str]
     loose: bool
     named: bool
     acronym: str
+
+    def is_put_otherwise(self, joined: str) -> bool:
+        """Return whether one of the phrases stands among joined stems."""
+        return any(phrase in joined for phrase in self.phrases)
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,12 @@ _ACRONYM = re.compile(r"[A-Z][A-Z0-9&]{1,6}")
 _LOOSE_STEMS = frozenset(map(stem, LOOSE_WORDS))
 
 
-def analyse_query(question: str) -> QueryAnalysis:
-    """Return what the question asks for."""
+def analyse_query(question: str, known: Sequence[GlossaryTerm] = ()) -> QueryAnalysis:
+    """Return what the question asks for; of some of its terms it is `known` what else stands for them."""
     text = " ".join(question.split())
     years, year_words = _find_years(text)
     return QueryAnalysis(
-        terms=_collect_terms(text, year_words),
+        terms=_collect_terms(text, year_words, _read_phrases(known)),
         years=years,
         history=_HISTORY.search(text) is not None,
     )
@@ -74,7 +83,16 @@ def find_years(text: str) -> list[int]:
     return [int(year) for year in re.findall(rf"\b{_YEAR}\b", text)]
 
 
-def _collect_terms(text: str, ignored: set[str]) -> tuple[Term, ...]:
+def _read_phrases(known: Sequence[GlossaryTerm]) -> Mapping[str, frozenset[str]]:
+    """Return by the stem of each word of the terms what may stand for it."""
+    phrases: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for term in known:
+        for word in split_words(term.term):
+            phrases[stem(word)] |= {join_stems(stems(phrase)) for phrase in term.phrases}
+    return phrases
+
+
+def _collect_terms(text: str, ignored: set[str], phrases: Mapping[str, frozenset[str]]) -> tuple[Term, ...]:
     terms: dict[str, Term] = {}
     for position, word in enumerate(split_words(text)):
         acronym = _ACRONYM.fullmatch(word) is not None
@@ -86,7 +104,8 @@ def _collect_terms(text: str, ignored: set[str]) -> tuple[Term, ...]:
         # The first word of a question is capitalised for another reason.
         named = position > 0 and word[0].isupper() and not acronym
         loose = base in _LOOSE_STEMS and not named and not acronym
-        terms[base] = Term(base, SYNONYMS.get(base, frozenset()), loose, named, word if acronym else "")
+        synonyms, said = SYNONYMS.get(base, frozenset()), phrases.get(stem(word), frozenset())
+        terms[base] = Term(base, synonyms, said, loose, named, word if acronym else "")
     return tuple(terms.values())[:MAX_TERMS]
 
 

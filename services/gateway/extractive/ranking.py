@@ -11,11 +11,11 @@ from rank_bm25 import BM25Plus
 from services.gateway.extractive.lines import Kind
 from services.gateway.extractive.query_analysis import QueryAnalysis, Term
 from services.gateway.extractive.spans import Span
-from services.gateway.extractive.words import WordIndex, stems
+from services.gateway.extractive.words import WordIndex, join_stems, stems
 from shared.contracts.search import Passage
 
 # How much a term of the question counts that ...
-_SYNONYM = 0.85  # ... is only named by a synonym
+_SYNONYM = 0.85  # ... is only named by a synonym or a phrase of the glossary
 _IN_CONTEXT = 0.9  # ... does not stand in the span but in its heading, table header or the question above it
 _IN_PASSAGE = 0.5  # ... elsewhere in the passage
 _ELSEWHERE = 0.2  # ... in another passage or in a title
@@ -94,8 +94,13 @@ def _find_strangers(query: QueryAnalysis, known: Mapping[str, Scores]) -> set[st
 
 
 def _score_lexically(query: QueryAnalysis, spans: Sequence[Span]) -> Scores:
-    """Return BM25 of the spans with their context, 0..1."""
-    ranker = BM25Plus([stems(f"{span.text} {span.header} {span.lead} {span.heading}") or [""] for span in spans])
+    """Return BM25 of the spans with their context, 0..1. A span that has a phrase for a term has the term, too."""
+    texts = []
+    for span in spans:
+        in_order = stems(f"{span.text} {span.header} {span.lead} {span.heading}") or [""]
+        joined = join_stems(in_order)
+        texts.append(in_order + [term.stem for term in query.terms if term.is_put_otherwise(joined)])
+    ranker = BM25Plus(texts)
     scores = ranker.get_scores([term.stem for term in query.terms])
     return np.asarray((scores - scores.min()) / max(np.ptp(scores), 1e-9))
 
@@ -103,7 +108,8 @@ def _score_lexically(query: QueryAnalysis, spans: Sequence[Span]) -> Scores:
 def _match_term(term: Term, words: WordIndex) -> float:
     if term.stem in words.stems or (term.acronym and words.spells(term.acronym)):
         return 1.0
-    return 0.0 if term.synonyms.isdisjoint(words.stems) else _SYNONYM
+    by_others = not term.synonyms.isdisjoint(words.stems) or term.is_put_otherwise(words.joined)
+    return _SYNONYM if by_others else 0.0
 
 
 def _weigh_terms(query: QueryAnalysis, own: Scores, in_passage: Scores, anywhere: Scores) -> Scores:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 from services.gateway.extractive.vocabulary import ENDINGS, IRREGULAR, SYNONYM_GROUPS
@@ -45,6 +46,11 @@ def stems(text: str) -> list[str]:
     return [stem(word) for word in split_words(text)]
 
 
+def join_stems(in_order: Iterable[str]) -> str:
+    """Return stems as a text in which those of a phrase, joined as well, can be looked for."""
+    return f" {' '.join(in_order)} "
+
+
 def _build_synonyms() -> dict[str, frozenset[str]]:
     groups: dict[str, set[str]] = {}
     for line in SYNONYM_GROUPS.strip().splitlines():
@@ -63,12 +69,15 @@ class WordIndex:
 
     Attributes:
         stems: of all its words, and those in capitals as they are.
+        joined: the stems of all its words, in order.
         initials: the first letters of its words in a row, as written.
     """
 
     def __init__(self, text: str) -> None:
         words = split_words(text)
-        self.stems = frozenset(map(stem, words)) | {word for word in words if word.isupper()}
+        in_order = list(map(stem, words))
+        self.stems = frozenset(in_order) | {word for word in words if word.isupper()}
+        self.joined = join_stems(in_order)
         self.initials = "".join(word[0] for word in words)
 
     def spells(self, acronym: str) -> bool:

@@ -143,6 +143,7 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
         timings_ms=timings,
         reranker=reranker,
         fingerprint=deps.make_fingerprint(reranker),
+        terms=terms,
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Sequence
 from unittest.mock import patch
 
 import pytest
@@ -17,7 +18,7 @@ from services.gateway.extractive.extractive_model import ExtractiveModel
 from services.gateway.extractive.words import stem
 from services.gateway.ports import Completion, LanguageModel, TextDelta
 from shared.contracts.questions import NOT_FOUND_ANSWER
-from shared.contracts.search import Passage, StageScores
+from shared.contracts.search import GlossaryTerm, Passage, StageScores
 from shared.invisible_text import strip_invisible
 
 OFFICERS = """Company
@@ -203,6 +204,47 @@ def test_another_document_does_not_answer_for_the_one_that_is_named() -> None:
     assert "Inês Duarte" in answer_extractively("Who is the CEO?", [lumo, other])
 
 
+STATEMENT = """Consolidated statement of cash flows
+(Millions) 2018 2017 2016
+Net cash provided by operating activities 6,439 6,240 6,662
+Purchases of property, plant and equipment (PP&E) (1,577) (1,373) (1,420)
+Proceeds from sale of businesses 846 1,065 142
+"""
+PURCHASES = ["purchases of property, plant and equipment", "capital expenditures"]
+
+
+@pytest.mark.parametrize(
+    ("question", "known"),
+    [
+        ("What was capex in 2018?", GlossaryTerm(term="capex", phrases=PURCHASES)),
+        ("How high was the Capital  outlay in 2018?", GlossaryTerm(term="Capital  outlay", phrases=PURCHASES)),
+        ("What was the AIP in 2018?", GlossaryTerm(term="AIP", phrases=["Purchase of Property, Plant And Equipment"])),
+    ],
+)
+def test_what_a_glossary_says_for_a_term_stands_for_it(question: str, known: GlossaryTerm) -> None:
+    """Any of its phrases, for each word of the term; without it the question is about something else."""
+    passages = make_passages("Boats are painted every spring.", STATEMENT)
+
+    assert answer_extractively(question, passages) == NOT_FOUND_ANSWER
+    assert "Purchases of property, plant and equipment (PP&E) (1,577)" in answer_extractively(
+        question, passages, [known]
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STATEMENT.replace("Purchases", "Sales"),
+        "Property is guarded at night. Equipment is at the plant, and purchases are not, in 2018.",
+    ],
+)
+def test_a_part_of_a_phrase_is_not_what_was_asked(text: str) -> None:
+    """Nor are its words in another order: they are words of many sentences."""
+    known = GlossaryTerm(term="capex", phrases=["purchases of property, plant and equipment"])
+
+    assert answer_extractively("What was capex in 2018?", make_passages(text), [known]) == NOT_FOUND_ANSWER
+
+
 LINES = st.lists(
     st.text(max_size=50)
     | st.text(st.sampled_from("abc XY19 .,:?•[]\n€-"), max_size=80)
@@ -231,6 +273,16 @@ def test_every_answer_is_made_of_cited_verbatim_spans(question: str, texts: list
     assert citations.feed(answer) + citations.finish() == answer
 
 
+@settings(deadline=None)
+@given(QUESTIONS, st.lists(LINES, min_size=1, max_size=4), st.sampled_from(["plan", "Large", "X Y", "history since"]))
+def test_what_a_glossary_says_and_no_passage_changes_nothing(question: str, texts: list[str], term: str) -> None:
+    """What is found without it, and what is not."""
+    passages = make_passages(*texts)
+    known = [GlossaryTerm(term=term, phrases=["purchases of property", "plan of property"])]
+
+    assert answer_extractively(question, passages, known) == answer_extractively(question, passages)
+
+
 def squeeze(text: str) -> str:
     return "".join(text.split())
 
@@ -246,13 +298,13 @@ def test_only_brackets_with_numbers_are_left_out(text: str) -> None:
         assert kept == text
 
 
-def measure_work(question: str, passages: list[Passage]) -> float:
+def measure_work(question: str, passages: list[Passage], known: Sequence[GlossaryTerm] = ()) -> float:
     """Return the least seconds of CPU of some runs, with no word known from the run before."""
     times = []
     for _ in range(3):
         stem.cache_clear()
         started = time.thread_time()
-        answer_extractively(question, passages)
+        answer_extractively(question, passages, known)
         times.append(time.thread_time() - started)
     return min(times)
 
@@ -279,6 +331,17 @@ def test_no_question_makes_more_work_than_its_length(question: str) -> None:
     """Measured against prose of the same length over the same 50 passages, so that no machine is too slow."""
     passages = make_passages(*(make_prose(1000, seed) for seed in range(3, 53)))
     assert measure_work(question, passages) < 3 * measure_work(make_prose(len(question), 2), passages)
+
+
+def test_a_term_that_is_repeated_makes_no_more_work() -> None:
+    """Whatever a glossary has for it is looked for once."""
+    passages = make_passages(*(make_prose(1000, seed) for seed in range(3, 53)))
+    known = [GlossaryTerm(term="capex", phrases=[f"phrase {n}" for n in range(20)])] * 700
+
+    def measure(terms: list[GlossaryTerm]) -> float:
+        return measure_work("capex " * len(terms), passages, terms)
+
+    assert measure(known) < 3 * measure(known[:1])
 
 
 HOSTILE_TEXTS = {
@@ -318,9 +381,9 @@ async def test_the_model_streams_words_and_one_completion() -> None:
     prompt = build_prompt("What does the Large plan cost?", make_passages(PLANS))
     threads: list[threading.Thread] = []
 
-    def answer(question: str, passages: list[Passage]) -> str:
+    def answer(question: str, passages: list[Passage], known: list[GlossaryTerm]) -> str:
         threads.append(threading.current_thread())
-        return answer_extractively(question, passages)
+        return answer_extractively(question, passages, known)
 
     with patch("services.gateway.extractive.answer.answer_extractively", answer):
         events = [event async for event in model.stream(prompt)]

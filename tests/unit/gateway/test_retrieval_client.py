@@ -1,14 +1,16 @@
 """Whatever goes wrong on the way to the search is one error, which says that it passes."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from services.gateway.retrieval_client import RetrievalClient
-from shared.contracts.search import SearchRequest
+from shared.contracts.search import GlossaryTerm, SearchRequest
 from shared.errors import DependencyUnavailable
 from tests.patience import PATIENT_S
 
@@ -72,6 +74,24 @@ async def test_an_answer_that_is_none_is_an_error_that_passes(answer: bytes) -> 
             await client.search(REQUEST)
         assert await client.check_ready() == {"retrieval": "unavailable"}
     assert (caught.value.error_code, caught.value.retry_after) == ("search_unavailable", 5)
+
+
+@pytest.mark.parametrize(
+    ("more", "terms"),
+    [
+        ({}, []),
+        ({"terms": [{"term": "capex", "phrases": ["purchases"]}]}, [GlossaryTerm(term="capex", phrases=["purchases"])]),
+        ({"terms": [{"term": "capex", "phrases": [], "new": 1}], "new": {}}, [GlossaryTerm(term="capex", phrases=[])]),
+    ],
+)
+async def test_services_of_before_and_after_are_understood(more: dict[str, Any], terms: list[GlossaryTerm]) -> None:
+    """While they are replaced one after the other: what one does not tell is empty, what is unknown is passed over."""
+    timings = {"embed": 1, "search": 1, "rerank": None, "total": 2}
+    body = json.dumps({"passages": [], "timings_ms": timings, "reranker": {"status": "off"}, **more}).encode()
+    async with run_service(OK + b"%d\r\n\r\n%b" % (len(body), body)) as service, open_client(service.url) as client:
+        found = await client.search(REQUEST)
+
+    assert (found.passages, found.terms, found.fingerprint) == ([], terms, "")
 
 
 async def test_a_silent_or_missing_service_is_one_too() -> None:
