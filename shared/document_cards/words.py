@@ -1,8 +1,8 @@
 """The words of names, in one form: as titles, file names and questions have them.
 
 Small letters, no accents, no possessive, no plural. What stands for several words begins with a sign that says how:
-`+footlocker` two names in one, `~jj` their first letters, `=employeehandbook` a whole title. `@nike` is a name that the
-text has often, whatever the document is called.
+`+footlocker` two names in one, `~jj` their first letters, `=employeehandbook` a whole title, `/report201903` a file's
+whole name. `@nike` is a name that the text has often, whatever the document is called.
 """
 
 import re
@@ -18,6 +18,9 @@ MAX_TERM_CHARS = 32
 """Longer is no word but a number or a path."""
 MAX_QUOTED_WORDS = 5
 """Of a title that a question quotes as a whole, small words not counted."""
+MAX_FILE_WORDS = 8
+MAX_FILE_CHARS = 100
+"""Of a file's whole name, as a question has it."""
 
 _SMALL = """
     a about after all also an and any are as at be been before being between both but by can could did do does during
@@ -37,6 +40,10 @@ SMALL_WORDS = frozenset(_SMALL.split())
 _WORD = re.compile(r"[^\W_]+(?:[&'’][^\W_]+)*")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _CODE = re.compile(r"(?<![^\W_])(?<![^\W_][-‑–])([^\W_]{1,8})[-‑–]([^\W_]{1,6})(?![^\W_]|[-‑–][^\W_])")
+_FILE_WORD = re.compile(r"[^\s/\\]+")
+_PDF = re.compile(r"(.*)\.pdf(?![a-z0-9])", re.IGNORECASE)
+_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
+_EXTENSION = re.compile(r"\.pdf$", re.IGNORECASE)
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -111,10 +118,50 @@ def find_codes(text: str) -> Iterator[str]:
             yield joined
 
 
+def name_file(filename: str) -> str:
+    """Return the term of a file's whole name, without `.pdf`; empty where it has neither letter nor digit."""
+    folded = _fold_file(_EXTENSION.sub("", filename.strip()))
+    return f"/{folded}" if folded else ""
+
+
+def find_files(text: str, *, marked: bool) -> Iterator[str]:
+    """Yield what a text may call a file by its whole name, as `name_file` does.
+
+    Parameters:
+        marked: what stands before `.pdf`, alone and with up to seven words before it; else words that have a letter and
+            a digit, alone or together: chapter 2, INV_2021_08.
+    """
+    words: list[str] = []
+    for token in _FILE_WORD.findall(text):
+        pdf = _PDF.match(token)
+        words = [*words[1 - MAX_FILE_WORDS :], _fold_file(pdf[1] if pdf else token)]
+        if marked is (pdf is not None):
+            yield from (f"/{name}" for name in _join_last(words) if marked or _has_both(name))
+
+
 def split_pieces(word: str) -> list[str]:
     """Return the terms of the parts of a word that has capitals or digits within: `PepsiCo2022` has `pepsi`."""
     terms = [make_term(piece) for piece in _PIECE.findall(word)]
     return [term for term in terms if len(term) > 2]
+
+
+def _join_last(words: Sequence[str]) -> Iterator[str]:
+    """The last word, the last two as one, and so on."""
+    name = ""
+    for word in reversed(words):
+        name = word + name
+        if len(name) > MAX_FILE_CHARS:
+            return
+        if word:
+            yield name
+
+
+def _has_both(name: str) -> bool:
+    return _DIGIT.search(name) is not None and _LETTER.search(name) is not None
+
+
+def _fold_file(name: str) -> str:
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name).casefold()))[:MAX_FILE_CHARS]
 
 
 def _stand_together(group: Sequence[Word], text: str) -> bool:

@@ -3,7 +3,8 @@
 The BM25 encoder takes for a word what stands between spaces and signs. In Chinese, Japanese and Thai that is a whole
 clause, and in Korean a word with its particles: a question would have to repeat it letter by letter. So each such run
 becomes the groups of neighbouring characters in it, two of each script but three of Thai's letters. No dictionary is
-needed, and whoever asks for a word asks for its groups. Text of other scripts is left as it is.
+needed, and whoever asks for a word asks for its groups. Digits of all scripts become those of Europe. Text of other
+scripts is left as it is.
 """
 
 import re
@@ -20,6 +21,8 @@ _MARKS = re.compile("[\u0e47-\u0e4e\u0eba\u0ec8-\u0ece]")
 """Tones and other small signs of Thai and Lao. The encoder would end a word at each."""
 _FORMS = re.compile("[\u2e80-\u2fdf\u3200-\u33ff\uff00-\uffef]+")
 """Other forms of the same characters: radicals, as PDFs often have them, squared words, narrow and wide letters."""
+_DIGITS = re.compile(r"[^\D0-9]")
+"""Of other scripts: a figure of an Arabic page is asked for in Arabic digits or in European ones."""
 
 _GROUPS = (
     (re.compile(f"[{_HAN}{_SYLLABLES}]+(?:\n[{_HAN}{_SYLLABLES}]+)*"), 2),
@@ -27,7 +30,7 @@ _GROUPS = (
 )
 """A run, which goes on in the next line, and how many characters of it are a group."""
 _SINGLE = re.compile(f"[{_HAN}]")
-_CONCERNED = re.compile(f"[{_HAN}{_SYLLABLES}{_THAI}{_LAO}]|{_FORMS.pattern}")
+_CONCERNED = re.compile(f"[{_HAN}{_SYLLABLES}{_THAI}{_LAO}]|{_FORMS.pattern}|{_DIGITS.pattern}")
 
 
 def part_passage(text: str) -> str:
@@ -48,6 +51,7 @@ def _part(text: str, *, singles: bool) -> str:
     if not _CONCERNED.search(text):
         return text
     text = _MARKS.sub("", _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text))
+    text = _DIGITS.sub(lambda match: str(unicodedata.decimal(match[0])), text)
     for run, size in _GROUPS:
         text = run.sub(partial(_write_groups, size, singles), text)
     return text

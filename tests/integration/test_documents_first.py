@@ -120,6 +120,18 @@ async def test_what_a_question_names_is_found_first(system: System) -> None:
     assert found[0] == documents[FILES[2]]
 
 
+async def test_a_file_is_found_by_its_whole_name(system: System) -> None:
+    """Of files whose names are words of every question, or differ in a figure alone."""
+    files = ["fuel.pdf", "2019.pdf", "report 2019-03.pdf", "report 2019-04.pdf", "manual.pdf", "Manual_v2.pdf"]
+    documents = {filename: await system.add(filename, TEXT.format(amount=n)) for n, filename in enumerate(files)}
+
+    for filename in files:
+        found = await system.find(f"What was paid for fuel according to {filename}?")
+        assert found[0] == documents[filename], filename
+    for question, filename in (("report 2019-04", files[3]), ("Report 2019-03", files[2]), ("Manual v2", files[5])):
+        assert (await system.find(f"What was paid for fuel in {question}?"))[0] == documents[filename], question
+
+
 async def test_a_question_that_names_no_document_loses_nothing(system: System) -> None:
     """It finds what it finds without cards, in the same order; nobody names another tenant's document."""
     for n, filename in enumerate(FILES[:4]):

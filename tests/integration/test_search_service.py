@@ -171,6 +171,15 @@ async def test_more_searches_than_the_service_takes_are_refused_at_once(
     assert index.searches == PERMITS + 1
 
 
+async def test_a_question_is_read_as_pages_are(client: RetrievalClient, model: HeldModel) -> None:
+    """What is copied has hyphens that nobody sees, spaces without width, accents apart; the text of pages has none."""
+    model.go_on.set()
+    copied = "\ufeffWie lang ist die Ku\u0308ndi\u00adgungs\u200bfrist?"
+    await client.search(SearchRequest(tenant="default", query=copied))
+
+    assert model.texts == ["Wie lang ist die Kündigungsfrist?"]
+
+
 async def test_the_id_of_a_request_is_passed_on(
     client: RetrievalClient, model: HeldModel, logs: list[EventDict]
 ) -> None:

@@ -1,8 +1,8 @@
 """Makes a document's card: what it may be called by, each term with a weight of 0 to 1 that says how surely.
 
-Names come from the file's name and the title, other names from what the text writes with a capital wherever it stands,
-periods from all of these, the first page and the years that the document speaks of most. A word of the title that the
-text writes in small letters, too, is a word like others and weighs little: Handbook, Report.
+Names come from the file's name, as a whole and word by word, and the title, other names from what the text writes with
+a capital wherever it stands, periods from all of these, the first page and the years that the document speaks of most.
+A word of the title that the text writes in small letters, too, is one like others and weighs little: Handbook, Report.
 """
 
 import re
@@ -19,6 +19,7 @@ from shared.document_cards.words import (
     join_words,
     list_name_words,
     make_term,
+    name_file,
     split_pieces,
 )
 from shared.embedding.segments import part_passage
@@ -55,6 +56,7 @@ def make_card(filename: str, title: str, pages: Sequence[Page]) -> dict[str, flo
     """Return the terms of a document's card with their weights. Reads every page: in a thread, please."""
     card: dict[str, float] = {}
     letters = _Letters(pages)
+    _take(card, [(name_file(filename), NAME_WEIGHT)])
     for name in dict.fromkeys((read_filename(filename), title)):
         _take(card, _read_name(name, letters))
         _take(card, ((term, NAME_WEIGHT) for term in find_periods(name)))

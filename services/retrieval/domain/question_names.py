@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from shared.document_cards.periods import find_periods
-from shared.document_cards.words import Word, find_codes, join_words, list_name_words, quote_words
+from shared.document_cards.words import Word, find_codes, find_files, join_words, list_name_words, quote_words
 from shared.embedding.segments import part_passage
 
 MAX_TERMS = 300
@@ -41,16 +41,17 @@ class QuestionNames:
 def find_names(question: str) -> QuestionNames:
     """Return what a question may call documents by."""
     names: dict[str, float] = {}
-    for term, weight in _list_names(part_passage(question)):
+    for term, weight in _list_names(question, part_passage(question)):
         if len(names) < MAX_TERMS or term in names:
             names[term] = max(weight, names.get(term, 0.0))
     periods = {term: period.fiscal for term, period in islice(find_periods(question).items(), MAX_PERIODS)}
     return QuestionNames(names, periods)
 
 
-def _list_names(text: str) -> Iterator[tuple[str, float]]:
+def _list_names(question: str, text: str) -> Iterator[tuple[str, float]]:
     starts = {match.end() for match in _SENTENCE_START.finditer(text)}
     words = list_name_words(text)
+    yield from ((file, 1.0) for file in find_files(question, marked=True))
     yield from ((code, 1.0) for code in find_codes(text) if not find_periods(code))
     for word in words:
         if word.term:
@@ -64,6 +65,7 @@ def _list_names(text: str) -> Iterator[tuple[str, float]]:
     for joined, group in join_words(words, text, most=_JOINED):
         yield joined, 1.0 if any(word.raw[0].isupper() for word in group) else SMALL_WEIGHT
     yield from ((f"={quoted}", 1.0) for quoted in quote_words(words))
+    yield from ((file, 1.0) for file in find_files(question, marked=False))
 
 
 def _looks_like_name(word: Word, starts: set[int]) -> bool:

@@ -17,6 +17,7 @@ from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.domain.glossary import NO_GLOSSARY, PHRASE_WEIGHT, Glossary, add_terms, list_phrases
 from services.retrieval.domain.named_documents import choose_clear, judge_documents
 from services.retrieval.domain.question_names import find_names
+from services.retrieval.domain.question_text import clean_question
 from services.retrieval.domain.whole_passages import join_passages
 from services.retrieval.ports import QueryEmbedder, Reranker
 from services.retrieval.use_cases.search_permits import SearchPermits
@@ -91,7 +92,7 @@ class SearchDependencies:
 async def search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     """Return the best passages, best first. Raises DependencyUnavailable when they cannot be found now."""
     with deps.permits.hold():
-        return await _search_passages(request, deps)
+        return await _search_passages(request.model_copy(update={"query": clean_question(request.query)}), deps)
 
 
 async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:

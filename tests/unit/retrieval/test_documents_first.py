@@ -18,6 +18,9 @@ CARDS: dict[str, Card] = {
     "bestbuy-2024q2": {"bestbuy": 1, "2024": 1, "q2": 1, "2024q2": 1, "10q": 1, "report": 0.2},
     "jnj-2022": {"johnson": 1, "~jj": 0.7, "2022": 1, "report": 0.2},
     "guide": {"=brimsundguide": 0.7, "brimsund": 1, "guide": 0.2, "@otterfin": 0.6, "2018": 0.5},
+    "report": {"/report": 1, "report": 0.2},
+    "march": {"/report201903": 1, "report": 0.2, "2019": 1},
+    "april": {"/report201904": 1, "report": 0.2, "2019": 1},
     **{f"other-{n}": {f"name{n}x": 1, "2018": 0.5, "report": 0.2} for n in range(20)},
 }
 
@@ -46,6 +49,14 @@ def test_a_year_alone_names_nothing() -> None:
     """Every text has years; a fiscal quarter names what it is the quarter of, as others have none."""
     assert judge("How many ships were sunk in 2019?") == {}
     assert find_first("How did cash change between FY2023 and Q2 of FY2024?") == "bestbuy-2024q2"
+
+
+def test_a_file_is_named_by_its_whole_name() -> None:
+    """Though its words are in every question and on other cards: with `.pdf`, or with its figures."""
+    assert find_first("How much fuel was used according to report.pdf?") == "report"
+    assert find_first("fuel in Report 2019-04") == find_first("fuel in report_2019-04.pdf") == "april"
+    assert choose_clear(judge("fuel in report 2019-03")) == ["march"]
+    assert find_first("What does the report say of fuel in 2019?") is None
 
 
 def test_what_all_cards_have_names_nothing() -> None:

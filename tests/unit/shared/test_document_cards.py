@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.document_cards.periods import find_periods, find_years
-from shared.document_cards.words import find_codes, join_words, list_words, make_term, quote_words, split_pieces
+from shared.document_cards.words import (
+    find_codes,
+    find_files,
+    join_words,
+    list_words,
+    make_term,
+    name_file,
+    quote_words,
+    split_pieces,
+)
 from shared.embedding.segments import part_passage
 
 YEARS = st.integers(1970, 2069)
@@ -119,6 +128,35 @@ def test_what_stands_for_several_words() -> None:
     assert list(find_codes(text)) == ["10k", "covid19"]
     assert split_pieces("PepsiCo2022") == ["pepsi"]
     assert "franchisehandbook" in quote_words(list_words("the franchise and the handbook"))
+
+
+@pytest.mark.parametrize(
+    ("filename", "question"),
+    [
+        ("report.pdf", "What does report.pdf say?"),
+        ("2019.pdf", "costs in 2019.PDF?"),
+        ("Annual Report.pdf", 'fuel in "annual report.pdf"'),
+        ("contract_final_FINAL(2).PDF", "fuel (see drafts/contract_final_FINAL(2).pdf)"),
+        ("U\u0308ber uns.pdf", "Was steht in Über uns.pdf?"),
+        ("الميزانية.pdf", "fuel in الميزانية.pdf"),
+        ("契約書.pdf", "契約書.pdfの金額"),
+        ("a.pdf.pdf", "what is in a.pdf.pdf"),
+        ("INV_2021_08.pdf", "Who wrote INV_2021_08?"),
+        ("minutes-2021-03-11.pdf", "the minutes 2021-03-11"),
+        ("chapter2.pdf", "fuel in Chapter 2"),
+    ],
+)
+def test_a_file_is_called_by_its_whole_name(filename: str, question: str) -> None:
+    """With `.pdf`, or as words with letters and digits, however they are parted."""
+    assert name_file(filename) in [*find_files(question, marked=True), *find_files(question, marked=False)]
+
+
+def test_words_alone_are_no_name_of_a_file() -> None:
+    """Nor figures: every question would have the whole name of some file, as `report`, `fuel` or `2019`."""
+    assert not [*find_files("What does the report say of fuel in 2019, as a pdf?", marked=True)]
+    found = set(find_files("What does the report say of fuel in 2019, as a pdf?", marked=False))
+    assert not found & {"/report", "/fuel", "/2019"}
+    assert name_file(".pdf") == name_file("_.pdf") == ""
 
 
 def test_scripts_without_spaces_are_parted() -> None:
