@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from services.ingest.adapters.mended_words import join_torn, part_glued
 from services.ingest.adapters.ocr import PageReading, PictureReader
 from services.ingest.adapters.ocr_options import OcrOptions
 from services.ingest.adapters.page_notes import Note, NoteReader, add_notes
@@ -152,8 +153,14 @@ def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[str,
             try:
                 raw, places = order_text(text_page, _bound(str(text_page.get_text_range())))
                 raw, places = end_rows(text_page, raw, places)
+                raw, places = join_torn(text_page, raw, places)
                 text = clean_text(raw)
-                text, layout = order_columns(text, _read_layout(page, text_page, raw, text, places))
+                layout = _read_layout(page, text_page, raw, text, places)
+                parted, places = part_glued(text_page, raw, text, places, layout)
+                if parted != raw:
+                    text = clean_text(parted)
+                    layout = _read_layout(page, text_page, parted, text, places)
+                text, layout = order_columns(text, layout)
                 return text, layout, note_reader.read_page(page, index + 1)
             finally:
                 text_page.close()
