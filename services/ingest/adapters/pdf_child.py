@@ -90,6 +90,9 @@ def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None, recognized:
             _write_failure("encrypted", ENCRYPTED)
             return
         page_count = fallback.count_pages()
+        if page_count < 0 and getattr(error, "err_code", None) == pdfium.FPDF_ERR_SECURITY:  # for a certificate
+            _write_failure("encrypted", ENCRYPTED)
+            return
     if page_count <= 0:
         _write_failure("no_pages", NO_PAGES) if page_count == 0 else _write_failure("damaged", DAMAGED)
         return

@@ -111,6 +111,12 @@ async def test_a_password_is_said(tmp_path: Path) -> None:
     assert (await fail(make_pdf(["secret"], password="sesame"), tmp_path)).code == "encrypted"
 
 
+async def test_a_certificate_is_said(tmp_path: Path) -> None:
+    """A PDF that is encrypted for the owner of a certificate is not damaged."""
+    content = make_pdf(["secret"], password="sesame").replace(b"/Standard", b"/PubSec.1")
+    assert (await fail(content, tmp_path)).code == "encrypted"
+
+
 @pytest.mark.parametrize("kept", [9, 200, 600])
 async def test_a_truncated_file_is_damaged_or_read(tmp_path: Path, kept: int) -> None:
     """A file that broke off is repaired where PDFium can, else it fails as damaged."""
