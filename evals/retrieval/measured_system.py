@@ -24,8 +24,8 @@ from services.ingest.use_cases.run_job import Outcome, run_ingest_job
 from services.retrieval.adapters.cross_encoder import NoReranker
 from services.retrieval.domain.fusion import FusionWeights
 from services.retrieval.ports import Reranker
-from services.retrieval.settings import load_glossary
-from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
+from services.retrieval.settings import RetrievalSettings
+from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
 from shared.blobs.port import make_blob_key, make_parse_key
 from shared.contracts.documents import DocumentStatus
 from shared.contracts.jobs import DocumentJob
@@ -38,8 +38,6 @@ from tests.fakes.memory_blobs import MemoryBlobStore
 from tests.fakes.memory_registry import MemoryRegistry
 
 TENANT = "evals"
-CANDIDATES = 50
-RERANK_COUNT = 20
 LEASE_S = 3600.0
 _LIMITS = ParseLimits(memory_mb=2048, cpu_s=300, wall_s=600, max_pages=5000)
 
@@ -110,8 +108,8 @@ class MeasuredSystem:
                     bm25=bm25,
                     index=index,
                 )
-                glossary = await asyncio.to_thread(load_glossary, "built-in")
-                options = SearchOptions(CANDIDATES, RERANK_COUNT, FusionWeights(), joined=False, glossary=glossary)
+                settings = RetrievalSettings.model_construct()  # the defaults, whatever the environment says
+                options = replace(await asyncio.to_thread(settings.make_search_options), joined=False)
                 search = SearchDependencies(embedder, bm25, index, registry, reranker or NoReranker(), options)
                 legs = {**LEGS, "reranked": RERANKED} if reranker else LEGS
                 system = cls(questions, ingest, search, legs)
@@ -130,10 +128,14 @@ class MeasuredSystem:
         return found
 
     async def search(self, question: Question, leg: Leg, *, within: bool) -> list[Passage]:
-        """Return the passages of one search, best first."""
+        """Return the passages of one search, best first; as many as are reranked where fewer are asked for.
+
+        With more of them more would be reranked, and the first ones be others than whoever asks for five gets.
+        """
         document_ids = [question.document] if within else None
+        top_k = min(self._search.options.rerank_count, MAX_TOP_K)
         request = SearchRequest(
-            tenant=TENANT, query=question.text, top_k=MAX_TOP_K, filter=SearchFilter(document_ids=document_ids)
+            tenant=TENANT, query=question.text, top_k=top_k, filter=SearchFilter(document_ids=document_ids)
         )
         reranker = self._search.reranker if leg.reranked else NoReranker()
         options = replace(self._search.options, fusion=leg.fusion)

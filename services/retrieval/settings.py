@@ -29,7 +29,11 @@ class RetrievalSettings(IndexSettings):
         description="PAGEWIRE_RERANKER_MODEL: a cross-encoder's name or folder; `off`: none is looked for",
     )
     rerank_count: int = Field(
-        default=20, ge=1, le=200, description="PAGEWIRE_RERANK_COUNT: passages reranked; more help little and cost time"
+        default=20,
+        ge=1,
+        le=200,
+        description="PAGEWIRE_RERANK_COUNT: passages reranked, or all that are asked for where those are more; further"
+        " ones help little and cost time",
     )
     search_candidates: int = Field(
         default=50, ge=1, le=1000, description="PAGEWIRE_SEARCH_CANDIDATES: hits that each leg gives to the fusion"
