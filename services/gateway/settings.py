@@ -75,7 +75,10 @@ class GatewaySettings(SharedSettings):
     body_idle_timeout_s: float = Field(
         default=60,
         gt=0,
-        description="PAGEWIRE_BODY_IDLE_TIMEOUT_S: seconds that a client may send nothing in the middle of an upload",
+        description=(
+            "PAGEWIRE_BODY_IDLE_TIMEOUT_S: seconds in which 32 kB more of an upload or other body must come, or"
+            " its rest"
+        ),
     )
     heartbeat_s: int = Field(
         default=15,
