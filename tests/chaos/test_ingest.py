@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from shared.contracts.documents import DocumentStatus
 from shared.errors import NotFound
 from shared.redis_client import connect_redis
 from shared.registry.keys import RegistryKeys
+from tests.conftest import require_docker, run_qdrant
+from tests.gateway_process import find_free_port
 from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf, make_pdf
 from tests.worker_fleet import TENANT, Fleet, RedisProcess, job_of, run_fleet, send_signal, wait_until
@@ -28,44 +31,52 @@ KEYS = RegistryKeys()
 
 FULL = os.environ.get("PAGEWIRE_CHAOS") == "1"
 SEED = 8
-KILLS = 50 if FULL else 2
-DOCUMENTS = 174 if FULL else 6
-WORKERS = 4 if FULL else 2
+SEEDS = range(50) if FULL else [SEED]
 QUICK = {"lease_s": 6, "reconcile_interval_s": 0.5, "max_attempts": 100}
 """Leases that outlast what a busy machine stands still. One that stands still for longer costs an attempt, which does
 not count where nothing depends on how many there are."""
-SETTINGS = {} if FULL else QUICK
-"""The long form has the defaults: what is shown is what people get."""
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800 if FULL else 400)]
 only_full = pytest.mark.skipif(not FULL, reason="a part of the long form: make chaos")
 
 
-@pytest.fixture(scope="session")
-def qdrant_container(qdrant_url: str) -> str:
-    """The id of the Qdrant server's container, to have it stopped."""
-    port = qdrant_url.rpartition(":")[2]
-    done = subprocess.run(["docker", "ps", "--quiet", "--filter", f"publish={port}"], capture_output=True, check=True)
-    return done.stdout.decode().strip()
+@pytest.fixture
+def own_qdrant() -> Iterator[tuple[str, str]]:
+    """A Qdrant server of the test's own, which has the same port when it is started again: its URL and container."""
+    require_docker("no Docker engine to run a Qdrant server with")
+    port = find_free_port()
+    with run_qdrant().with_bind_ports(6333, port) as running:
+        yield f"http://127.0.0.1:{port}", running.get_wrapped_container().id
 
 
-async def test_killed_workers_lose_nothing(tmp_path: Path, redis: RedisProcess, qdrant_url: str) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_killed_workers_lose_nothing(tmp_path: Path, redis: RedisProcess, qdrant_url: str, seed: int) -> None:
     """SIGKILL at random moments, while uploads go on; whoever is killed is replaced."""
-    chance = random.Random(SEED)
-    async with run_fleet(tmp_path, redis.url, qdrant_url, workers=WORKERS, **SETTINGS) as fleet:
-        pages = [chance.randint(1, 12 if FULL else 5) for _ in range(DOCUMENTS)]
-        uploading = asyncio.create_task(upload_all(fleet, pages, chance))
+    async with run_fleet(tmp_path, redis.url, qdrant_url, workers=2, **QUICK) as fleet:
+        await kill_under_uploads(fleet, random.Random(seed), documents=6, pages=5, kills=2)
+
+
+@only_full
+async def test_many_killed_workers_lose_nothing(tmp_path: Path, redis: RedisProcess, qdrant_url: str) -> None:
+    """The same at length, with the default lease."""
+    async with run_fleet(tmp_path, redis.url, qdrant_url, workers=4) as fleet:
+        await kill_under_uploads(fleet, random.Random(SEED), documents=174, pages=12, kills=50)
+
+
+async def kill_under_uploads(fleet: Fleet, chance: random.Random, *, documents: int, pages: int, kills: int) -> None:
+    """Upload so many documents of so many pages at most, kill workers meanwhile, and check that all is there."""
+    async with asyncio.TaskGroup() as uploading:
+        uploading.create_task(upload_all(fleet, [chance.randint(1, pages) for _ in range(documents)], chance))
         # From the first that is read on: what kills a worker that only loads its model kills nothing.
         await wait_until(lambda: any_document(fleet, DocumentStatus.PARSING, DocumentStatus.EMBEDDING))
-        for _ in range(KILLS):
+        for _ in range(kills):
             await asyncio.sleep(chance.uniform(0.2, 3))  # the moment is what is random
             await fleet.kill_one(chance)
             fleet.start_worker()
-        await uploading
-        records = await fleet.wait_until_final(list(fleet.accepted))
+    records = await fleet.wait_until_final(list(fleet.accepted))
 
-        assert {record.status for record in records} == {DocumentStatus.READY}
-        await fleet.check()
+    assert {record.status for record in records} == {DocumentStatus.READY}
+    await fleet.check()
 
 
 async def upload_all(fleet: Fleet, pages: list[int], chance: random.Random) -> None:
@@ -215,18 +226,20 @@ async def test_redis_comes_back_without_its_data(tmp_path: Path, redis: RedisPro
 
 
 @only_full
+@pytest.mark.parametrize(("end", "start"), [("pause", "unpause"), ("kill", "start")])
 async def test_qdrant_away_for_half_a_minute(
-    tmp_path: Path, redis: RedisProcess, qdrant_url: str, qdrant_container: str
+    tmp_path: Path, redis: RedisProcess, own_qdrant: tuple[str, str], end: str, start: str
 ) -> None:
-    """Nothing fails for it: what was at work is tried again."""
-    async with run_fleet(tmp_path, redis.url, qdrant_url, workers=2, lease_s=5, qdrant_timeout_s=3) as fleet:
+    """Whether it is silent or gone: nothing fails for it, and what was at work is tried again."""
+    url, container = own_qdrant
+    async with run_fleet(tmp_path, redis.url, url, workers=2, lease_s=5, qdrant_timeout_s=3) as fleet:
         ids = [await fleet.upload(f"{n}.pdf", make_long_pdf(f"Sluice {n}", 8)) for n in range(12)]
         await wait_until(lambda: any_document(fleet, DocumentStatus.EMBEDDING))
-        await asyncio.to_thread(subprocess.run, ["docker", "pause", qdrant_container], check=True)
+        await asyncio.to_thread(subprocess.run, ["docker", end, container], check=True)
         try:
             await asyncio.sleep(30)  # what is tested: that long
         finally:
-            await asyncio.to_thread(subprocess.run, ["docker", "unpause", qdrant_container], check=True)
+            await asyncio.to_thread(subprocess.run, ["docker", start, container], check=True)
         records = await fleet.wait_until_final(ids)
 
         assert {record.status for record in records} == {DocumentStatus.READY}
