@@ -133,7 +133,8 @@ class MeasuredSystem:
         With more of them more would be reranked, and the first ones be others than whoever asks for five gets.
         """
         document_ids = [question.document] if within else None
-        top_k = min(self._search.options.rerank_count, MAX_TOP_K)
+        count = self._search.options.rerank_count or self._search.reranker.depth or MAX_TOP_K
+        top_k = min(count, MAX_TOP_K)
         request = SearchRequest(
             tenant=TENANT, query=question.text, top_k=top_k, filter=SearchFilter(document_ids=document_ids)
         )

@@ -38,6 +38,11 @@ class Reranker(Protocol):
         """Whether it works, and if not, why."""
         ...
 
+    @property
+    def depth(self) -> int:
+        """How many of the first candidates are worth the time that it takes for them."""
+        ...
+
     async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
         """One score per candidate, higher where it fits better. Called only while the state is `on`.
 

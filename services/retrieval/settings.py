@@ -28,12 +28,12 @@ class RetrievalSettings(IndexSettings):
         default="cross-encoder/ms-marco-MiniLM-L6-v2",
         description="PAGEWIRE_RERANKER_MODEL: a cross-encoder's name or folder; `off`: none is looked for",
     )
-    rerank_count: int = Field(
-        default=20,
+    rerank_count: int | None = Field(
+        default=None,
         ge=1,
         le=200,
-        description="PAGEWIRE_RERANK_COUNT: passages reranked, or all that are asked for where those are more; further"
-        " ones help little and cost time",
+        description="PAGEWIRE_RERANK_COUNT: passages reranked, or all that are asked for where those are more; unless"
+        " set 20 by a cross-encoder, of which each costs a forward pass, and 50 without a model",
     )
     search_candidates: int = Field(
         default=50, ge=1, le=1000, description="PAGEWIRE_SEARCH_CANDIDATES: hits that each leg gives to the fusion"

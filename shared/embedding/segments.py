@@ -48,7 +48,7 @@ def part_query(text: str) -> str:
 
 
 def _part(text: str, *, singles: bool) -> str:
-    if not _CONCERNED.search(text):
+    if text.isascii() or not _CONCERNED.search(text):
         return text
     text = _MARKS.sub("", _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text))
     text = _DIGITS.sub(lambda match: str(unicodedata.decimal(match[0])), text)

@@ -57,7 +57,7 @@ async def search(
     index, bm25 = EdgeIndex(folder / "index", embedder.dimension), Bm25Encoder()
     await index.prepare()
     await index_texts(index, embedder, bm25, document_id, TEXTS)
-    options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
+    options = SearchOptions(candidates=50, rerank_count=None, fusion=FusionWeights())
     deps = SearchDependencies(embedder, bm25, index, registry, reranker, options)
     try:
         return await search_passages(SearchRequest(tenant="default", query="How much does the crane lift?"), deps)
@@ -127,6 +127,7 @@ async def test_without_a_cross_encoder_words_that_stand_together_count(
     assert passages[0].chunk_id == 0
     assert all(passage.scores.rerank == passage.score for passage in passages)
     assert there.state.model == str(cross_encoder)
+    assert (missing.depth, there.depth) == (50, 20)
     assert len(await there.score("How much?", make_candidates(TEXTS), [])) == len(TEXTS)
     for reranker in (missing, there):
         await asyncio.to_thread(reranker.close)

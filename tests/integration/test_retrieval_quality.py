@@ -6,14 +6,15 @@ from pathlib import Path
 
 from evals.retrieval.judgement import MEASURES
 from evals.retrieval.kept_vectors import KeptVectors
-from evals.retrieval.measured_system import LEGS, RERANKED, MeasuredSystem
+from evals.retrieval.measured_system import LEGS, RERANKED, TENANT, MeasuredSystem
 from evals.retrieval.question_sets import HELD_OUT, load_languages, load_set
 from evals.retrieval.scores import BASELINE, Scores
 from evals.retrieval.statistics import compare
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.domain.fusion import Candidate
 from services.retrieval.settings import RetrievalSettings
-from shared.contracts.search import GlossaryTerm
+from services.retrieval.use_cases.search_passages import search_passages
+from shared.contracts.search import GlossaryTerm, SearchRequest
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 
@@ -24,7 +25,7 @@ async def test_no_ranking_is_worse_than_the_baseline_with_confidence(embedder: D
     baseline = await asyncio.to_thread(Scores.load, BASELINE)
     vectors = await asyncio.to_thread(KeptVectors, embedder, tmp_path / "vectors.sqlite")
     scores = Scores()
-    async with MeasuredSystem.open(questions, vectors) as system:
+    async with MeasuredSystem.open(questions, vectors, TermProximityReranker(Bm25Encoder())) as system:
         for scope, within in questions.scopes.items():
             for leg, rows in (await system.measure(within=within)).items():
                 scores.add(questions, scope, leg, rows)
@@ -37,7 +38,7 @@ async def test_no_ranking_is_worse_than_the_baseline_with_confidence(embedder: D
         gains = {measure: compare(before[measure], columns[measure]) for measure in MEASURES}
         lost += [(*ranking, measure, gain) for measure, gain in gains.items() if gain.high < 0]
     assert not lost
-    assert len(scores.searched) == 2 * len(LEGS)
+    assert len(scores.searched) == 2 * len([*LEGS, RERANKED])
 
 
 class CountingReranker(TermProximityReranker):
@@ -52,18 +53,21 @@ class CountingReranker(TermProximityReranker):
         return await super().score(query, candidates, terms)
 
 
-async def test_as_many_candidates_are_reranked_as_for_a_question_of_a_user(
+async def test_the_first_passages_do_not_depend_on_how_many_are_asked_for(
     embedder: DenseEmbedder, tmp_path: Path
 ) -> None:
-    """The default of the settings, though evals judge more passages than are asked for in use: the figures are those
-    that users get."""
-    questions = load_languages("[def]*")
+    """As many are reranked for five as for fifty, so the figures of the evals are those that users get."""
+    questions = load_languages("*")
     vectors = await asyncio.to_thread(KeptVectors, embedder, tmp_path / "vectors.sqlite")
     reranker = CountingReranker()
     async with MeasuredSystem.open(questions, vectors, reranker) as system:
-        found = await system.search(questions.questions[0], RERANKED, within=False)
+        question = questions.questions[0]
+        found = await system.search(question, RERANKED, within=False)
+        request = SearchRequest(tenant=TENANT, query=question.text, top_k=5)
+        few = (await search_passages(request, system._search)).passages
     await asyncio.to_thread(vectors.close)
 
-    default = RetrievalSettings.model_fields["rerank_count"].default
-    assert reranker.given == [default]
-    assert default <= len(found) < len(questions.documents)
+    assert RetrievalSettings.model_fields["rerank_count"].default is None
+    assert reranker.given == [TermProximityReranker.depth] * 2
+    assert few == found[:5]
+    assert len(found) == TermProximityReranker.depth < len(questions.documents)

@@ -29,6 +29,8 @@ CHARACTERS_PER_TOKEN = 4
 class CrossEncoderReranker:
     """Loads its model in the background from the moment it is made."""
 
+    depth = 20
+
     def __init__(self, model: str) -> None:
         self._name = model
         self._model: CrossEncoder | None = None
@@ -100,10 +102,17 @@ class CrossEncoderOrElse:
             return wanted
         return self._other.state.model_copy(update={"reason": wanted.reason or "cross_encoder_loading"})
 
+    @property
+    def depth(self) -> int:
+        """That of the one in force."""
+        return self._choose().depth
+
     async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
         """The scores of the one in force."""
-        chosen = self._cross_encoder if self._cross_encoder.state.status == "on" else self._other
-        return await chosen.score(query, candidates, terms)
+        return await self._choose().score(query, candidates, terms)
+
+    def _choose(self) -> Reranker:
+        return self._cross_encoder if self._cross_encoder.state.status == "on" else self._other
 
     def close(self) -> None:
         """Ends both."""
@@ -115,6 +124,7 @@ class NoReranker:
     """Stands in where reranking is switched off by the settings."""
 
     state = RerankerState(status="off", reason="disabled")
+    depth = 0
 
     async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
         """Never called: the state is `off`."""

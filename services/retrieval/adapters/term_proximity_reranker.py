@@ -19,6 +19,7 @@ class TermProximityReranker:
     """
 
     state = RerankerState(status="on", model=OFFLINE_RERANKER)
+    depth = 50
 
     def __init__(self, reader: TermReader, *, fused_by_ranks: bool = False) -> None:
         self._reader = reader

@@ -65,6 +65,8 @@ def measure_phrases(entries: Sequence[Sequence[Sequence[int]]], texts: Sequence[
         [{*pairwise(phrase)} or {*phrase} for phrase in phrases if phrase] for phrases in entries
     ]
     wanted = [phrases for phrases in wanted if phrases]
+    if not wanted:
+        return [0.0] * len(texts)
     found = [{*text, *pairwise(text)} for text in texts]
     return [
         _share(sum(max(len(parts & held) / len(parts) for parts in phrases) for phrases in wanted), len(wanted))

@@ -49,7 +49,7 @@ _UNSETTLED = "Documents change faster than they can be searched now; try again i
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How many hits each leg gives (`candidates`) and how many of the fused ones are reranked.
+    """How many hits each leg gives (`candidates`), and how many of the fused ones are reranked (None: its depth).
 
     A search that finds something unpublished is repeated for at most `settle_s` seconds. Without `joined` chunks are
     returned as they were found, which is what evals count. With `documents_first` the passages of documents that a
@@ -57,7 +57,7 @@ class SearchOptions:
     """
 
     candidates: int
-    rerank_count: int
+    rerank_count: int | None
     fusion: FusionWeights
     settle_s: float = SETTLE_S
     joined: bool = True
@@ -240,7 +240,7 @@ async def _rerank(
     request: SearchRequest, candidates: Iterator[Candidate], terms: Sequence[GlossaryTerm], deps: SearchDependencies
 ) -> Iterator[Passage]:
     """The first candidates in the reranker's order, then the rest as they were."""
-    head = list(islice(candidates, max(deps.options.rerank_count, request.top_k)))
+    head = list(islice(candidates, max(deps.options.rerank_count or deps.reranker.depth, request.top_k)))
     scores = await deps.reranker.score(request.query, head, terms)
     pairs = sorted(zip(head, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].fused, pair[0].point_id))
     return chain((_make_passage(*pair) for pair in pairs), (_make_passage(candidate, None) for candidate in candidates))
