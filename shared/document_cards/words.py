@@ -80,13 +80,17 @@ def make_term(word: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def _fold(word: str) -> str:
-    folded = unicodedata.normalize("NFKD", _POSSESSIVE.sub("", word)).casefold()
-    term = "".join(filter(str.isalnum, folded))
+    term = _write_plain(_POSSESSIVE.sub("", word))
     if term in SMALL_WORDS or term.isdigit() or len(term) < 2 or len(term) > MAX_TERM_CHARS:
         return ""
     if len(term) > 3 and term.isascii() and term.isalpha() and term.endswith("s") and term[-2] not in "sui":
         return term[:-1]
     return term
+
+
+def _write_plain(text: str) -> str:
+    """The letters and digits alone, small and without accents."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text).casefold()))
 
 
 def join_words(words: Sequence[Word], text: str, *, most: int) -> Iterator[tuple[str, Sequence[Word]]]:
@@ -113,7 +117,7 @@ def quote_words(words: Sequence[Word]) -> Iterator[str]:
 def find_codes(text: str) -> Iterator[str]:
     """Yield what two short pieces and a hyphen call something: 10-K as `10k`, COVID-19 as `covid19`."""
     for match in _CODE.finditer(text):
-        joined = "".join(filter(str.isalnum, unicodedata.normalize("NFKD", match[1] + match[2]).casefold()))
+        joined = _write_plain(match[1] + match[2])
         if any(map(str.isdigit, joined)) and any(map(str.isalpha, joined)):
             yield joined
 
@@ -161,7 +165,7 @@ def _has_both(name: str) -> bool:
 
 
 def _fold_file(name: str) -> str:
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name).casefold()))[:MAX_FILE_CHARS]
+    return _write_plain(name)[:MAX_FILE_CHARS]
 
 
 def _stand_together(group: Sequence[Word], text: str) -> bool:
