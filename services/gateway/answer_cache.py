@@ -4,7 +4,6 @@ The registry's scripts do that (shared/registry/revision.py). Here an answer is 
 one that was read before its search, and read together with the revision; each is one step.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from redis.exceptions import RedisError
 
 from services.gateway.ports import CacheLookup, KeptAnswer
 from shared.bounded_calls import BoundedCalls
+from shared.lua_clock import FIND_TIME
 from shared.redis_client import name_prefix
 from shared.registry.revision import make_revision_keys
 
@@ -27,20 +27,25 @@ AT_ONCE: Final = 16
 MAX_ANSWER_BYTES: Final = 1_000_000
 """Of one answer, which is read on the event loop: some milliseconds. Usual ones have 12 kB."""
 
-# KEYS: revision, answers, ages   ARGV: key, now_ms
+# KEYS: revision, answers, ages   ARGV: key
 # Returns {revision, answer}, without what is not there.
-_FIND: Final = """
+_FIND: Final = (
+    FIND_TIME
+    + """
 local revision = redis.call('GET', KEYS[1])
 if not revision then return {} end
 local field = revision .. ':' .. ARGV[1]
 local expires = redis.call('ZSCORE', KEYS[3], field)
-if not expires or tonumber(expires) <= tonumber(ARGV[2]) then return {revision} end
+if not expires or tonumber(expires) <= find_time() then return {revision} end
 return {revision, redis.call('HGET', KEYS[2], field)}
 """
+)
 
-# KEYS: revision, answers, ages   ARGV: key, revision, answer, now_ms, ttl_ms, most entries, most bytes
+# KEYS: revision, answers, ages   ARGV: key, revision, answer, ttl_ms, most entries, most bytes
 # What would expire first makes room.
-_KEEP: Final = """
+_KEEP: Final = (
+    FIND_TIME
+    + """
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return end
 local function drop(field)
   redis.call('HINCRBY', KEYS[2], 'bytes', -redis.call('HSTRLEN', KEYS[2], field))
@@ -51,17 +56,19 @@ local field = ARGV[2] .. ':' .. ARGV[1]
 drop(field)
 redis.call('HSET', KEYS[2], field, ARGV[3])
 redis.call('HINCRBY', KEYS[2], 'bytes', #ARGV[3])
-redis.call('ZADD', KEYS[3], ARGV[4] + ARGV[5], field)
-for _, expired in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', ARGV[4])) do drop(expired) end
-while redis.call('ZCARD', KEYS[3]) > tonumber(ARGV[6])
-    or tonumber(redis.call('HGET', KEYS[2], 'bytes')) > tonumber(ARGV[7]) do
+local now = find_time()
+redis.call('ZADD', KEYS[3], string.format('%.3f', now + ARGV[4]), field)
+for _, expired in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', string.format('%.3f', now))) do drop(expired) end
+while redis.call('ZCARD', KEYS[3]) > tonumber(ARGV[5])
+    or tonumber(redis.call('HGET', KEYS[2], 'bytes')) > tonumber(ARGV[6]) do
   local oldest = redis.call('ZRANGE', KEYS[3], 0, 0)[1]
   if not oldest then break end
   drop(oldest)
 end
-redis.call('PEXPIRE', KEYS[2], ARGV[5])
-redis.call('PEXPIRE', KEYS[3], ARGV[5])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
 """
+)
 
 
 class RedisAnswerCache:
@@ -83,7 +90,7 @@ class RedisAnswerCache:
 
     async def find(self, tenant: str, key: str) -> CacheLookup:
         """Return the revision, and what was kept under the key for it, as of one moment. Never raise."""
-        reply: list[str | None] | None = await self._run(_FIND, tenant, [key, _now_ms()])
+        reply: list[str | None] | None = await self._run(_FIND, tenant, [key])
         revision, dumped = [*(reply or ()), None, None][:2]
         try:
             answer = KeptAnswer.model_validate_json(dumped) if dumped is not None else None
@@ -100,7 +107,7 @@ class RedisAnswerCache:
             return
         if len(dumped) <= min(self._max_bytes, MAX_ANSWER_BYTES):
             limits = [self._kept_ms, self._max_entries, self._max_bytes]
-            await self._run(_KEEP, tenant, [key, revision, dumped, _now_ms(), *limits])
+            await self._run(_KEEP, tenant, [key, revision, dumped, *limits])
 
     async def close(self) -> None:
         """End the calls that nobody waits for any more."""
@@ -115,7 +122,3 @@ class RedisAnswerCache:
         except (RedisError, OSError, UnicodeDecodeError) as error:  # a missed deadline is an OSError
             log.warning("answer_cache_away", error=type(error).__name__)
             return None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -8,7 +8,6 @@ Keys, `T` a tenant and `C` a conversation's id:
 Both expire `ttl_s` after their last use.
 """
 
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -54,7 +53,7 @@ class RedisConversations:
     async def open(self, tenant: str, conversation_id: str) -> OpenedConversation:
         """Return what is kept of a conversation, and count that as a use; begin one that is unknown."""
         keys = [self._make_key(tenant, conversation_id), self._make_index(tenant)]
-        arguments = [uuid.uuid4().hex, _now_ms(), self._ttl_ms, self._begun_ms, conversation_id]
+        arguments = [uuid.uuid4().hex, self._ttl_ms, self._begun_ms, conversation_id]
         flat = await self._run(scripts.OPEN, keys, arguments)
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         return OpenedConversation(fields["incarnation"], tuple(_parse_turns(fields)))
@@ -64,7 +63,6 @@ class RedisConversations:
         limits = self._limits
         arguments = [
             incarnation,
-            _now_ms(),
             self._ttl_ms,
             conversation_id,
             turn.run_id,
@@ -81,7 +79,7 @@ class RedisConversations:
 
     async def list(self, tenant: str, offset: int, limit: int) -> tuple[list[ConversationSummary], int]:
         """Return conversations with a turn, last used first, and how many there are in all."""
-        arguments = [_now_ms() - self._ttl_ms, offset, limit, self._make_key(tenant, "")]
+        arguments = [self._ttl_ms, offset, limit, self._make_key(tenant, "")]
         total, rows = await self._run(scripts.LIST, [self._make_index(tenant)], arguments)
         summaries = [
             ConversationSummary(
@@ -132,10 +130,6 @@ class RedisConversations:
 def make_missing(conversation_id: str) -> NotFound:
     """Return the error for a conversation that is not there."""
     return NotFound(f"There is no conversation {conversation_id!r}; GET /conversations lists what there is.")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _parse_turns(fields: Mapping[str, str]) -> list[ConversationTurn]:

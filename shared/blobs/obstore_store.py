@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from urllib.parse import unquote, urlparse
 from uuid import uuid4
 
@@ -23,6 +23,8 @@ PART_BYTES = 5 * MEGABYTE
 """The least that S3 takes as a part of an object."""
 _UNFINISHED = "#"
 """In the names of blobs that are being written, of obstore's and of ours."""
+_CLOCK = "clock"
+"""The folder of what is written to learn a bucket's time. Keys of blobs have more parts."""
 COPIES_AT_ONCE = 4
 """Each has a part or two in memory. More at once are no faster, and 200 uploads of 50 MB would hold gigabytes."""
 
@@ -160,6 +162,22 @@ class ObstoreBlobStore:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
         return True
 
+    async def read_clock(self) -> float:
+        """The store's time in seconds since 1970, to a second: that of an empty file or object that is made for it.
+
+        Of an object whoever is killed in this moment leaves nothing but its name.
+        """
+        key = f"{_CLOCK}/{uuid4().hex}"
+        try:
+            if self._folder is not None:
+                return await asyncio.to_thread(_read_clock, self._folder)
+            await obstore.put_async(self._store, key, b"", use_multipart=False)
+            written = (await obstore.head_async(self._store, key))["last_modified"]
+            await obstore.delete_async(self._store, key)
+        except (ObstoreError, OSError) as error:
+            raise DependencyUnavailable("The document store does not tell its time now; try again.") from error
+        return written.timestamp()
+
     async def list_all(self) -> AsyncGenerator[Sequence[StoredBlob], None]:
         """All blobs of all tenants, some at a time."""
         if self._folder is not None:
@@ -171,6 +189,11 @@ class ObstoreBlobStore:
                 yield [StoredBlob(meta["path"], meta["last_modified"].timestamp()) for meta in found]
         except ObstoreError as error:
             raise DependencyUnavailable("The document store does not answer now; try again.") from error
+
+
+def _read_clock(folder: Path) -> float:
+    with TemporaryFile(dir=folder) as probe:  # without a name: nothing is left of it, whatever dies
+        return os.fstat(probe.fileno()).st_mtime
 
 
 def _list_parts(root: Path) -> list[Path]:

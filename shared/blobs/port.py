@@ -46,7 +46,8 @@ def make_recognized_key(tenant: str, sha256: str, parser_version: str) -> str:
 class StoredBlob:
     """A blob in a list of all: its key, and when its bytes were last written, in seconds since 1970.
 
-    In a folder there may be blobs that were never finished: whoever wrote them was killed.
+    The time is that of the store's clock, see `read_clock`. In a folder there may be blobs that were never finished:
+    whoever wrote them was killed.
     """
 
     key: str
@@ -99,6 +100,13 @@ class BlobStore(Protocol):
 
     async def exists(self, key: str) -> bool:
         """Return whether there is such a blob."""
+        ...
+
+    async def read_clock(self) -> float:
+        """Return the store's time in seconds since 1970: what `modified` is of bytes that are written now, to a second.
+
+        The clock of whoever asks may be another one, and wrong.
+        """
         ...
 
     def list_all(self) -> AsyncGenerator[Sequence[StoredBlob], None]:

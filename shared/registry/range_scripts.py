@@ -16,6 +16,7 @@ A document whose workers die is not offered to more of them: no range whose help
 none at all after MAX_LOST, nor when a worker that had the document died and it has not got further since.
 """
 
+from shared.lua_clock import FIND_TIME
 from shared.registry.scripts import EMIT, RANKS
 
 MAX_LOST = 3
@@ -23,13 +24,11 @@ MAX_LOST = 3
 PLAN_MS = 24 * 3600 * 1000
 """How long the plan of a document that nobody works on is believed."""
 
-_MARKS = """
+_MARKS = (
+    FIND_TIME
+    + """
 local function read_mark(mark)  -- kind, epoch or expiry, token
   return string.match(mark or '', '^(%a+) ?(%d*) ?(%w*)$')
-end
-local function find_time()
-  local clock = redis.call('TIME')
-  return clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 local function keep_helper(number, token, lease_ms)
   local expiry = string.format('%.0f', find_time() + tonumber(lease_ms))
@@ -38,6 +37,7 @@ local function keep_helper(number, token, lease_ms)
   redis.call('PEXPIRE', KEYS[3], math.max(redis.call('PTTL', KEYS[3]), tonumber(lease_ms)))
 end
 """
+)
 
 # ARGV: epoch, member, version, title, chunks, range_chunks
 OPEN = (

@@ -71,7 +71,7 @@ class RedisDocumentRegistry(RedisVersions):
         ]
         member = f"{new.tenant}/{new.document_id}"
         identity = make_identity(new.sha256, new.filename)
-        reply = await self._run(scripts.CREATE, keys, [new.document_id, identity, now_ms(), member, *flatten(fields)])
+        reply = await self._run(scripts.CREATE, keys, [new.document_id, identity, member, *flatten(fields)])
         document_id, fields = reply
         return parse_reply(document_id, fields), document_id != new.document_id
 

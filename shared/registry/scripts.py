@@ -21,6 +21,7 @@ back and leaves what is known of the failure in the field `replacement`. Each ti
 first claim, goes aside with the version, and is gone with it; `purged` then says that it is still in Redis's file.
 """
 
+from shared.lua_clock import FIND_TIME
 from shared.registry.cards import CARDS
 from shared.registry.status_lists import LIST_BY_STATUS
 
@@ -97,10 +98,12 @@ local function note_change(first, revision)
 end
 """
 
-# KEYS: document, identities, documents, pending, events, content   ARGV: id, identity, now_ms, member, field, value, …
-# Returns {id, record as field, value, …}; the id is another's when the same upload was there already.
+# KEYS: document, identities, documents, pending, events, content   ARGV: id, identity, member, field, value, …
+# Returns {id, record as field, value, …}; the id is another's when the same upload was there already. Documents are
+# listed by the time of their creation, so that is Redis's: gateways' clocks differ.
 CREATE = (
     EMIT
+    + FIND_TIME
     + """
 local existing = redis.call('HGET', KEYS[2], ARGV[2])
 if existing and existing ~= ARGV[1] then
@@ -109,11 +112,12 @@ if existing and existing ~= ARGV[1] then
   if status and status ~= 'deleted' then return {existing, redis.call('HGETALL', key)} end
 end
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 'status', 'queued', 'created_at', ARGV[3], 'updated_at', ARGV[3],
-             'identity', ARGV[2], unpack(ARGV, 5))
+  local now = string.format('%d', find_time())
+  redis.call('HSET', KEYS[1], 'status', 'queued', 'created_at', now, 'updated_at', now,
+             'identity', ARGV[2], unpack(ARGV, 4))
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[1])
-  redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
-  redis.call('SADD', KEYS[4], ARGV[4])
+  redis.call('ZADD', KEYS[3], now, ARGV[1])
+  redis.call('SADD', KEYS[4], ARGV[3])
   redis.call('SADD', KEYS[6], ARGV[1])
   emit(KEYS[1], KEYS[5], 'progress', 'queued')
 end

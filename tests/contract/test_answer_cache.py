@@ -1,5 +1,6 @@
 """One suite on every answer cache: what is kept holds for one revision of what a tenant's searches see."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -92,6 +93,22 @@ async def test_what_was_kept_is_found_under_its_key(parts: Parts) -> None:
     assert await parts.cache.find("t", "k") == CacheLookup(revision, make_answer("newer"))
     assert (await parts.cache.find("t", "other")).answer is None
     assert (await parts.cache.find("u", "k")).answer is None
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_an_answer_is_found_by_a_gateway_whose_clock_is_wrong(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """It keeps what others find, too. They are kept for a minute."""
+    now = time.time_ns
+    await publish_document(parts.registry)
+    revision = await keep(parts, "of one")
+    with monkeypatch.context() as wrong:
+        wrong.setattr(time, "time_ns", lambda: now() + 3600 * 10**9 * hours)
+        assert (await parts.cache.find("t", "of one")) == CacheLookup(revision, make_answer())
+        await keep(parts, "of the other")
+    for key in ("of one", "of the other"):
+        assert (await parts.cache.find("t", key)) == CacheLookup(revision, make_answer())
 
 
 async def test_nothing_is_kept_where_nothing_was_published(parts: Parts) -> None:

@@ -99,6 +99,19 @@ async def test_all_blobs_are_listed(store: BlobStore, tmp_path: Path) -> None:
     assert await store.exists(gone) is False
 
 
+async def test_the_stores_clock_tells_when_blobs_were_written(store: BlobStore, tmp_path: Path) -> None:
+    """What is stored between two looks at it was written between them, to a second. A look leaves nothing behind."""
+    before = await store.read_clock()
+    file = tmp_path / "upload"
+    await asyncio.to_thread(file.write_bytes, CONTENT)
+    await store.put_file("t/ab/abab/doc.pdf", file)
+    after = await store.read_clock()
+
+    blobs = [blob async for found in store.list_all() for blob in found]
+    assert [blob.key for blob in blobs] == ["t/ab/abab/doc.pdf"]
+    assert before - 1 <= blobs[0].modified <= after + 1
+
+
 async def test_what_was_stored_comes_back_byte_by_byte(store: BlobStore, file: Path) -> None:
     """As often as it is asked for."""
     key = make_blob_key("a tenant", "ab" * 32, "doc_1")
@@ -286,6 +299,7 @@ async def test_a_store_that_does_not_answer_is_a_dependency_that_is_away(unreach
         unreachable.put("a", b"text"),
         unreachable.get("a", 10),
         unreachable.delete_all("a"),
+        unreachable.read_clock(),
     )
     async with asyncio.timeout(PATIENT_S):
         outcomes = await asyncio.gather(*calls, return_exceptions=True)

@@ -1,14 +1,12 @@
 """One suite on every conversation store: what is kept, bounds, deletion, expiry, and calls that are sent twice."""
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from services.gateway import redis_conversations
 from services.gateway.ports import ConversationLimits
 from services.gateway.redis_conversations import RedisConversations
 from shared.contracts.conversations import ConversationTurn
@@ -40,10 +38,8 @@ MakeStore = Callable[..., AnyStore]
 
 
 @pytest.fixture(params=["memory", "redis", "slow redis", "redis cluster"])
-def make_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MakeStore:
-    """Makes an empty one of each kind; on Redis no two moments are the same."""
-    moments = itertools.count(time.time_ns() // 1_000_000)
-    monkeypatch.setattr(redis_conversations, "_now_ms", lambda: next(moments))
+def make_store(request: pytest.FixtureRequest) -> MakeStore:
+    """Makes an empty one of each kind."""
 
     def make(limits: ConversationLimits = LIMITS) -> AnyStore:
         if request.param == "memory":
@@ -154,6 +150,23 @@ async def test_the_least_recently_used_conversation_goes_first(store: AnyStore) 
     with pytest.raises(NotFound):
         await store.get("t", "b")
     assert (await store.open("t", "b")).turns == ()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_gateway_whose_clock_is_wrong_ends_no_conversation_of_another(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Not by its age, of which the limit is ten minutes, nor because its own seem used later or earlier."""
+    now = time.time_ns
+    await add(store, "a", make_turn("a"))
+    with monkeypatch.context() as wrong:
+        wrong.setattr(time, "time_ns", lambda: now() + 3600 * 10**9 * hours)
+        await add(store, "b", make_turn("b"))
+        assert await list_ids(store) == ["b", "a"]
+    await add(store, "c", make_turn("c"))
+    assert await list_ids(store) == ["c", "b", "a"]
+    await add(store, "d", make_turn("d"))
+    assert await list_ids(store) == ["d", "c", "b"]
 
 
 async def test_what_is_deleted_is_gone(store: AnyStore) -> None:

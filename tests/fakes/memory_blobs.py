@@ -64,6 +64,10 @@ class MemoryBlobStore:
         """Return whether there is such a blob."""
         return key in self.blobs
 
+    async def read_clock(self) -> float:
+        """Return the time at which all blobs seem to be written."""
+        return 0
+
     async def list_all(self) -> AsyncGenerator[Sequence[StoredBlob], None]:
         """Yield all blobs; when they were written is not known."""
         yield [StoredBlob(key, 0) for key in self.blobs]

@@ -240,6 +240,21 @@ async def test_young_bytes_are_left_alone(system: System) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("hours", [3, -3])
+async def test_ages_of_bytes_are_told_by_the_stores_clock(
+    system: System, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """The clock of the worker that looks may be hours ahead of it or behind."""
+    young, old = (system.folder / "blobs" / "t" / "aa" / "aaaa" / f"{make_document_id()}.pdf" for _ in range(2))
+    await asyncio.to_thread(plant, young, 60)
+    await asyncio.to_thread(plant, old)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600 * hours)
+
+    assert await collect_blobs(system.upkeep) == 1
+    assert (young.exists(), old.exists()) == (True, False)
+
+
 Change = Callable[[System, DocumentJob], Any]
 
 

@@ -1,6 +1,8 @@
 """What is particular to the registry on Redis: the streams of events that its scripts write, and Redis away."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -161,6 +163,21 @@ async def test_redis_away_is_a_typed_error() -> None:
 
     assert caught.value.retry_after is not None
     await redis.aclose()
+
+
+async def test_documents_are_listed_as_they_came_whatever_the_gateways_clocks_say(
+    registry: ExpiringRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is an hour ahead, the other right; on any machine the later of two is the newer one."""
+    now, news = time.time_ns, [make_new(sha256=str(n)) for n in range(4)]
+    for n, new in enumerate(news):
+        with monkeypatch.context() as wrong:
+            wrong.setattr(time, "time_ns", lambda ahead=n % 2: now() + ahead * 3600 * 10**9)
+            await registry.create(new)
+        await asyncio.sleep(0.002)  # they are listed by the millisecond
+
+    records, _ = await registry.list("t", 0, 10)
+    assert [record.document_id for record in records] == [new.document_id for new in reversed(news)]
 
 
 async def test_records_that_are_older_than_the_lists_are_listed(registry: ExpiringRegistry) -> None:

@@ -214,7 +214,9 @@ def read_retry_after(headers: Mapping[str, str]) -> int | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            date = headers.get("date")  # by the provider's clock, as the header itself
+            now = email.utils.parsedate_to_datetime(date) if date else datetime.now(UTC)
+            seconds = (email.utils.parsedate_to_datetime(value) - now).total_seconds()
         except (ValueError, TypeError, OverflowError):  # no zone; a year of 20 digits
             return None
     return math.ceil(seconds) if 0 <= seconds <= MAX_RETRY_AFTER_S else None

@@ -3,12 +3,12 @@
 Nothing that an upload or a job needs is taken for an orphan, whatever happens meanwhile:
 - what may become part of a document is listed before it is asked whether there is a record. A document's id is new with
   each upload, and so is the name of bytes that replace others; what no record names then is never named, unless it
-  was stored in this moment: bytes younger than the grace are left alone;
+  was stored in this moment: bytes younger than the grace are left alone, by the store's own clock, as that of whoever
+  looks may be hours ahead;
 - of a document that a worker has, or is to have, to ingest or to purge it, nothing is an orphan.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -75,8 +75,9 @@ async def find_orphans(deps: UpkeepDependencies) -> AsyncGenerator[Orphan, None]
 async def find_orphan_blobs(deps: UpkeepDependencies) -> AsyncGenerator[Orphan, None]:
     """Yield blobs of refused or killed uploads: those that no record names, when they are older than the grace."""
     derived: dict[tuple[str, str], list[str]] = {}
+    oldest_spared = await deps.blobs.read_clock() - deps.grace_s
     async for blobs in deps.blobs.list_all():
-        old = [blob for blob in blobs if blob.modified < time.time() - deps.grace_s]
+        old = [blob for blob in blobs if blob.modified < oldest_spared]
         for blob in old:
             if blob.is_unfinished:
                 yield Orphan(OrphanKind.UNFINISHED_BLOB, blob.key, blob.key)

@@ -816,6 +816,13 @@ class TestErrors:
         assert seconds is not None
         assert 55 <= seconds <= 60
 
+    @pytest.mark.parametrize("hours", [1, -1, 1000])
+    def test_a_date_is_told_by_the_providers_clock(self, hours: int) -> None:
+        """Which its answer tells, too, and which may be ahead of ours or behind."""
+        its_now = datetime.now(UTC) + timedelta(hours=hours)
+        date, after = (format_datetime(its_now + timedelta(seconds=s), usegmt=True) for s in (0, 60))
+        assert read_retry_after({"retry-after": after, "date": date}) == 60
+
     @pytest.mark.parametrize(
         "date",
         [
