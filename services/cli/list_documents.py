@@ -25,13 +25,14 @@ def list_documents(url: str) -> None:
 
 def fetch_documents(client: httpx.Client) -> Iterator[DocumentRecord]:
     """Every document, page by page."""
-    offset: int | None = 0
-    while offset is not None:
-        response = client.get("/documents", params={"offset": offset, "limit": LIST_LIMIT})
-        page = read_as(DocumentList, check_response(response).content)
+    params: dict[str, str | int] = {"limit": LIST_LIMIT}
+    while True:
+        page = read_as(DocumentList, check_response(client.get("/documents", params=params)).content)
         yield from page.documents
-        # An offset that does not grow would make this an endless loop.
-        offset = page.next_offset if page.next_offset is not None and page.next_offset > offset else None
+        # A cursor that stays would make this an endless loop.
+        if page.next_cursor is None or page.next_cursor == params.get("cursor"):
+            return
+        params["cursor"] = page.next_cursor
 
 
 def describe_document(record: DocumentRecord) -> str:

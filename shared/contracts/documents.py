@@ -90,7 +90,14 @@ class DocumentList(BaseModel):
 
     documents: list[DocumentRecord]
     total: int
-    next_offset: int | None = Field(default=None, description="pass as `offset` for the next page; null at the end")
+    next_cursor: str | None = Field(
+        default=None,
+        description="pass as `cursor` for the next page, whatever is deleted or added meanwhile; null at the end",
+    )
+    next_offset: int | None = Field(
+        default=None,
+        description="pass as `offset` for the next page, if nothing is deleted or added meanwhile; null at the end",
+    )
 
 
 class ReindexAccepted(BaseModel):

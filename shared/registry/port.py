@@ -94,6 +94,30 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class ListPlace:
+    """A place in the lists of a tenant's documents: right behind one, whether that is still there or not."""
+
+    created_ms: int
+    document_id: str
+
+
+@dataclass(frozen=True)
+class DocumentPage:
+    """A part of a list of documents, newest first.
+
+    Attributes:
+        records: fewer than were asked for, also before the end, where some were deleted in this moment.
+        total: how many there are in the whole list.
+        next_offset, next_place: where the next part begins; None at the end.
+    """
+
+    records: list[DocumentRecord]
+    total: int
+    next_offset: int | None
+    next_place: ListPlace | None
+
+
+@dataclass(frozen=True)
 class VersionsSeen:
     """Versions that searches may show now.
 
@@ -164,9 +188,12 @@ class DocumentRegistry(Protocol):
         ...
 
     async def list(
-        self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
-    ) -> tuple[list[DocumentRecord], int]:
-        """Records newest first, all or those with a status, and how many of these there are in all."""
+        self, tenant: str, start: int | ListPlace, limit: int, status: DocumentStatus | None = None
+    ) -> DocumentPage:
+        """Records newest first, all or those with a status, from an offset or a place on.
+
+        Who goes on from place to place gets each document that is in the list all the while exactly once.
+        """
         ...
 
     async def count(self, tenant: str) -> tuple[int, int]:

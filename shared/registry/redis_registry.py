@@ -22,7 +22,17 @@ from shared.registry.keys import (
     make_member,
     parse_member,
 )
-from shared.registry.port import Content, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
+from shared.registry.list_pages import READ_PAGE, FoundPage, make_arguments
+from shared.registry.port import (
+    Content,
+    DocumentPage,
+    Lease,
+    LeaseLostError,
+    ListPlace,
+    NewDocument,
+    Progress,
+    VersionsSeen,
+)
 from shared.registry.records import (
     check_id,
     flatten,
@@ -101,9 +111,9 @@ class RedisDocumentRegistry(RedisVersions):
         return parse_record(document_id, fields), int(fields.get("event_number", 0))
 
     async def list(
-        self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
-    ) -> tuple[list[DocumentRecord], int]:
-        """Records newest first, all or those with a status, and how many of these there are in all.
+        self, tenant: str, start: int | ListPlace, limit: int, status: DocumentStatus | None = None
+    ) -> DocumentPage:
+        """Records newest first, all or those with a status, from an offset or a place on.
 
         Reads the records of the page alone: their ids are in a list of their own for each status.
         """
@@ -111,15 +121,15 @@ class RedisDocumentRegistry(RedisVersions):
         if status is not None:
             await self._list_older(tenant)
             key = self._keys.documents(tenant, status)
-        ids = await self._call(self._redis.zrevrange(key, offset, offset + limit - 1))
-        total = await self._call(self._redis.zcard(key))
+        page = FoundPage.parse(await self._run(READ_PAGE, [key], make_arguments(start, limit)), limit)
         pipe = self._redis.pipeline(transaction=False)  # `execute` gives its connection back
-        for document_id in ids:
+        for document_id in page.ids:
             pipe.hgetall(self._keys.document(tenant, document_id))
         rows = await self._call(pipe.execute())
-        found = zip(ids, rows, strict=True)
+        found = zip(page.ids, rows, strict=True)
         records = [parse_record(i, row) for i, row in found if row and row["status"] != "deleted"]
-        return [record for record in records if status in (None, record.status)], total
+        listed = [record for record in records if status in (None, record.status)]
+        return DocumentPage(listed, page.total, page.next_offset, page.next_place)
 
     async def _list_older(self, tenant: str) -> None:
         """Put records that are older than the lists by status into them; the counts say whether there are any."""

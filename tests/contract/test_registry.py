@@ -9,11 +9,21 @@ from shared.contracts.documents import DocumentFailure, DocumentStatus, Document
 from shared.contracts.jobs import DocumentJob
 from shared.errors import NotFound
 from shared.identifiers import make_document_id
-from shared.registry.port import BlobId, DocumentRegistry, Lease, LeaseLostError, NewDocument, Progress, VersionsSeen
+from shared.registry.port import (
+    BlobId,
+    DocumentPage,
+    DocumentRegistry,
+    Lease,
+    LeaseLostError,
+    NewDocument,
+    Progress,
+    VersionsSeen,
+)
 from tests.batches import collect
 from tests.fakes.memory_registry import MemoryRegistry
 from tests.redis_registry import ExpiringRegistry, RepeatingRegistry
 
+NOTHING = DocumentPage([], 0, None, None)
 FAILURE = DocumentFailure(code="damaged", detail="Save a new copy.")
 
 AnyRegistry = ExpiringRegistry | MemoryRegistry
@@ -58,7 +68,7 @@ async def test_the_same_upload_is_the_same_document(registry: AnyRegistry) -> No
 
     for other in (make_new(filename="b.pdf"), make_new(sha256="bb"), make_new(tenant="u")):
         assert (await registry.create(other))[1] is False
-    assert (await registry.list("t", 0, 10))[1] == 3
+    assert (await registry.list("t", 0, 10)).total == 3
 
 
 async def test_twenty_uploads_at_once_are_one_document(registry: AnyRegistry) -> None:
@@ -294,7 +304,7 @@ async def test_a_deleted_document_is_gone_at_once(registry: AnyRegistry) -> None
         await registry.get("t", new.document_id)
     with pytest.raises(NotFound):
         await registry.delete("t", new.document_id)
-    assert await registry.list("t", 0, 10) == ([], 0)
+    assert await registry.list("t", 0, 10) == NOTHING
     assert await registry.get_active_versions("t", [new.document_id]) == {}
     assert await registry.count("t") == (0, 0)
     assert await collect(registry.find_purgeable()) == [lease.job]
@@ -385,13 +395,34 @@ async def test_lists_are_paged_newest_first(registry: AnyRegistry) -> None:
     """Pages are disjoint and complete."""
     made = [(await registry.create(make_new(sha256=str(n))))[0].document_id for n in range(5)]
 
-    first, total = await registry.list("t", 0, 3)
-    second, _ = await registry.list("t", 3, 3)
+    first = await registry.list("t", 0, 3)
+    second = await registry.list("t", 3, 3)
 
-    assert total == 5
-    assert sorted(record.document_id for record in [*first, *second]) == sorted(made)
-    times = [record.created_at for record in [*first, *second]]
+    assert first.total == second.total == 5
+    assert (first.next_offset, second.next_offset, second.next_place) == (3, None, None)
+    assert first.next_place is not None
+    assert await registry.list("t", first.next_place, 3) == second
+    records = [*first.records, *second.records]
+    assert sorted(record.document_id for record in records) == sorted(made)
+    times = [record.created_at for record in records]
     assert times == sorted(times, reverse=True)
+
+
+async def test_a_list_goes_on_where_it_ended_whatever_comes_and_goes(registry: AnyRegistry) -> None:
+    """Also when the document is gone behind which it goes on; what is deleted before makes nobody miss one."""
+    made = [(await registry.create(make_new(sha256=str(n))))[0].document_id for n in range(6)]
+    listed = [record.document_id for record in (await registry.list("t", 0, 6)).records]
+    first = await registry.list("t", 0, 3)
+    assert first.next_place is not None
+
+    for document_id in listed[:3]:
+        await registry.delete("t", document_id)
+    await registry.create(make_new(sha256="new"))
+    rest = await registry.list("t", first.next_place, 3)
+
+    assert sorted(made) == sorted(listed)
+    assert [record.document_id for record in rest.records] == listed[3:]
+    assert (rest.total, rest.next_place, rest.next_offset) == (4, None, None)
 
 
 async def test_lists_by_status_follow_each_document(registry: AnyRegistry) -> None:
@@ -405,18 +436,16 @@ async def test_lists_by_status_follow_each_document(registry: AnyRegistry) -> No
         names = {new.document_id: letter for new, letter in zip(news, "abcd", strict=True)}
         found = {}
         for status in DocumentStatus:
-            records, total = await registry.list("t", 0, 10, status)
-            assert len(records) == total
-            assert all(record.status is status for record in records)
-            found[status.value] = sorted(names[record.document_id] for record in records)
+            page = await registry.list("t", 0, 10, status)
+            assert len(page.records) == page.total
+            assert all(record.status is status for record in page.records)
+            found[status.value] = sorted(names[record.document_id] for record in page.records)
         return {status: ids for status, ids in found.items() if ids}
 
     assert await read_lists() == {"queued": ["a", "b", "c", "d"]}
-    page, total = await registry.list("t", 1, 2, DocumentStatus.QUEUED)
-    assert [record.document_id for record in page] == [
-        record.document_id for record in (await registry.list("t", 1, 2))[0]
-    ]
-    assert total == 4
+    page = await registry.list("t", 1, 2, DocumentStatus.QUEUED)
+    assert page == await registry.list("t", 1, 2)
+    assert page.total == 4
 
     leases = [await claim(registry, new) for new in news[:3]]
     await registry.update(leases[0], Progress(DocumentStatus.PARSING, pages_total=3))
@@ -432,4 +461,4 @@ async def test_lists_by_status_follow_each_document(registry: AnyRegistry) -> No
     await registry.delete("t", news[0].document_id)
     await registry.forget(leases[0].job)
     assert await read_lists() == {"embedding": ["b"], "queued": ["c"]}
-    assert await registry.list("u", 0, 10, DocumentStatus.QUEUED) == ([], 0)
+    assert await registry.list("u", 0, 10, DocumentStatus.QUEUED) == NOTHING

@@ -162,13 +162,13 @@ def make_payload(name: str, content: bytes) -> FilePayload:
 
 def make_list(url: str) -> dict[str, Any]:
     """A part of a list of 150 documents; the second part begins with one that the first part had already."""
-    first = "offset=0" in url
+    first = "cursor=" not in url
     moment = "2025-01-01T00:00:00Z"
     record = {"title": "t", "status": "ready", "size_bytes": 1, "sha256": "0", "created_at": moment}
     counters = {"pages_total": 1, "pages_done": 1, "chunks_total": 1, "chunks_done": 1, "warnings": [], "failure": None}
     numbers = range(100) if first else range(99, 150)
     documents = [{"document_id": f"d{n}", "filename": f"{n}.pdf", **record, **counters} for n in numbers]
-    return {"documents": documents, "total": 150, "next_offset": 100 if first else None}
+    return {"documents": documents, "total": 150, "next_cursor": "1-d99" if first else None}
 
 
 def make_source(n: int, text: str, *, cited: bool = False) -> dict[str, Any]:
@@ -354,7 +354,7 @@ def test_empty_page_says_what_to_do_first(standalone_url: str, browser: Browser)
     """Nobody has to guess how to begin."""
     with browser.new_context() as context:
         page = context.new_page()
-        empty = {"documents": [], "total": 0, "next_offset": None}
+        empty = {"documents": [], "total": 0, "next_cursor": None}
         page.route("**/documents?*", lambda route: route.fulfill(json=empty))
         page.goto(standalone_url)
         expect(page.get_by_text("No documents yet. Add a PDF to begin.")).to_be_visible()

@@ -5,7 +5,7 @@ It keeps no streams of events, only their numbers, and a lease runs out when a t
 
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,8 +24,10 @@ from shared.registry.port import (
     BlobId,
     Content,
     DocumentBlobs,
+    DocumentPage,
     Lease,
     LeaseLostError,
+    ListPlace,
     NewDocument,
     Progress,
     QueuedWork,
@@ -200,12 +202,16 @@ class MemoryRegistry:
         return document.shown, document.event_number
 
     async def list(
-        self, tenant: str, offset: int, limit: int, status: DocumentStatus | None = None
-    ) -> tuple[list[DocumentRecord], int]:
-        """Return records newest first, and how many there are."""
+        self, tenant: str, start: int | ListPlace, limit: int, status: DocumentStatus | None = None
+    ) -> DocumentPage:
+        """Return records newest first, from an offset or a place on."""
         found = [record for _, record in self._find_records(tenant) if status in (None, record.status)]
-        found.sort(key=lambda record: (record.created_at, record.document_id), reverse=True)
-        return found[offset : offset + limit], len(found)
+        found.sort(key=_make_place, reverse=True)
+        behind = start if isinstance(start, int) else sum(_make_place(record) >= astuple(start) for record in found)
+        records, end = found[behind : behind + limit], behind + limit
+        more = end < len(found)
+        place = ListPlace(*_make_place(records[-1])) if more else None
+        return DocumentPage(records, len(found), end if more else None, place)
 
     async def count(self, tenant: str) -> tuple[int, int]:
         """Return how many documents there are, and how many of them are ready."""
@@ -451,6 +457,10 @@ class MemoryRegistry:
             document.change(replacement=DocumentReplacement(**values))
         document.live, document.background = None, False
         document.dropped += [name for name in before if name not in document.named]
+
+
+def _make_place(record: DocumentRecord) -> tuple[int, str]:
+    return int(record.created_at.timestamp() * 1000), record.document_id
 
 
 def _now() -> datetime:

@@ -74,7 +74,7 @@ async def test_an_upload_during_a_stall_keeps_its_bytes(
 
     assert not duplicate
     assert await list_blobs(tmp_path) == [record.document_id]
-    assert (await deps.registry.list("t", 0, 10))[1] == 1
+    assert (await deps.registry.list("t", 0, 10)).total == 1
 
 
 async def test_a_deletion_during_a_stall_says_that_it_deleted(

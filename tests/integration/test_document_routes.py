@@ -199,6 +199,38 @@ async def test_lists_are_filtered_by_status(client: httpx.AsyncClient, registry:
     assert all(name in message for name in ("queued", "parsing", "embedding", "ready", "failed"))
 
 
+async def test_who_goes_on_by_cursor_misses_no_document(client: httpx.AsyncClient) -> None:
+    """While those that were read are deleted and others come; by offset one would be missed for each."""
+    made = [await upload_one(client, CONTENT + bytes([n])) for n in range(5)]
+    read: list[str] = []
+    query: dict[str, Any] = {"limit": 2}
+    while query.get("cursor", "") is not None:
+        page = (await client.get("/documents", params=query)).raise_for_status().json()
+        ids = [record["document_id"] for record in page["documents"]]
+        assert page["total"] == 5
+        assert (page["next_offset"] is None) == (page["next_cursor"] is None)
+        query["cursor"] = page["next_cursor"]
+        read += ids
+        await client.delete(f"/documents/{ids[0]}")
+        await upload_one(client, CONTENT + bytes([100 + len(read)]))
+
+    assert sorted(read) == sorted(made)
+
+
+@pytest.mark.parametrize("cursor", ["", "1", "x-doc_1", "-doc_1", "1-", "1-doc:1", "1" * 16 + "-doc_1", "٣-doc_1"])
+async def test_a_cursor_that_is_none_is_refused(client: httpx.AsyncClient, cursor: str) -> None:
+    """As is one with an offset; one behind which nothing is, is fine."""
+    assert read_code(await client.get("/documents", params={"cursor": cursor})) == (422, "invalid_value")
+    both = await client.get("/documents", params={"cursor": "1-doc_1", "offset": 1})
+    assert read_code(both) == (422, "invalid_value")
+    assert (await client.get("/documents", params={"cursor": "1-doc_1"})).json() == {
+        "documents": [],
+        "total": 0,
+        "next_cursor": None,
+        "next_offset": None,
+    }
+
+
 async def test_a_failed_document_is_tried_again(client: httpx.AsyncClient, registry: RedisDocumentRegistry) -> None:
     """With its stored bytes; nothing else is."""
     document_id = await upload_one(client)

@@ -103,7 +103,7 @@ async def test_every_tool_says_what_it_is_and_does_it(
     assert answered["finish_reason"] == "stop"
     assert [(source["n"], source["page"]) for source in answered["sources"]] == [(1, 1)]
     assert [document["document_id"] for document in listed["documents"]] == [ready_document]
-    assert (listed["total"], listed["next_offset"]) == (1, None)
+    assert (listed["total"], listed["next_cursor"], listed["next_offset"]) == (1, None, None)
 
 
 async def test_an_answer_says_which_passages_support_it(open_servers: OpenServers, llm: LlmServer) -> None:

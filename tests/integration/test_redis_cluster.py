@@ -141,10 +141,10 @@ async def test_the_registry_is_found_again_when_its_slot_moves(redis: Redis, red
         await move_to_next(redis_cluster, find_slot(redis))
         document_ids.append(await publish_document(registry))
 
-    records, total = await registry.list("default", 0, 10)
+    page = await registry.list("default", 0, 10)
 
-    assert total == len(document_ids)
-    assert {record.document_id for record in records} == set(document_ids)
+    assert page.total == len(document_ids)
+    assert {record.document_id for record in page.records} == set(document_ids)
     assert set(await registry.get_active_versions("default", document_ids)) == set(document_ids)
 
 

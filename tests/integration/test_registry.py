@@ -176,8 +176,8 @@ async def test_documents_are_listed_as_they_came_whatever_the_gateways_clocks_sa
             await registry.create(new)
         await asyncio.sleep(0.002)  # they are listed by the millisecond
 
-    records, _ = await registry.list("t", 0, 10)
-    assert [record.document_id for record in records] == [new.document_id for new in reversed(news)]
+    page = await registry.list("t", 0, 10)
+    assert [record.document_id for record in page.records] == [new.document_id for new in reversed(news)]
 
 
 async def test_records_that_are_older_than_the_lists_are_listed(registry: ExpiringRegistry) -> None:
@@ -192,9 +192,9 @@ async def test_records_that_are_older_than_the_lists_are_listed(registry: Expiri
         forgetting: Any = registry._redis.hdel(KEYS.document("t", new.document_id), "listed_as")
         await forgetting
 
-    failed, total = await registry.list("t", 0, 10, DocumentStatus.FAILED)
-    assert ([record.document_id for record in failed], total) == ([news[0].document_id], 1)
-    assert (await registry.list("t", 0, 10, DocumentStatus.QUEUED))[1] == 2
+    failed = await registry.list("t", 0, 10, DocumentStatus.FAILED)
+    assert ([record.document_id for record in failed.records], failed.total) == ([news[0].document_id], 1)
+    assert (await registry.list("t", 0, 10, DocumentStatus.QUEUED)).total == 2
 
     before = (await registry._redis.info("commandstats"))["cmdstat_hgetall"]["calls"]
     await registry.list("t", 0, 1, DocumentStatus.QUEUED)

@@ -152,12 +152,12 @@ def build_app(gateway: Gateway) -> FastAPI:
         return {"document_id": f"id-{name}", "status": "queued", "duplicate": duplicate}
 
     @app.get("/documents", response_model=None)
-    async def show_page(offset: int, limit: int) -> dict[str, Any]:
+    async def show_page(limit: int, cursor: str = "0") -> dict[str, Any]:
         records = [*gateway.documents.values()]
         # Smaller pages than asked for, so that the command has to turn them.
-        end = offset + min(limit, 2)
-        following = end if end < len(records) else None
-        return {"documents": records[offset:end], "total": len(records), "next_offset": following}
+        end = int(cursor) + min(limit, 2)
+        following = str(end) if end < len(records) else None
+        return {"documents": records[int(cursor) : end], "total": len(records), "next_cursor": following}
 
     @app.get("/documents/{document_id}", response_model=None)
     async def show(document_id: str) -> Response | dict[str, Any]:

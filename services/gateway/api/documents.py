@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from services.gateway.api.cursors import CURSOR_HELP, Cursor, find_start, make_cursor
 from services.gateway.api.dependencies import Gateway, Tenant
 from services.gateway.api.event_stream import LastEventId, LogResponse
 from services.gateway.api.idempotency import IdempotencyKey
@@ -137,14 +138,19 @@ async def reindex(
 async def list_documents(
     gateway: Gateway,
     tenant: Tenant,
-    offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+    cursor: Annotated[Cursor | None, Query(description=CURSOR_HELP)] = None,
+    offset: Annotated[int, Query(ge=0, le=1_000_000_000, description="how many to pass by; not with a cursor")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     status: Annotated[DocumentStatus | None, Query(description="only those that are so at this moment")] = None,
 ) -> DocumentList:
     """All documents, or those with a status, newest first."""
-    records, total = await gateway.documents.registry.list(tenant, offset, limit, status)
-    following = offset + limit
-    return DocumentList(documents=records, total=total, next_offset=following if following < total else None)
+    page = await gateway.documents.registry.list(tenant, find_start(cursor, offset), limit, status)
+    return DocumentList(
+        documents=page.records,
+        total=page.total,
+        next_cursor=make_cursor(page.next_place),
+        next_offset=page.next_offset,
+    )
 
 
 @router.get("/documents/{document_id}")

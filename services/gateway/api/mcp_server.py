@@ -33,19 +33,22 @@ from mcp_types import (
     Tool,
     ToolAnnotations,
 )
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from services.gateway.api.cursors import Cursor, find_start, make_cursor
 from services.gateway.api.dependencies import GatewayDependencies, get_tenant
 from services.gateway.api.mcp_tools import TOOLS, make_uri
 from services.gateway.runs.supervisor import make_stream_error
 from shared.contracts.questions import ErrorEvent, StreamError
 from shared.errors import NotFound, PagewireError
+from shared.registry.port import ListPlace
 
 log = structlog.get_logger(__name__)
 
 PAGE: Final = 50
 """Resources in one answer."""
 JSON: Final = "application/json"
+_CURSOR: Final = TypeAdapter[str | None](Cursor | None)
 MAX_PROBLEMS: Final = 10
 """Of arguments that are told; a body of 1 MB has room for 80,000."""
 
@@ -94,9 +97,9 @@ def _make_server(gateway: GatewayDependencies, version: str) -> Server[Any]:
     async def list_resources(
         context: ServerRequestContext[Any], params: PaginatedRequestParams | None
     ) -> ListResourcesResult:
-        offset = _read_cursor(params.cursor if params is not None else None)
+        start = _read_cursor(params.cursor if params is not None else None)
         with _telling_errors():
-            records, total = await gateway.documents.registry.list(await get_tenant(), offset, PAGE)
+            page = await gateway.documents.registry.list(await get_tenant(), start, PAGE)
         resources = [
             Resource(
                 uri=make_uri(record.document_id),
@@ -105,10 +108,9 @@ def _make_server(gateway: GatewayDependencies, version: str) -> Server[Any]:
                 description=f"{record.pages_total} pages, {record.status}",
                 mime_type=JSON,
             )
-            for record in records
+            for record in page.records
         ]
-        following = offset + PAGE
-        return ListResourcesResult(resources=resources, next_cursor=str(following) if following < total else None)
+        return ListResourcesResult(resources=resources, next_cursor=make_cursor(page.next_place))
 
     async def list_templates(
         context: ServerRequestContext[Any], params: PaginatedRequestParams | None
@@ -150,12 +152,11 @@ def _telling_errors() -> Iterator[None]:
         raise MCPError(code, error.message, data) from error
 
 
-def _read_cursor(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
-        raise MCPError(INVALID_PARAMS, "The cursor is none of ours.")
-    return int(cursor)
+def _read_cursor(cursor: str | None) -> int | ListPlace:
+    try:
+        return find_start(_CURSOR.validate_python(cursor), 0)
+    except ValidationError:
+        raise MCPError(INVALID_PARAMS, "The cursor is none of ours.") from None
 
 
 def _make_argument_error(error: ValidationError) -> StreamError:

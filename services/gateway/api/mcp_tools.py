@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.gateway.answers.answer_question import prepare_answer
 from services.gateway.api.answers import start_run
+from services.gateway.api.cursors import Cursor, find_start, make_cursor
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.api.event_stream import CLEANUP_S
 from services.gateway.runs.supervisor import Run, make_shutdown_failure
@@ -109,7 +110,8 @@ class AskResult(BaseModel):
 class ListArguments(_Arguments):
     """Which part of the list."""
 
-    offset: int = Field(default=0, ge=0, le=1_000_000_000, description="`next_offset` of the call before")
+    cursor: Cursor | None = Field(default=None, description="`next_cursor` of the call before")
+    offset: int = Field(default=0, ge=0, le=1_000_000_000, description="how many to pass by; not with a cursor")
     limit: int = Field(default=50, ge=1, le=MAX_LISTED)
 
 
@@ -129,7 +131,8 @@ class ListResult(BaseModel):
 
     documents: list[ListedDocument]
     total: int
-    next_offset: int | None = Field(description="for the next call; null at the end")
+    next_cursor: str | None = Field(description="for the next call; null at the end")
+    next_offset: int | None = Field(description="the same as an offset, where nothing changes between the calls")
 
 
 @dataclass(frozen=True)
@@ -209,12 +212,13 @@ async def list_documents(
     arguments: ListArguments, gateway: GatewayDependencies, tenant: str, report: Report
 ) -> ListResult:
     """List the documents."""
-    records, total = await gateway.documents.registry.list(tenant, arguments.offset, arguments.limit)
-    following = arguments.offset + arguments.limit
+    start = find_start(arguments.cursor, arguments.offset)
+    page = await gateway.documents.registry.list(tenant, start, arguments.limit)
     return ListResult(
-        documents=[_describe(record) for record in records],
-        total=total,
-        next_offset=following if following < total else None,
+        documents=[_describe(record) for record in page.records],
+        total=page.total,
+        next_cursor=make_cursor(page.next_place),
+        next_offset=page.next_offset,
     )
 
 

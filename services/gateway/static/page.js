@@ -20,7 +20,7 @@ const CUT_OFF = {
 
 const byId = (id) => document.getElementById(id);
 const rows = new Map(); // document id, or upload number until there is one → {record, its elements}
-let nextOffset = null; // where the rest of the list starts
+let nextCursor = null; // where the rest of the list starts
 let uploads = 0;
 let polling = false;
 let running = null; // the AbortController of the answer that is being written
@@ -97,11 +97,12 @@ function sendFile(file, onProgress) {
 async function loadDocuments() {
   showProblem(byId("documents-problem"), "");
   try {
-    const response = await callServer(`/documents?offset=${nextOffset ?? 0}&limit=${LIST_LIMIT}`);
+    const rest = nextCursor === null ? "" : `&cursor=${encodeURIComponent(nextCursor)}`;
+    const response = await callServer(`/documents?limit=${LIST_LIMIT}${rest}`);
     const list = await readJson(response);
-    nextOffset = list.next_offset ?? null;
+    nextCursor = list.next_cursor ?? null;
     for (const record of list.documents) showDocument(record.document_id, record, "append");
-    byId("more").hidden = nextOffset === null;
+    byId("more").hidden = nextCursor === null;
     showScope();
     pollPending();
   } catch (error) {
@@ -271,7 +272,7 @@ function showScope() {
 function describeScope(ready, ticked) {
   if (ticked.length === 1) return `Asks only ${ticked[0].record.filename}.`;
   if (ticked.length > 1) return `Asks only the ${ticked.length} ticked documents.`;
-  if (nextOffset !== null) return "Asks all ready documents. Tick some to ask only those.";
+  if (nextCursor !== null) return "Asks all ready documents. Tick some to ask only those.";
   if (ready > 1) return `Asks all ${ready} ready documents. Tick some to ask only those.`;
   if (ready === 1) return "Asks your one ready document.";
   return rows.size ? "You can ask as soon as a document is ready." : "Add a PDF first.";

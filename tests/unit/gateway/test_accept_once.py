@@ -42,7 +42,7 @@ def keys() -> Keys:
 
 
 async def list_documents(parts: Parts) -> list[str]:
-    return [record.document_id for record in (await parts.registry.list("t", 0, 10))[0]]
+    return [record.document_id for record in (await parts.registry.list("t", 0, 10)).records]
 
 
 async def test_the_same_key_is_the_same_document_as_it_is_now(parts: Parts, keys: Keys, received: ReceivedFile) -> None:
