@@ -1,6 +1,6 @@
 """PDFs whose characters stand where a test wants them, in any script and any order, without a font file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 SIZE = 10
@@ -27,9 +27,24 @@ def print_pdf(prints: Sequence[Print], *, width: int = 600, height: int = 800) -
         f"[{(' 1200 ' if piece.backwards else ' ').join(f'<{codes[char]}>' for char in piece.chars)}] TJ"
         for piece in prints
     )
-    stream = f"BT /F {SIZE} Tf {stream} ET"
-    entries = "".join(f"<{codes[char]}> <{char.encode('utf-16-be').hex()}> " for char in chars)
-    entries = f"{len(chars)} beginbfchar {entries} endbfchar"
+    return _assemble(f"BT /F {SIZE} Tf {stream} ET", {codes[char]: char for char in chars}, width, height)
+
+
+def print_unmapped_pdf(lines: Sequence[str], *, to: Callable[[str], str]) -> bytes:
+    """A page on which these lines stand in Courier, for who looks at it; its font says that each character is another.
+
+    Parameters:
+        to: what the font says of a character.
+    """
+    shown = "".join(f"1 0 0 1 50 {740 - 20 * n} Tm <{line.encode('ascii').hex()}> Tj " for n, line in enumerate(lines))
+    codes = {f"{ord(char):02X}": to(char) for char in {*"".join(lines)} - {" "}}
+    return _assemble(f"BT /F 12 Tf {shown} ET", {**codes, "20": " "}, 600, 800)
+
+
+def _assemble(stream: str, meanings: Mapping[str, str], width: int, height: int) -> bytes:
+    """A page with this content, whose font says what its codes mean."""
+    entries = "".join(f"<{code}> <{char.encode('utf-16-be').hex()}> " for code, char in meanings.items())
+    entries = f"{len(meanings)} beginbfchar {entries} endbfchar"
     cmap = f"begincmap 1 begincodespacerange <00> <FF> endcodespacerange {entries} endcmap"
     objects = (
         "<</Type/Catalog/Pages 2 0 R>>",

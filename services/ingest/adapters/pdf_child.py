@@ -17,6 +17,7 @@ import resource
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -48,7 +49,8 @@ from services.ingest.domain.running_lines import RunningLineFinder
 from services.ingest.domain.stored_parse import MAX_PAGE_CHARS, MAX_TEXT_CHARS, DocumentFacts, ParseWriter
 from services.ingest.domain.tables import find_tables
 from services.ingest.domain.text import clean_text
-from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET
+from services.ingest.domain.unmapped import count_letters, is_unmapped
+from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET, UNMAPPED
 from shared.languages import READ_CHARS, find_language
 from shared.parent_process import end_with_parent
 
@@ -61,6 +63,7 @@ HEADLINE_LETTERS = 3
 """Fewer are a drop cap or an ornament."""
 HEADLINE_RATIO = 1.15
 """How much larger than the page's usual print a headline is."""
+_NOTHING = PageReading("", Layout(0, 0))
 MAX_TITLE_CHARS = 1000
 """Of titles and headlines; more is text, or hostile."""
 
@@ -110,11 +113,11 @@ def main(path: Path, limits: dict[str, int], ocr: OcrOptions | None, recognized:
     chars = 0
     for index in range(page_count):
         try:
-            text, layout, notes = _read_page(document, index, note_reader) if note_reader else ("", Layout(0, 0), [])
-            if text and not sample:
+            own, notes = _read_page(document, index, note_reader) if note_reader else (_NOTHING, [])
+            if own.text and not own.unread and not sample:
                 headline = _read_headline(document, index)
-            printed = text or clean_text(_bound(fallback.read_page(index)))
-            page = _read_pictures(reader, document, index, printed, layout) if reader else PageReading(printed, layout)
+            own = own if own.text else _read_otherwise(fallback, index, own)
+            page = _read_pictures(reader, document, index, own) if reader else own
             printed = page.text
             text, layout = add_notes(printed, page.layout, notes)
             chars += len(_bound(text, MAX_TEXT_CHARS - chars))
@@ -147,14 +150,15 @@ def _read_title(document: Any) -> str | None:
         return None
 
 
-def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[str, Layout, Sequence[Note]]:
+def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[PageReading, Sequence[Note]]:
     """The page's cleaned text, where its words stand, and its notes; empty where PDFium cannot make sense of it."""
     try:
         page = document[index]
         try:
             text_page = page.get_textpage()
             try:
-                raw, places = order_text(text_page, _bound(str(text_page.get_text_range())))
+                found = _bound(str(text_page.get_text_range()))
+                raw, places = order_text(text_page, found)
                 raw, places = end_rows(text_page, raw, places)
                 raw, places = join_torn(text_page, raw, places)
                 text = clean_text(raw)
@@ -164,13 +168,29 @@ def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[str,
                     text = clean_text(parted)
                     layout = _read_layout(page, text_page, parted, text, places)
                 text, layout = order_columns(text, layout)
-                return text, layout, note_reader.read_page(page, index + 1)
+                return _judge(found, text, layout), note_reader.read_page(page, index + 1)
             finally:
                 text_page.close()
         finally:
             page.close()
     except (pypdfium2.PdfiumError, UnicodeDecodeError):
-        return "", Layout(0, 0), []
+        return _NOTHING, []
+
+
+def _judge(raw: str, text: str, layout: Layout) -> PageReading:
+    """The page with its text; without it where nothing of it can be read."""
+    if not is_unmapped(raw):
+        return PageReading(text, layout)
+    if count_letters(text):
+        return PageReading(text, layout, unread=UNMAPPED)
+    return PageReading("", replace(layout, words=()), unread=UNMAPPED)
+
+
+def _read_otherwise(fallback: "PypdfFallback", index: int, own: PageReading) -> PageReading:
+    """The page as pypdf reads it; where that finds nothing either, as it is."""
+    raw = _bound(fallback.read_page(index))
+    found = _judge(raw, clean_text(raw), own.layout)
+    return found if found.text else replace(own, unread=found.unread or own.unread)
 
 
 def _read_layout(page: Any, text_page: Any, raw: str, text: str, places: Sequence[int] | None) -> Layout:
@@ -180,13 +200,18 @@ def _read_layout(page: Any, text_page: Any, raw: str, text: str, places: Sequenc
         return Layout(0, 0)
 
 
-def _read_pictures(reader: PictureReader, document: Any, index: int, text: str, layout: Layout) -> PageReading:
+def _read_pictures(reader: PictureReader, document: Any, index: int, own: PageReading) -> PageReading:
+    """The page with what its pictures say. One whose letters cannot be told is read as a picture, if that says more."""
+    shown = own if own.unread is None else PageReading("", replace(own.layout, words=()))
     try:
-        return reader.complete(document, index, text, layout)
+        page = reader.complete(document, index, shown.text, shown.layout)
     except OSError as error:
-        if error.errno == errno.ENOMEM:  # of ours: what the PDF has made of this process is as large as it may be
-            return PageReading(text, layout, unread=OCR_BUDGET)
-        os._exit(NO_RESOURCES)
+        if error.errno != errno.ENOMEM:
+            os._exit(NO_RESOURCES)
+        page = replace(shown, unread=OCR_BUDGET)  # what the PDF has made of this process is as large as it may be
+    if own.unread is None or count_letters(page.text) >= count_letters(own.text):
+        return page
+    return replace(own, unread=page.unread or own.unread)
 
 
 def _read_headline(document: Any, index: int) -> str:

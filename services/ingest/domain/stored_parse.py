@@ -32,7 +32,7 @@ from services.ingest.domain.tables import MAX_TABLES
 from services.ingest.domain.text import WORD
 from services.ingest.domain.unread import DETAILS, Unread
 
-PARSER_VERSION = "6"
+PARSER_VERSION = "7"
 """Raised whenever the same PDF is to be read in another way than before, or this format changes: what is stored under
 another version is not read, and chunks that count on it are made anew."""
 

@@ -9,21 +9,25 @@ Unread = Mapping[str, Sequence[int]]
 """Codes of DETAILS, each with the pages that it concerns, counted from 1; none where it is the whole file."""
 
 NO_TEXT = "pages_without_text"
+UNMAPPED = "pages_without_text/fonts"
+"""Its owner is told what is before the slash: it is the same for programs, and not for people."""
 ATTACHMENTS = "attachments_not_read"
 XFA_FORM = "xfa_form"
 NOTES = "notes_not_read"
 OCR_EMPTY = "pages_without_text/ocr"
-"""Its owner is told what is before the slash: it is the same for programs, and not for people."""
 OCR_BUDGET = "ocr_budget"
 OCR_FAILED = "ocr_failed"
 POOR_OCR = "poor_ocr"
-_OCR = (OCR_BUDGET, OCR_FAILED, OCR_EMPTY)
+_TOLD = (OCR_BUDGET, OCR_FAILED, OCR_EMPTY, UNMAPPED)
 POOR_CONFIDENCE = 0.75
 """Mean of a page's words. Pages of filings have 0.9 and more."""
 
 DETAILS = {
     NO_TEXT: "These pages have no text and cannot be searched. If they are scans, have text recognition (OCR) switched"
     " on at the server (PAGEWIRE_OCR), or run it on the file, and upload it again.",
+    UNMAPPED: "The fonts of these pages do not say which letters their shapes are, so what is printed there cannot be"
+    " searched. Have text recognition (OCR) switched on at the server (PAGEWIRE_OCR), or run it on the file, and upload"
+    " it again.",
     OCR_EMPTY: "Text recognition (OCR) has found no text on these pages, so they cannot be searched.",
     OCR_BUDGET: "Text recognition (OCR) of these pages would take more time than is allowed (PAGEWIRE_OCR_PAGE_S,"
     " PAGEWIRE_OCR_DOCUMENT_S), so their pictures cannot be searched. Split the PDF.",
@@ -41,6 +45,9 @@ DETAILS = {
 _NO_TEXT_AT_ALL = {
     NO_TEXT: "The PDF has no text, only pictures of it. Have text recognition (OCR) switched on at the server"
     " (PAGEWIRE_OCR), or run it on the file, and upload it again.",
+    UNMAPPED: "The fonts of the PDF do not say which letters their shapes are, so what is printed cannot be searched."
+    " Have text recognition (OCR) switched on at the server (PAGEWIRE_OCR), or run it on the file, and upload it"
+    " again.",
     OCR_BUDGET: "The PDF has no text, and text recognition (OCR) of it takes more time than is allowed. Split it.",
     OCR_FAILED: "The PDF has no text, and text recognition (OCR) failed on it. Scan it again as plain pictures.",
     OCR_EMPTY: "The PDF has no text, and text recognition (OCR) has found none in its pictures.",
@@ -50,8 +57,8 @@ _NO_TEXT_AT_ALL = {
 
 def make_warnings(pages: Sequence[Page], unread: Unread) -> list[DocumentWarning]:
     """Return a warning for each thing that was not read, or not well, in the order of DETAILS."""
-    tried = {number for code in _OCR for number in unread.get(code, ())}
-    without_text = {page.number for page in pages if not page.text} - tried
+    told = {number for code in _TOLD for number in unread.get(code, ())}
+    without_text = {page.number for page in pages if not page.text} - told
     poor = [page.number for page in pages if page.recognition and page.recognition.confidence < POOR_CONFIDENCE]
     found = {**unread, NO_TEXT: sorted({*unread.get(NO_TEXT, ()), *without_text}), POOR_OCR: poor}
     return [

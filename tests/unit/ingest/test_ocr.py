@@ -22,11 +22,12 @@ from services.ingest.adapters.ocr_options import OcrOptions
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
 from services.ingest.domain.pages import Box, Page, boxes_of_span
 from services.ingest.domain.stored_parse import StoredParse
-from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET, OCR_EMPTY, OCR_FAILED, Unread
+from services.ingest.domain.unread import NO_TEXT, OCR_BUDGET, OCR_EMPTY, OCR_FAILED, UNMAPPED, Unread
 from services.ingest.ports import ParseProgress
 from services.ingest.settings import IngestSettings
 from shared.errors import DependencyUnavailable
 from tests.pdfs import make_pdf
+from tests.printed_pdfs import print_unmapped_pdf
 from tests.scans import DPI, bind, make_scan, print_page, turn
 
 LIMITS = ParseLimits(memory_mb=2048, cpu_s=60, wall_s=120, max_pages=100)
@@ -157,6 +158,54 @@ async def test_without_an_engine_the_page_is_left_as_it_is(tmp_path: Path) -> No
     (page,), unread = await read(make_scan([TEXT]), tmp_path, None)
 
     assert (page.text, page.recognition, unread) == ("", None, {NO_TEXT: [1]})
+
+
+def know_nothing(char: str) -> str:
+    return "\ufffd"
+
+
+def know_their_own(char: str) -> str:
+    """As fonts of symbols do, of which the letters of old systems are some."""
+    return chr(0xF000 + ord(char))
+
+
+def know_numbers(char: str) -> str:
+    return char if char.isdigit() else "\ufffd"
+
+
+@pytest.mark.parametrize("to", [know_nothing, know_their_own, know_numbers])
+async def test_a_page_whose_font_does_not_say_its_letters_is_read_as_a_picture(
+    to: Callable[[str], str], options: OcrOptions, tmp_path: Path
+) -> None:
+    """It has characters, and nobody can search for them; nothing of them stays beside what was read."""
+    content = print_unmapped_pdf(TEXT.splitlines(), to=to)
+    (page,), unread = await read(content, tmp_path, options)
+
+    assert page.text.splitlines() == TEXT.splitlines()
+    assert page.recognition is not None
+    assert unread == {}
+
+
+@pytest.mark.parametrize(("to", "left"), [(know_nothing, ""), (know_their_own, ""), (know_numbers, "12,900")])
+async def test_without_an_engine_it_is_said_that_its_font_is_at_fault(
+    to: Callable[[str], str], left: str, tmp_path: Path
+) -> None:
+    """What of it can be read stays, the figures of a table as an example."""
+    content = print_unmapped_pdf([*TEXT.splitlines(), "12,900" if left else ""], to=to)
+    (page,), unread = await read(content, tmp_path, None)
+
+    assert unread == {UNMAPPED: [1]}
+    assert left.replace(",", "\ufffd") in page.text
+    assert bool(page.text) == bool(left)
+
+
+async def test_a_page_with_some_symbols_keeps_its_text(options: OcrOptions, tmp_path: Path) -> None:
+    """Bullets, boxes to tick and icons are in fonts that say of them what no other font knows."""
+    lines = ["* The heron is a survey drone", "* for wetlands", "**** ****"]
+    content = print_unmapped_pdf(lines, to=lambda char: "\uf0b7" if char == "*" else char)
+    (page,), unread = await read(content, tmp_path, options)
+
+    assert (page.text.split(), page.recognition, unread) == (" ".join(lines).replace("*", "").split(), None, {})
 
 
 def make_page(text: str, *pictures: tuple[Image.Image, Box]) -> bytes:

@@ -8,6 +8,7 @@ from services.ingest.domain.unread import (
     OCR_BUDGET,
     OCR_EMPTY,
     OCR_FAILED,
+    UNMAPPED,
     Unread,
     explain_no_text,
     make_warnings,
@@ -25,18 +26,20 @@ def test_each_page_is_warned_of_for_what_befell_it() -> None:
         Page(6, ""),
         Page(7, "read well", recognition=Recognition(0, 9, 0.93)),
         Page(8, "reod bodly", recognition=Recognition(0, 10, 0.6)),
+        Page(9, ""),
     ]
-    warnings = make_warnings(pages, {OCR_EMPTY: [3], OCR_BUDGET: [4, 5], OCR_FAILED: [6]})
+    warnings = make_warnings(pages, {UNMAPPED: [9], OCR_EMPTY: [3], OCR_BUDGET: [4, 5], OCR_FAILED: [6]})
 
     assert [(warning.code, warning.pages) for warning in warnings] == [
         ("pages_without_text", [2]),
+        ("pages_without_text", [9]),
         ("pages_without_text", [3]),
         ("ocr_budget", [4, 5]),
         ("ocr_failed", [6]),
         ("poor_ocr", [8]),
     ]
     assert "PAGEWIRE_OCR" in warnings[0].detail
-    assert "PAGEWIRE_OCR_DOCUMENT_S" in warnings[2].detail
+    assert "PAGEWIRE_OCR_DOCUMENT_S" in warnings[3].detail
     assert make_warnings([Page(1, "text")], {}) == []
 
 
@@ -44,6 +47,7 @@ def test_each_page_is_warned_of_for_what_befell_it() -> None:
     ("unread", "said"),
     [
         pytest.param({NO_TEXT: [1, 2]}, "PAGEWIRE_OCR", id="nobody tried"),
+        pytest.param({UNMAPPED: [1, 2]}, "fonts", id="letters that are none"),
         pytest.param({OCR_EMPTY: [1, 2]}, "found none", id="nothing to read"),
         pytest.param({OCR_EMPTY: [1], OCR_BUDGET: [2]}, "Split", id="one cost too much"),
         pytest.param({OCR_EMPTY: [1], OCR_FAILED: [2]}, "failed", id="one failed"),
