@@ -48,7 +48,8 @@ _NO_TEXT_AT_ALL = {
     UNMAPPED: "The fonts of the PDF do not say which letters their shapes are, so what is printed cannot be searched."
     " Have text recognition (OCR) switched on at the server (PAGEWIRE_OCR), or run it on the file, and upload it"
     " again.",
-    OCR_BUDGET: "The PDF has no text, and text recognition (OCR) of it takes more time than is allowed. Split it.",
+    OCR_BUDGET: "The PDF has no text, at most pictures of it, and text recognition (OCR) of them takes more time than"
+    " is allowed (PAGEWIRE_OCR_PAGE_S, PAGEWIRE_OCR_DOCUMENT_S). Split it, or save a simpler copy.",
     OCR_FAILED: "The PDF has no text, and text recognition (OCR) failed on it. Scan it again as plain pictures.",
     OCR_EMPTY: "The PDF has no text, and text recognition (OCR) has found none in its pictures.",
 }
@@ -71,4 +72,5 @@ def make_warnings(pages: Sequence[Page], unread: Unread) -> list[DocumentWarning
 def explain_no_text(unread: Unread) -> DocumentFailure:
     """Return why no page of a document has text, and what to do."""
     code = next((code for code in _NO_TEXT_AT_ALL if code in unread), NO_TEXT)
-    return DocumentFailure(code="no_text", detail=_NO_TEXT_AT_ALL[code])
+    # What its pictures say, and whether anything, nobody knows: it is not the text that is missing.
+    return DocumentFailure(code="too_costly" if code == OCR_BUDGET else "no_text", detail=_NO_TEXT_AT_ALL[code])
