@@ -14,8 +14,9 @@ from services.ingest.adapters.ocr_engine import OcrNotUsableError
 from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.worker import IngestWorker, build_parser, build_sharing, build_upkeep
-from services.retrieval.main import build_reranker, make_search_identity
+from services.retrieval.main import build_reranker, load_former_embedder, make_search_identity
 from services.retrieval.use_cases.check_readiness import check_readiness
+from services.retrieval.use_cases.former_model import prepare_former_model
 from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
 from services.retrieval.use_cases.search_permits import SearchPermits
 from services.standalone_settings import StandaloneSettings
@@ -60,6 +61,7 @@ class StandaloneParts:
     settings: StandaloneSettings
     embedder: DenseEmbedder
     parser: ProcessPdfParser
+    former: DenseEmbedder | None = None
 
     @classmethod
     def load(cls, settings: StandaloneSettings) -> Self:
@@ -73,14 +75,17 @@ class StandaloneParts:
                 precision=ingest.embedding_precision,
                 engine=ingest.embedding_engine,
             )
+            former = load_former_embedder(settings.retrieval)
         except (ModelNotUsableError, OcrNotUsableError) as error:
             raise PartNotUsableError(str(error)) from error
         embedder.warm_up()
-        return cls(settings, embedder, parser)
+        return cls(settings, embedder, parser, former)
 
     def close(self) -> None:
         """Wait for what is being computed."""
         self.embedder.close()
+        if self.former is not None:
+            self.former.close()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
@@ -130,6 +135,7 @@ class StandaloneParts:
                 identity=await asyncio.to_thread(make_search_identity, ingest.embedding_model),
                 model_id=self.embedder.model_id,
                 permits=SearchPermits(self.settings.retrieval.max_searches_at_once),
+                former=await prepare_former_model(self.former, self.embedder),
             )
             yield (
                 LocalSearch(search),

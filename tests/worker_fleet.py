@@ -41,8 +41,8 @@ LOOK_S = 0.1
 """Between two looks at what other processes do: a process tells nobody when it has come so far."""
 
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["services.ingest.worker", "shared.vector_index.server"])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["services.ingest.worker", "shared.vector_index.server"])
 """Each worker is a fork of one process that has imported torch, which takes longer than most of what is tested."""
 
 
@@ -128,7 +128,7 @@ class Fleet:
         }
         environment = make_environment(self.folder, ours | dict(self.settings))
         log = self.folder / f"worker-{len(self.workers) + 1}.log"
-        worker = _PROCESSES.Process(target=_run_worker, args=(environment, log))
+        worker = PROCESSES.Process(target=_run_worker, args=(environment, log))
         worker.start()
         self.workers.append(worker)
         return worker
@@ -144,12 +144,16 @@ class Fleet:
 
     async def upload(self, name: str, content: bytes) -> str:
         """What the gateway does until its 202; returns the id."""
-        path = self.folder / f"upload-{uuid.uuid4().hex}"
-        await asyncio.to_thread(path.write_bytes, content)
-        received = ReceivedFile(path, name, hashlib.sha256(content).hexdigest(), len(content), content[:1024])
+        received = await self.receive(name, content)
         record, _ = await accept_document(TENANT, received, self.deps)
         self.accepted[record.document_id] = (name, received.sha256)
         return record.document_id
+
+    async def receive(self, name: str, content: bytes) -> ReceivedFile:
+        """Return an upload as it arrives on the gateway's disk."""
+        path = self.folder / f"upload-{uuid.uuid4().hex}"
+        await asyncio.to_thread(path.write_bytes, content)
+        return ReceivedFile(path, name, hashlib.sha256(content).hexdigest(), len(content), content[:1024])
 
     async def kill_one(self, chance: random.Random) -> None:
         """SIGKILL one of the workers that run."""

@@ -56,26 +56,37 @@ class RetrievalClient:
 
     async def search(self, request: SearchRequest) -> SearchResponse:
         """Return the best passages of the tenant's documents; being cancelled ends the search in the service, too."""
-        headers = {"Content-Type": "application/json", **make_request_headers()}
-        body = request.model_dump_json().encode()
         clock = asyncio.get_running_loop().time
         came_at = clock()
         try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._turns,
-                self._session.post(f"{self._url}/search", data=body, headers=headers) as response,
-            ):
-                if response.status == 503 and await _is_busy(response):
-                    raise make_busy_error()
-                response.raise_for_status()
-                found = SearchResponse.model_validate_json(await response.read())
+            async with asyncio.timeout(self._timeout_s), self._turns:
+                found = await self._ask_again_if_closed(request.model_dump_json().encode())
         except _FAULTS as error:
             if isinstance(error, TimeoutError) and self._answered_at >= came_at:
                 raise make_busy_error() from error
             raise DependencyUnavailable(_MESSAGE, code="search_unavailable", retry_after=5) from error
         self._answered_at = clock()
         return found
+
+    async def _ask_again_if_closed(self, body: bytes) -> SearchResponse:
+        """Ask once more where a connection was closed before an answer came, as services do that are stopped.
+
+        A search is but a read. The next connection is to a service that goes on, where there is one.
+        """
+        try:
+            return await self._ask(body)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            return await self._ask(body)
+
+    async def _ask(self, body: bytes) -> SearchResponse:
+        headers = {"Content-Type": "application/json", **make_request_headers()}
+        async with self._session.post(f"{self._url}/search", data=body, headers=headers) as response:
+            if response.status == 503 and await _is_busy(response):
+                raise make_busy_error()
+            response.raise_for_status()
+            return SearchResponse.model_validate_json(await response.read())
 
     async def read_fingerprint(self) -> str | None:
         """Return the fingerprint of the searches of now; None when the service does not say it at once."""

@@ -15,9 +15,11 @@ from services.retrieval.adapters.term_proximity_reranker import TermProximityRer
 from services.retrieval.api.routes import router
 from services.retrieval.ports import Reranker, TermReader
 from services.retrieval.settings import RetrievalSettings
+from services.retrieval.use_cases.former_model import prepare_former_model
 from services.retrieval.use_cases.search_passages import SearchDependencies
 from services.retrieval.use_cases.search_permits import SearchPermits
 from shared.embedding.dense import DenseEmbedder
+from shared.embedding.port import Kind
 from shared.embedding.sparse import Bm25Encoder
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
 from shared.redis_client import connect_redis
@@ -54,6 +56,34 @@ def make_search_identity(embedding_model: str) -> str:
     return f"{hash_sources(here, here.parents[1] / 'shared')} {embedding_model}"
 
 
+RERANKER_S = 10.0
+"""How long a start waits for the weights of a cross-encoder: without them a service answers in another order than those
+beside it. From the disk they are there in seconds; a hub that does not answer would hold the start up for minutes."""
+
+
+def _load_embedders(settings: RetrievalSettings) -> tuple[DenseEmbedder, DenseEmbedder | None]:
+    """The embedding model and, during a change of it, the one of before. Takes seconds."""
+    before = settings.embedding_model_before
+    # To compare both some passages are embedded.
+    kinds: list[Kind] = ["query"] if before is None else ["query", "document"]
+    embedder = DenseEmbedder(
+        settings.embedding_model, kinds=kinds, threads=settings.embedding_threads, engine=settings.embedding_engine
+    )
+    embedder.warm_up()
+    return embedder, load_former_embedder(settings)
+
+
+def load_former_embedder(settings: RetrievalSettings) -> DenseEmbedder | None:
+    """Return the embedding model of before, where the settings name one. Takes seconds; raises ModelNotUsableError."""
+    if settings.embedding_model_before is None:
+        return None
+    former = DenseEmbedder(
+        settings.embedding_model_before, threads=settings.embedding_threads, engine=settings.embedding_engine
+    )
+    former.warm_up()
+    return former
+
+
 @asynccontextmanager
 async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[SearchDependencies]:
     """Everything a search needs on a Qdrant server; closed in reverse order."""
@@ -63,14 +93,8 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
     bm25 = Bm25Encoder()
     options = await asyncio.to_thread(settings.make_search_options)
     reranker = build_reranker(settings, bm25)
-    embedder = await asyncio.to_thread(
-        DenseEmbedder,
-        settings.embedding_model,
-        kinds=["query"],
-        threads=settings.embedding_threads,
-        engine=settings.embedding_engine,
-    )
-    await asyncio.to_thread(embedder.warm_up)
+    embedder, former = await asyncio.to_thread(_load_embedders, settings)
+    await asyncio.to_thread(reranker.wait_for_weights, RERANKER_S)
     index = await connect_server_parts(settings, embedder.dimension)
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
     registry = RedisDocumentRegistry(redis, deadline_s=settings.redis_timeout_s)
@@ -85,12 +109,15 @@ async def open_dependencies(settings: RetrievalSettings) -> AsyncIterator[Search
             identity=await asyncio.to_thread(make_search_identity, settings.embedding_model),
             model_id=embedder.model_id,
             permits=SearchPermits(settings.max_searches_at_once),
+            former=await prepare_former_model(former, embedder),
         )
     finally:
         await index.close()
         await registry.close()
         await redis.aclose()
-        await asyncio.to_thread(embedder.close)
+        for model in (embedder, former):
+            if model is not None:
+                await asyncio.to_thread(model.close)
         await asyncio.to_thread(reranker.close)
 
 
@@ -105,7 +132,8 @@ def create_app(settings: RetrievalSettings, dependencies: SearchDependencies | N
             return
         async with open_dependencies(settings) as opened:
             app.state.dependencies = opened
-            log.info("retrieval_started", embedding_model=settings.embedding_model)
+            before = settings.embedding_model_before
+            log.info("retrieval_started", embedding_model=settings.embedding_model, embedding_model_before=before)
             yield
 
     app = FastAPI(

@@ -51,6 +51,10 @@ class Reranker(Protocol):
         """
         ...
 
+    def wait_for_weights(self, timeout_s: float) -> None:
+        """Return when its weights are there or cannot be had, at most after so many seconds. Blocks."""
+        ...
+
     def close(self) -> None:
         """Ends its threads."""
         ...

@@ -19,6 +19,12 @@ class RetrievalSettings(IndexSettings):
 
     host: str = Field(default="127.0.0.1", description="PAGEWIRE_HOST: address to listen on")
     port: int = Field(default=8001, ge=0, le=65535, description="PAGEWIRE_PORT: port to listen on")
+    embedding_model_before: str | None = Field(
+        default=None,
+        description="PAGEWIRE_EMBEDDING_MODEL_BEFORE: while a change of PAGEWIRE_EMBEDDING_MODEL is under way, the one"
+        " of before: by it documents are found by meaning that are not made anew yet. It takes the memory and the time"
+        " of a second model, so that it is to be unset when all are",
+    )
     reranker: Literal["auto", "cross-encoder", "offline", "off"] = Field(
         default="auto",
         description="PAGEWIRE_RERANKER: `offline` orders passages by how near to each other the question's words stand,"

@@ -137,7 +137,8 @@ class DenseEmbedder:
     async def embed_query(self, text: str) -> Vectors:
         """float32 array of shape (dimension,).
 
-        Questions that come while others are computed are computed together, which changes a vector by 1e-6 at most.
+        Questions that come while others are computed are computed together with those that are as long, which changes
+        no vector: each replica that computes alike gives the same answer, whatever else it is asked.
         """
         return await self._queries.call(text)
 
@@ -152,7 +153,7 @@ class DenseEmbedder:
 
     def _embed_queries(self, texts: Sequence[str]) -> Sequence[Vectors]:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for batch in plan_batches(self.count_tokens(texts), self.max_tokens):
+        for batch in plan_equal_batches(self.count_tokens(texts), self.max_tokens):
             vectors[batch] = self._embed([texts[index] for index in batch], "query")
         return list(vectors)
 
@@ -244,3 +245,16 @@ def plan_batches(lengths: Sequence[int], max_tokens: int, budget: int = BATCH_TO
         batch.append(index)
     if batch:
         yield batch
+
+
+def plan_equal_batches(lengths: Sequence[int], max_tokens: int, budget: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Indices of texts grouped so that those of a batch are equally long.
+
+    None is padded, which would move a vector by 1e-6; and questions take no longer than in batches with padding.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        groups.setdefault(min(length + 2, max_tokens), []).append(index)
+    for length, group in groups.items():
+        most = max(1, budget // length)
+        yield from (group[first : first + most] for first in range(0, len(group), most))

@@ -50,7 +50,7 @@ class EdgeIndex:
     def __init__(self, folder: Path, dimension: int | None, *, min_free_bytes: int = 0) -> None:
         self._min_free_bytes = min_free_bytes
         self._folder = folder
-        self._dimension = dimension
+        self.dimension = dimension
         self._shard = folder
         self._process: EdgeProcess | None = None
         self._successor: EdgeProcess | None = None
@@ -66,7 +66,7 @@ class EdgeIndex:
     async def prepare(self) -> None:
         """Open the folder, or make it."""
         self._shard = await asyncio.to_thread(find_current, self._folder)
-        self._process = await EdgeProcess.start(self._shard, self._dimension)
+        self._process = await EdgeProcess.start(self._shard, self.dimension)
         await asyncio.to_thread(remove_others, self._shard)
 
     async def upsert(self, tenant: str, points: Sequence[IndexPoint]) -> None:
@@ -158,7 +158,7 @@ class EdgeIndex:
     async def _replace_shard(self) -> None:
         shard = name_next(self._shard)
         await asyncio.to_thread(remove_shard, shard)  # what a failed compaction may have left
-        successor = self._successor = await EdgeProcess.start(shard, self._dimension)
+        successor = self._successor = await EdgeProcess.start(shard, self.dimension)
         try:
             await self._copy_points(successor)
             await successor.call("flush")
@@ -230,7 +230,7 @@ class EdgeIndex:
         try:
             async with self._starting:
                 if self._process is not None and self._process.is_broken:
-                    self._process = await EdgeProcess.start(self._shard, self._dimension)
+                    self._process = await EdgeProcess.start(self._shard, self.dimension)
         finally:
             self._restart = None
 

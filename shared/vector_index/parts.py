@@ -33,6 +33,11 @@ T = TypeVar("T")
 class IndexPart(VectorIndex, IndexUpkeep, Protocol):
     """A collection of a server, or a folder."""
 
+    @property
+    def dimension(self) -> int | None:
+        """Length of its vectors; None where only the engine knows it."""
+        ...
+
     async def remove(self) -> None:
         """Remove it with all that it has on the disk."""
         ...
@@ -69,7 +74,8 @@ def choose_part(name: str, length: int, lengths: Mapping[str, int | None]) -> st
 class PartedIndex:
     """A VectorIndex of the part that new points go into, and of those that models of other lengths have left.
 
-    Each of these is searched by words alone, and removed when it is empty. How rare a word is, each part says alone.
+    Each of these is searched by words alone, unless a query is for vectors of its length, and removed when it is empty.
+    How rare a word is, each part says alone.
     """
 
     def __init__(self, own: IndexPart, before: Sequence[IndexPart] = ()) -> None:
@@ -92,6 +98,8 @@ class PartedIndex:
         The others come first: a document that is made anew has all its points in our part before it loses those in
         another. So it is found in one of them at least; who looked at ours first could miss it in both.
         """
+        if query.of_length:
+            return await self._search_length(tenant, query)
         words = replace(query, dense=None)
         left = [hit for part in list(self._before) for hit in (await self._search_before(part, tenant, words)).bm25]
         found = await self._or_made_again(lambda: self._own.search(tenant, query))
@@ -180,6 +188,16 @@ class PartedIndex:
         log.warning("index_part_made_again")
         await self._own.prepare()
         return await call()
+
+    async def _search_length(self, tenant: str, query: IndexQuery) -> LegHits:
+        """Search the one part whose vectors are as long as the query's."""
+        length = len(query.dense or ())
+        if length == self._own.dimension:
+            return await self._or_made_again(lambda: self._own.search(tenant, query))
+        for part in list(self._before):
+            if length == part.dimension:
+                return await self._search_before(part, tenant, query)
+        return LegHits([], [])
 
     async def _search_before(self, part: IndexPart, tenant: str, query: IndexQuery) -> LegHits:
         return await self._unless_gone(part, part.search(tenant, query), LegHits([], []))

@@ -75,6 +75,7 @@ class IndexQuery:
         document_ids: search only these; None: all of the tenant's.
         excluded_versions: versions of documents, as (document_id, version), that must not appear.
         excluded_documents: documents of which no version may appear.
+        of_length: only what has vectors as long as `dense` is searched, wherever that is; there may be nothing.
     """
 
     dense: list[float] | None
@@ -83,6 +84,7 @@ class IndexQuery:
     document_ids: Sequence[str] | None = None
     excluded_versions: Collection[tuple[str, str]] = ()
     excluded_documents: Collection[str] = ()
+    of_length: bool = False
 
 
 @dataclass(frozen=True)

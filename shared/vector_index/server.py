@@ -91,7 +91,7 @@ class ServerIndex:
         layout: CollectionLayout = CollectionLayout(),  # noqa: B008 - it is frozen
     ) -> None:
         self._collection = collection
-        self._dimension = dimension
+        self.dimension = dimension
         self._layout = layout
         self._timeout_s = timeout_s
         self._counts_by_tenant = False
@@ -148,9 +148,9 @@ class ServerIndex:
         return lengths
 
     def _check_vectors(self, parameters: models.CollectionParams) -> None:
-        if _read_length(parameters) != self._dimension:
+        if _read_length(parameters) != self.dimension:
             raise IndexRejected(
-                f"The collection {self._collection!r} is not one for vectors of {self._dimension} numbers: it was made"
+                f"The collection {self._collection!r} is not one for vectors of {self.dimension} numbers: it was made"
                 " for another embedding model. Set PAGEWIRE_COLLECTION to a new name, or PAGEWIRE_EMBEDDING_MODEL to"
                 " that model."
             )
@@ -158,7 +158,7 @@ class ServerIndex:
     async def _create_collection(self) -> None:
         layout = self._layout
         dense = models.VectorParams(
-            size=self._dimension, distance=models.Distance.COSINE, on_disk=layout.vectors_on_disk
+            size=self.dimension, distance=models.Distance.COSINE, on_disk=layout.vectors_on_disk
         )
         sparse = models.SparseVectorParams(modifier=models.Modifier.IDF)
         try:

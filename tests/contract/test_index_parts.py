@@ -5,7 +5,7 @@ import random
 import signal
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -229,6 +229,26 @@ async def test_the_last_document_takes_its_part_along(store: Store) -> None:
         index = await store.start(length)
         assert list_versions(await index.search("t", make_query(length, "otter")))[1] == {"otter@v2"}
     assert await store.list_parts() == ["index", name_part("index", LONG)]
+
+
+async def test_vectors_of_a_length_are_searched_where_they_are(store: Store) -> None:
+    """In the part of before as in ours, and in no other; of a length that no part has, nothing is found."""
+    index = await store.start(SHORT)
+    await index.upsert("t", make_document("otter", SHORT))
+    before = await index.search("t", replace(make_query(SHORT, ""), of_length=True))
+    assert list_versions(before) == ({"otter@v1"}, set())
+    index = await store.start(LONG)
+    await index.upsert("t", make_document("lynx", LONG))
+
+    async def search(length: int, tenant: str = "t") -> LegHits:
+        return await index.search(tenant, replace(make_query(length, ""), of_length=True))
+
+    assert await search(SHORT) == before
+    assert list_versions(await search(LONG)) == ({"lynx@v1"}, set())
+    assert await search(SHORT + 1) == await search(SHORT, "other") == LegHits([], [])
+    await index.delete_document("t", "otter")
+    await index.compact()
+    assert await search(SHORT) == LegHits([], [])
 
 
 async def test_a_part_is_not_removed_before_there_is_something_in_ours(store: Store) -> None:

@@ -12,6 +12,7 @@ from services.gateway.retrieval_client import RetrievalClient
 from shared.contracts.search import RerankerState, SearchRequest, SearchResponse, SearchTimings
 from shared.errors import BUSY_RETRY_AFTER_S, DependencyUnavailable
 from tests.http_server import RunningServer, serve_app
+from tests.patience import PATIENT_S
 
 FOUND = SearchResponse(
     passages=[],
@@ -105,6 +106,41 @@ async def test_five_hundred_at_one_instant_are_all_answered(service: HeldService
 
     assert await asyncio.gather(*searches) == [FOUND] * len(searches)
     assert service.most == retrieval_client._SEARCHES_AT_ONCE
+
+
+@pytest.mark.parametrize("closes", ["politely", "by a reset"])
+async def test_a_service_that_is_stopped_fails_no_search(closes: str) -> None:
+    """It closes connections on which a search has just come: another connection is another try, and the last one."""
+    asked = 0
+
+    async def close_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        content = FOUND.model_dump_json().encode()
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            asked += 1
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            if asked in closing:
+                if closes == "by a reset":
+                    writer.transport.abort()
+                writer.close()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+            writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(content), content))
+
+    server = await asyncio.start_server(close_second, "127.0.0.1", 0)
+    client = RetrievalClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=PATIENT_S)
+    closing = {2}
+    for _ in range(3):
+        assert await asyncio.gather(*ask(client, 1)) == [FOUND]
+    assert asked == 4
+
+    closing = {5, 6}
+    (away,) = await asyncio.gather(*ask(client, 1), return_exceptions=True)
+    assert isinstance(away, DependencyUnavailable)
+    assert (away.error_code, asked) == ("search_unavailable", 6)
+    await client.close()
+    server.close()
 
 
 async def test_a_search_for_which_there_was_no_time_says_so(

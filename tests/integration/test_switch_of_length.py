@@ -1,11 +1,14 @@
-"""A switch to an embedding model with vectors of another length, on both engines: every document is found all along."""
+"""A switch to another embedding model, on both engines: every document is found all along.
+
+By its words, where the new model's vectors have another length, and by its meaning where the old model is still asked.
+"""
 
 import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.run_job import Outcome, run_ingest_job, run_purge_job
 from services.retrieval.adapters.cross_encoder import NoReranker
 from services.retrieval.domain.fusion import FusionWeights
+from services.retrieval.use_cases.former_model import prepare_former_model
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
 from shared.blobs.obstore_store import ObstoreBlobStore
 from shared.blobs.port import make_blob_key
@@ -50,13 +54,18 @@ MEANING = "How massive is it?"
 
 
 class Embedder:
-    """Knows two things: what something weighs, and all else."""
+    """Knows two things: what something weighs, and all else.
+
+    Parameters:
+        turned: to one of these it gives the vector that others give to the other one.
+    """
 
     max_tokens = 256
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, *, turned: bool = False) -> None:
         self.length = length
-        self.model_id = f"{length:08x}"
+        self.model_id = f"{length + 256 * turned:08x}"
+        self._turned = turned
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
@@ -66,7 +75,7 @@ class Embedder:
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         vector = np.zeros(self.length, dtype=np.float32)
-        vector[0 if "weighs" in text or "massive" in text else 1] = 1
+        vector[0 if ("weighs" in text or "massive" in text) is not self._turned else 1] = 1
         return vector
 
 
@@ -183,8 +192,15 @@ async def leave(job: DocumentJob, edition: int, deps: IngestDependencies) -> Non
     """Be killed before a document's old points are removed."""
 
 
-async def make_system(index: PartedIndex, length: int, registry: RedisDocumentRegistry, folder: Path) -> System:
-    embedder, bm25 = Embedder(length), Bm25Encoder()
+async def make_system(
+    index: PartedIndex,
+    model: int | Embedder,
+    registry: RedisDocumentRegistry,
+    folder: Path,
+    former: Embedder | None = None,
+) -> System:
+    """What works with a model, or one of this length."""
+    embedder, bm25 = model if isinstance(model, Embedder) else Embedder(model), Bm25Encoder()
     ingest = IngestDependencies(
         registry=registry,
         blobs=await asyncio.to_thread(ObstoreBlobStore, (folder / "blobs").as_uri()),
@@ -194,7 +210,16 @@ async def make_system(index: PartedIndex, length: int, registry: RedisDocumentRe
         index=index,
     )
     options = SearchOptions(candidates=50, rerank_count=20, fusion=FusionWeights())
-    retrieval = SearchDependencies(embedder, bm25, index, registry, NoReranker(), options, model_id=embedder.model_id)
+    retrieval = SearchDependencies(
+        embedder,
+        bm25,
+        index,
+        registry,
+        NoReranker(),
+        options,
+        model_id=embedder.model_id,
+        former=await prepare_former_model(former, embedder),
+    )
     return System(ingest, retrieval, folder)
 
 
@@ -261,6 +286,49 @@ async def test_every_document_is_found_while_the_length_changes(
     assert [passage for passage in found.values() if passage.scores.dense is None] == []
     assert await engine.list_parts() == [name_part("index", LONG)]
     assert await reindex_documents(list_searched(upkeep), registry, MemoryJobQueue(), everything=False) == (0, 6)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("model", [Embedder(LONG), Embedder(SHORT, turned=True)], ids=["another length", "the same"])
+async def test_with_the_model_of_before_every_document_is_found_by_its_meaning_all_along(
+    engine: Engine, registry: RedisDocumentRegistry, upkeep: RedisRegistryUpkeep, tmp_path: Path, model: Embedder
+) -> None:
+    """In exactly one version, however far its making is, by questions that share no word with it; and in the end the
+    model of before is asked in vain."""
+    former = Embedder(SHORT)
+    before = await make_system(await engine.open(SHORT), SHORT, registry, tmp_path)
+    jobs = [await before.add(animal) for animal in ANIMALS]
+    expected = {job.document_id for job in jobs}
+    system = await make_system(await engine.open(model.length), model, registry, tmp_path, former)
+    searches = 0
+
+    async def ask_forever() -> None:
+        nonlocal searches
+        while True:
+            found = await system.search(MEANING)
+            assert found.keys() == expected
+            assert {round(passage.scores.dense or 0, 4) for passage in found.values()} == {1.0}
+            searches += 1
+
+    asking = [asyncio.create_task(ask_forever()) for _ in range(2)]
+    try:
+        for number, job in enumerate(jobs, start=1):
+            versions = await registry.get_active_versions(TENANT, [job.document_id])
+            assert await registry.reindex(job, versions[job.document_id])
+            seen = searches
+            await system.make(job)
+            await compact_stores(system.ingest.index, upkeep)
+            while searches < seen + 2 * number and not any(task.done() for task in asking):
+                await asyncio.sleep(0.01)
+    finally:
+        for task in asking:
+            if task.done():
+                task.result()
+        await end_tasks(*asking)
+
+    alone = replace(system, retrieval=replace(system.retrieval, former=None))
+    assert (await alone.search(MEANING)).keys() == expected
+    assert (await system.search("What is an otter?")).keys() == (await alone.search("What is an otter?")).keys()
 
 
 async def test_vectors_of_another_length_are_never_compared(

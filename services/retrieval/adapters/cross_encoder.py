@@ -55,6 +55,10 @@ class CrossEncoderReranker:
             return []
         return await self._searches.call([(query, candidate.payload.text) for candidate in candidates])
 
+    def wait_for_weights(self, timeout_s: float) -> None:
+        """Until they are loaded, or cannot be had."""
+        self.loaded.wait(timeout_s)
+
     def close(self) -> None:
         """Waits for what is being computed."""
         self._searches.close()
@@ -114,6 +118,10 @@ class CrossEncoderOrElse:
     def _choose(self) -> Reranker:
         return self._cross_encoder if self._cross_encoder.state.status == "on" else self._other
 
+    def wait_for_weights(self, timeout_s: float) -> None:
+        """Those of the cross-encoder."""
+        self._cross_encoder.wait_for_weights(timeout_s)
+
     def close(self) -> None:
         """Ends both."""
         self._cross_encoder.close()
@@ -129,6 +137,9 @@ class NoReranker:
     async def score(self, query: str, candidates: Sequence[Candidate], terms: Sequence[GlossaryTerm]) -> list[float]:
         """Never called: the state is `off`."""
         raise RuntimeError("reranking is disabled")
+
+    def wait_for_weights(self, timeout_s: float) -> None:
+        """It has none."""
 
     def close(self) -> None:
         """Nothing to end."""

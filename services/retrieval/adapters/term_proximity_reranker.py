@@ -29,6 +29,9 @@ class TermProximityReranker:
         """One score per candidate, in standard deviations of their fused scores."""
         return await asyncio.to_thread(self._score, query, candidates, terms)
 
+    def wait_for_weights(self, timeout_s: float) -> None:
+        """It has none."""
+
     def close(self) -> None:
         """Nothing to end."""
 

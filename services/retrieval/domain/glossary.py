@@ -46,9 +46,12 @@ class Glossary:
         return sorted({len(term) for term in self.entries}, reverse=True)
 
     def find_terms(self, question: str) -> list[GlossaryTerm]:
-        """Return the question's terms with what documents may say. Of terms that overlap the longest counts, and of two
-        as long the first."""
-        return list(self._find(question, list(_WORD.finditer(question))))
+        """Return the question's terms with what documents may say, each once. Of terms that overlap the longest counts,
+        and of two as long the first."""
+        found: dict[str, GlossaryTerm] = {}
+        for term in self._find(question, list(_WORD.finditer(question))):
+            found.setdefault(term.term, term)
+        return list(found.values())
 
     def _find(self, question: str, words: Sequence[re.Match[str]]) -> Iterator[GlossaryTerm]:
         written = [word[0] for word in words]

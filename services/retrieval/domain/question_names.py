@@ -42,8 +42,9 @@ def find_names(question: str) -> QuestionNames:
     """Return what a question may call documents by."""
     names: dict[str, float] = {}
     for term, weight in _list_names(question, part_passage(question)):
-        if len(names) < MAX_TERMS or term in names:
-            names[term] = max(weight, names.get(term, 0.0))
+        names[term] = max(weight, names.get(term, 0.0))
+        if len(names) == MAX_TERMS:
+            break  # the rest of 4,000 Chinese characters took a fifth of a second
     periods = {term: period.fiscal for term, period in islice(find_periods(question).items(), MAX_PERIODS)}
     return QuestionNames(names, periods)
 

@@ -11,7 +11,7 @@ from itertools import chain, islice
 import structlog
 
 from services.retrieval.domain.best_sentence import find_best_sentence
-from services.retrieval.domain.comparable_vectors import find_others, leave_out_others
+from services.retrieval.domain.comparable_vectors import find_others, join_models, leave_out_others
 from services.retrieval.domain.documents_first import lift_named, merge_legs
 from services.retrieval.domain.fusion import Candidate, FusionWeights, fuse_hits
 from services.retrieval.domain.glossary import NO_GLOSSARY, PHRASE_WEIGHT, Glossary, add_terms, list_phrases
@@ -20,6 +20,7 @@ from services.retrieval.domain.question_names import find_names
 from services.retrieval.domain.question_text import clean_question
 from services.retrieval.domain.whole_passages import join_passages
 from services.retrieval.ports import QueryEmbedder, Reranker
+from services.retrieval.use_cases.former_model import FormerModel
 from services.retrieval.use_cases.search_permits import SearchPermits
 from shared.contracts.search import (
     GlossaryTerm,
@@ -36,7 +37,7 @@ from shared.errors import DependencyUnavailable
 from shared.languages import tell_language
 from shared.registry.port import DocumentRegistry
 from shared.tasks import end_tasks
-from shared.vector_index.port import IndexQuery, LegHits, SparseVector, VectorIndex
+from shared.vector_index.port import Hit, IndexQuery, LegHits, SparseVector, VectorIndex
 from shared.vector_index.sealing import SealedTextError, open_payload
 
 log = structlog.get_logger(__name__)
@@ -80,47 +81,50 @@ class SearchDependencies:
     model_id: str = ""
     """Of the embedding model: only vectors that it has made are compared with a question's; empty: all are."""
     permits: SearchPermits = field(default_factory=SearchPermits)
+    former: FormerModel | None = None
+    """By which documents are found that are not made anew since a change of the model."""
 
     def make_fingerprint(self, reranker: RerankerState) -> str:
         """Return the same for searches that would find the same in the same documents; empty where nobody can say."""
         if not self.identity:
             return ""
-        parts = f"{self.identity}\n{self.model_id}\n{self.options}\n{reranker.status}\n{reranker.model}"
+        models = f"{self.model_id}\n{self.former.model_id}" if self.former else self.model_id
+        parts = f"{self.identity}\n{models}\n{self.options}\n{reranker.status}\n{reranker.model}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
 
 async def search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     """Return the best passages, best first. Raises DependencyUnavailable when they cannot be found now."""
     with deps.permits.hold():
-        return await _search_passages(request.model_copy(update={"query": clean_question(request.query)}), deps)
+        return await _search_passages(request, deps)
 
 
 async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> SearchResponse:
     started = time.perf_counter()
-    terms = deps.options.glossary.find_terms(request.query)
+    # In threads: a question of 4,000 characters takes some ten milliseconds to read, and as long to encode.
+    question, terms = await asyncio.to_thread(_read_question, request.query, deps.options.glossary)
+    request = request.model_copy(update={"query": question})
     phrases = list_phrases(terms)
-    looking = asyncio.create_task(_look_up(request, deps))  # the registry answers while the model computes
+    # The registry answers while the model computes.
+    looking = asyncio.create_task(_look_up(request, deps))
+    encoding = asyncio.create_task(asyncio.to_thread(_encode_question, question, phrases, deps.bm25))
     try:
-        dense = await _embed_question(request.query, phrases, deps.embedder)
+        dense, former = await _embed_by_all(question, phrases, deps)
         embedded = time.perf_counter()
         named, revision = await looking
+        sparse, searched_for = await encoding
     finally:
-        await end_tasks(looking)
-    sparse = deps.bm25.encode_query(request.query)
-    searched_for = add_terms(sparse, deps.bm25.encode_query("\n".join(phrases))) if phrases else sparse
+        await end_tasks(looking, encoding)
     limit = max(deps.options.candidates, request.top_k)
     query = IndexQuery(dense, searched_for, limit, request.filter.document_ids)
     try:
         async with asyncio.timeout(deps.options.settle_s):
-            legs, text_keys = await _search_published(request.tenant, query, choose_clear(named), revision, deps)
+            found = await _search_published(request.tenant, query, former, choose_clear(named), revision, deps)
     except TimeoutError:
         raise DependencyUnavailable(_UNSETTLED, code="search_unsettled", retry_after=5) from None
-    others = find_others(legs, deps.model_id) if deps.model_id else set()
-    if others:
-        log.warning("vectors_of_another_model", hits=len(others), model_id=deps.model_id)
-    comparable, told = leave_out_others(legs, others)
+    comparable, told = _make_comparable(found, dense, former, deps)
     fused = fuse_hits(lift_named(comparable, named), deps.options.fusion, limit, told=told)
-    candidates = _open_texts(fused, text_keys)
+    candidates = _open_texts(fused, found.text_keys)
     searched = time.perf_counter()
     reranker = deps.reranker.state
     rerank_ms: float | None = None
@@ -148,10 +152,34 @@ async def _search_passages(request: SearchRequest, deps: SearchDependencies) -> 
     )
 
 
+def _read_question(query: str, glossary: Glossary) -> tuple[str, list[GlossaryTerm]]:
+    """The question as pages are read, and what the glossary knows of it."""
+    question = clean_question(query)
+    return question, glossary.find_terms(question)
+
+
+def _encode_question(question: str, phrases: Sequence[str], bm25: SparseEncoder) -> tuple[SparseVector, SparseVector]:
+    """The question's terms, and with them those of what documents may say in its place."""
+    sparse = bm25.encode_query(question)
+    return sparse, add_terms(sparse, bm25.encode_query("\n".join(phrases))) if phrases else sparse
+
+
 async def _look_up(request: SearchRequest, deps: SearchDependencies) -> tuple[dict[str, float], str | None]:
     """Which documents the question names, and the tenant's revision before the index is searched."""
     named = await _find_named(request, deps)
     return named, (await deps.registry.look_at_versions(request.tenant, [])).revision
+
+
+async def _embed_by_all(
+    question: str, phrases: Sequence[str], deps: SearchDependencies
+) -> tuple[list[float], list[float] | None]:
+    """The question's vectors by our model and, where there is one, by that of before."""
+    if deps.former is None:
+        return await _embed_question(question, phrases, deps.embedder), None
+    own, former = await asyncio.gather(
+        _embed_question(question, phrases, deps.embedder), _embed_question(question, phrases, deps.former.embedder)
+    )
+    return own, former
 
 
 async def _embed_question(question: str, phrases: Sequence[str], embedder: QueryEmbedder) -> list[float]:
@@ -187,9 +215,38 @@ async def _search_index(tenant: str, query: IndexQuery, clear: Sequence[str], de
     return merge_legs(everywhere, within)
 
 
+async def _search_models(
+    tenant: str, query: IndexQuery, former: list[float] | None, clear: Sequence[str], deps: SearchDependencies
+) -> tuple[LegHits, Sequence[Hit]]:
+    """Hits of both legs, and by the vector of the model of before.
+
+    By that one first: a document that is made anew is published with all its new points before it loses those of
+    before. So one of both searches finds it; who looked for the new ones first could miss it in both.
+    """
+    if former is None:
+        return await _search_index(tenant, query, clear, deps), ()
+    asked = replace(query, dense=former, sparse=SparseVector([], []), of_length=True)
+    by_former = await _search_index(tenant, asked, clear, deps)
+    return await _search_index(tenant, query, clear, deps), by_former.dense
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Hits of published versions alone, those by the model of before apart, and the keys of texts by documents."""
+
+    legs: LegHits
+    former: Sequence[Hit]
+    text_keys: Mapping[str, str]
+
+
 async def _search_published(
-    tenant: str, query: IndexQuery, clear: Sequence[str], revision: str | None, deps: SearchDependencies
-) -> tuple[LegHits, Mapping[str, str]]:
+    tenant: str,
+    query: IndexQuery,
+    former: list[float] | None,
+    clear: Sequence[str],
+    revision: str | None,
+    deps: SearchDependencies,
+) -> _Found:
     """Hits of published versions only, as many as there are, and the keys of their texts by documents.
 
     The registry decides, in the moment of the search: a document that was deleted a millisecond ago is gone, and of
@@ -205,20 +262,36 @@ async def _search_published(
     excluded: set[tuple[str, str]] = set()
     whole: set[tuple[str, str]] = set()
     while True:
-        legs = await _search_index(tenant, query, clear, deps)
-        found = {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25]}
+        legs, by_former = await _search_models(tenant, query, former, clear, deps)
+        found = {(hit.payload.document_id, hit.payload.version) for hit in [*legs.dense, *legs.bm25, *by_former]}
         ids = {document_id for document_id, _ in found | excluded}
         seen = await deps.registry.look_at_versions(tenant, sorted(ids))
         active = set(seen.versions.items())
         stale, revived = found - active, excluded & active
         settled = seen.revision == revision or found <= whole
         if settled and not stale and not revived:
-            return legs, seen.text_keys
+            return _Found(legs, by_former, seen.text_keys)
         whole |= active
         revision = seen.revision
         deleted = set(await deps.registry.find_deleted(tenant))
         excluded = {pair for pair in (excluded | stale) - revived if pair[0] not in deleted}
         query = replace(query, excluded_versions=excluded, excluded_documents=deleted)
+
+
+def _make_comparable(
+    found: _Found, dense: list[float], former: list[float] | None, deps: SearchDependencies
+) -> tuple[LegHits, LegHits]:
+    """The hits to fuse, and the same with the scores to tell, so that no vectors of two models are compared."""
+    if not deps.model_id:
+        return found.legs, found.legs
+    models = [deps.model_id] if deps.former is None else [deps.model_id, deps.former.model_id]
+    others = find_others(found.legs, *models)
+    if others:
+        log.warning("vectors_of_another_model", hits=len(others), model_id=deps.model_id)
+    if deps.former is None or former is None:
+        return leave_out_others(found.legs, others)
+    scale = deps.former.make_scale(dense, former)
+    return join_models(found.legs, found.former, deps.former.model_id, deps.model_id, scale)
 
 
 def _open_texts(candidates: Iterable[Candidate], text_keys: Mapping[str, str]) -> Iterator[Candidate]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from services.retrieval.domain.comparable_vectors import find_others, leave_out_others
+import pytest
+
+from services.retrieval.domain.comparable_vectors import find_others, join_models, leave_out_others, make_scale
 from services.retrieval.domain.fusion import FusionWeights, fuse_hits
 from shared.vector_index.port import ChunkPayload, Hit, LegHits
 from shared.version_names import is_embedded_by, name_version
@@ -73,3 +75,29 @@ def test_where_all_are_of_another_model_words_alone_decide() -> None:
     assert told.dense == []
     assert list_ids(comparable.dense) == ["b", "c"]
     assert list(fuse(legs)) == ["b", "c"]
+
+
+def test_cosines_of_two_models_are_as_high_as_they_stand_out_among_unrelated_ones() -> None:
+    """One model finds any two texts near to each other, the other one none."""
+    scale = make_scale(former=[0.70, 0.72, 0.74], own=[0.0, 0.1, 0.2])
+
+    assert [scale(cosine) for cosine in (0.72, 0.74, 0.86)] == pytest.approx([0.1, 0.2, 0.8])
+    assert make_scale(former=[0.7, 0.7], own=[0.1, 0.1])(0.9) == pytest.approx(0.1)
+
+
+def test_each_passage_is_compared_by_the_model_that_has_embedded_it() -> None:
+    """And by no other, however near that would find it; what a third one has embedded counts as the least near."""
+    legs = LegHits(
+        [make_hit("old", 0.99, OTHER), make_hit("a", 0.5, OURS), make_hit("third", 0.4, "77777777")],
+        [make_hit("third", 2.0, "77777777"), make_hit("words", 1.0, OTHER)],
+    )
+    former = [make_hit("a", 0.95, OURS), make_hit("old", 0.9, OTHER), make_hit("far", 0.6, OTHER)]
+
+    fused, told = join_models(legs, former, OTHER, OURS, lambda cosine: cosine - 0.3)
+
+    scores = {hit.point_id: hit.score for hit in fused.dense}
+    assert scores == pytest.approx({"old": 0.6, "a": 0.5, "far": 0.3, "third": 0.3, "words": 0.3})
+    assert list_ids(fused.dense)[:3] == ["old", "a", "far"]
+    assert {hit.point_id: hit.score for hit in told.dense} == {"a": 0.5, "old": 0.9, "far": 0.6}
+    assert fused.bm25 == told.bm25 == legs.bm25
+    assert find_others(legs, OURS, OTHER) == {"third"}

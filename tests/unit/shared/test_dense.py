@@ -85,9 +85,9 @@ def test_a_model_without_some_of_its_weights_has_one_name(tmp_path: Path) -> Non
 
 
 async def test_a_question_is_the_same_alone_and_among_others(embedder: DenseEmbedder) -> None:
-    """However many come at once: each gets its own vector, whichever replica and pass it is computed in."""
+    """However many come at once: each gets its own vector, to the last bit, whichever replica and pass computes it."""
     questions = [f"How much did unit {n} sell" + " in the year 2019" * (n % 7) + "?" for n in range(80)]
     alone = [await embedder.embed_query(question) for question in questions]
     together = await asyncio.gather(*(embedder.embed_query(question) for question in questions))
 
-    assert np.abs(np.array(alone) - np.array(together)).max() < 1e-5
+    assert np.array_equal(alone, together)
