@@ -70,7 +70,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-ENGINES = ({"PAGEWIRE_EMBEDDING_ENGINE": name} for name in ("torch", "openvino", "openvino"))
+ENGINES = [{"PAGEWIRE_EMBEDDING_ENGINE": name} for name in ("torch", "openvino", "openvino")]
 
 
 @pytest.fixture
