@@ -9,15 +9,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from prometheus_client import CollectorRegistry
+
 from services.gateway.ports import PassageSearch
 from services.ingest.adapters.ocr_engine import OcrNotUsableError
 from services.ingest.adapters.pdf_process import ProcessPdfParser
+from services.ingest.metrics import CountedIngest
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.worker import IngestWorker, build_parser, build_sharing, build_upkeep
 from services.retrieval.main import build_reranker, load_former_embedder, make_search_identity
+from services.retrieval.measured_search import MeasuredSearch
 from services.retrieval.use_cases.check_readiness import check_readiness
 from services.retrieval.use_cases.former_model import prepare_former_model
-from services.retrieval.use_cases.search_passages import SearchDependencies, search_passages
+from services.retrieval.use_cases.search_passages import SearchDependencies
 from services.retrieval.use_cases.search_permits import SearchPermits
 from services.standalone_settings import StandaloneSettings
 from services.standalone_system import PartNotUsableError
@@ -35,12 +39,13 @@ from shared.vector_index.edge_parts import open_edge_parts
 class LocalSearch:
     """The gateway's PassageSearch by a function call, where the compose system has an HTTP one."""
 
-    def __init__(self, dependencies: SearchDependencies) -> None:
-        self._dependencies = dependencies
+    def __init__(self, search: MeasuredSearch) -> None:
+        self._search = search
+        self._dependencies = search.dependencies
 
     async def search(self, request: SearchRequest) -> SearchResponse:
         """Return the best passages of the tenant's documents."""
-        return await search_passages(request, self._dependencies)
+        return await self._search.search(request)
 
     async def read_fingerprint(self) -> str | None:
         """Return the fingerprint of the searches of now."""
@@ -88,7 +93,9 @@ class StandaloneParts:
             self.former.close()
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
+    async def open(
+        self, metrics: CollectorRegistry
+    ) -> AsyncIterator[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
         """Open index, search and ingest in the order in which they need each other; close in reverse order."""
         ingest = self.settings.ingest
         async with AsyncExitStack() as stack:
@@ -121,6 +128,7 @@ class StandaloneParts:
                 index=index,
                 max_chunks=ingest.max_chunks,
                 sharing=sharing,
+                metrics=CountedIngest(metrics),
             )
             options = await asyncio.to_thread(self.settings.retrieval.make_search_options)
             reranker = build_reranker(self.settings.retrieval, bm25)
@@ -138,6 +146,6 @@ class StandaloneParts:
                 former=await prepare_former_model(self.former, self.embedder),
             )
             yield (
-                LocalSearch(search),
+                LocalSearch(MeasuredSearch(search, metrics)),
                 IngestWorker(ingest, dependencies, queue, build_upkeep(ingest, redis, dependencies)).run,
             )

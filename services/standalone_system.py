@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Protocol, TypeVar
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.main import open_gateway
@@ -43,8 +44,10 @@ class PartNotUsableError(Exception):
 class LoadedParts(Protocol):
     """What takes seconds to load, ready to be opened."""
 
-    def open(self) -> AbstractAsyncContextManager[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
-        """Open the search, and the ingest as a call that runs until it is cancelled."""
+    def open(
+        self, metrics: CollectorRegistry
+    ) -> AbstractAsyncContextManager[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
+        """Open the search, and the ingest as a call that runs until it is cancelled; both are told in `metrics`."""
         ...
 
     def close(self) -> None:
@@ -132,11 +135,12 @@ async def open_standalone(
             await stack.enter_async_context(_run_or_stop(redis_server.wait_until_dead(), "redis_broke", stop))
         search = PendingSearch(settings.gateway.retrieval_timeout_s)
         gateway = await stack.enter_async_context(open_gateway(settings.gateway, search))
+        metrics = gateway.metrics.registry
 
         async def load_and_work() -> None:
             parts = await run_in_daemon_thread(lambda: load(settings), LOADER)
             try:
-                async with parts.open() as (loaded, ingest):
+                async with parts.open(metrics) as (loaded, ingest):
                     search.hand_over(loaded)
                     on_loaded()
                     await ingest()

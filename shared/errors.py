@@ -122,6 +122,7 @@ class DependencyUnavailable(ServiceError):
     code = "dependency_unavailable"
 
 
+BUSY_CODE = "server_busy"
 BUSY_RETRY_AFTER_S = 5
 """About what a store's deadline is: by then those who were ahead have been answered, or refused."""
 
@@ -129,7 +130,7 @@ BUSY_RETRY_AFTER_S = 5
 def make_busy_error() -> DependencyUnavailable:
     """Return what those are told for whom a part that works has no time left: it has too much to do, or we have."""
     message = "The server has more to do at this moment than it can answer in time; try again in a few seconds."
-    return DependencyUnavailable(message, code="server_busy", retry_after=BUSY_RETRY_AFTER_S)
+    return DependencyUnavailable(message, code=BUSY_CODE, retry_after=BUSY_RETRY_AFTER_S)
 
 
 class IndexRejected(ServiceError):

@@ -11,7 +11,9 @@ import httpx
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.documents.spool import Spool
 from services.gateway.main import create_app
+from services.gateway.metrics import GatewayMetrics
 from services.gateway.settings import GatewaySettings
+from shared.metrics import make_registry
 from tests.http_server import serve_app
 
 
@@ -42,7 +44,8 @@ async def open_bare_gateway(
         names = "documents answers runs run_log document_log active_runs conversations search upload_keys"
         parts = dict.fromkeys(names.split(), part)
         uploads = Spool(spool, max_uploads=settings.max_uploads_at_once, min_free_bytes=settings.min_free_disk_bytes)
-        yield GatewayDependencies(settings=settings, spool=uploads, tails=[], **parts)
+        metrics = GatewayMetrics(make_registry(), part)
+        yield GatewayDependencies(settings=settings, spool=uploads, tails=[], metrics=metrics, **parts)
 
     app = await asyncio.to_thread(create_app, open_nothing, settings)
     async with serve_app(app, http=http) as server, httpx.AsyncClient(base_url=server.url) as client:

@@ -10,6 +10,7 @@ import httpx
 
 from tests.conftest import skip_or_fail
 from tests.gateway_process import find_free_port
+from tests.standalone_process import ROOT
 
 # Buffering, HTTP/1.0 to the gateway and all else is nginx's default. One process, files in a folder of its own.
 CONFIGURATION = """
@@ -45,15 +46,39 @@ async def run_nginx(gateway: str, folder: Path, *, compresses: bool = False) -> 
     Parameters:
         compresses: whether it has one setting more.
     """
+    port = find_free_port()
+    compression = COMPRESSION if compresses else ""
+    values = {"folder": folder, "port": port, "gateway": gateway, "compression": compression}
+    async with _run(CONFIGURATION.format(**values), folder, port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def run_our_nginx(gateway: str, folder: Path) -> AsyncIterator[str]:
+    """An nginx as compose sets it up, but for addresses and folders; yields its URL. Skips as the other one does."""
+    port = find_free_port()
+    ours = (ROOT / "deploy" / "nginx.conf").read_text()
+    for old, new in (
+        ("/tmp/", f"{folder}/"),
+        ("worker_processes auto;", "daemon off; master_process off;"),
+        ("listen 8000;", f"listen 127.0.0.1:{port};"),
+        ("set $gateway gateway;", f"set $gateway {gateway.removeprefix('http://')};"),
+        ("http://$gateway:8000;", "http://$gateway;"),
+    ):
+        assert old in ours
+        ours = ours.replace(old, new)
+    async with _run(ours, folder, port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _run(text: str, folder: Path, port: int) -> AsyncIterator[str]:
     program = shutil.which("nginx", path="/usr/local/bin:/usr/bin:/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
     if program is None:
         skip_or_fail("no nginx: install it (Debian: nginx-light)")
         return
-    port = find_free_port()
     configuration = folder / "nginx.conf"
-    compression = COMPRESSION if compresses else ""
-    values = {"folder": folder, "port": port, "gateway": gateway, "compression": compression}
-    configuration.write_text(CONFIGURATION.format(**values))
+    configuration.write_text(text)
     process = await asyncio.create_subprocess_exec(program, "-e", "stderr", "-c", str(configuration))
     url = f"http://127.0.0.1:{port}"
     try:

@@ -46,6 +46,7 @@ from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.documents.spool import Spool
 from services.gateway.http_protocol import make_http_protocol
 from services.gateway.listen import CannotListenError, bind_socket
+from services.gateway.metrics import GatewayMetrics
 from services.gateway.pauses import shorten_pauses
 from services.gateway.ports import PassageSearch
 from services.gateway.providers.language_models import build_chain, build_language_models, choose_default_provider
@@ -62,6 +63,7 @@ from shared.event_log.memory_log import MemoryEventLog
 from shared.event_log.redis_events import open_events, open_run_log
 from shared.event_log.redis_log import KEPT_MS
 from shared.event_log.redis_reader import RedisEventReader
+from shared.metrics import make_registry
 from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
@@ -97,6 +99,7 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
         stack.push_async_callback(redis.aclose)
         queue = ArqJobQueue(settings.redis_url, timeout_s=settings.redis_timeout_s)
         stack.push_async_callback(queue.close)
+        metrics = GatewayMetrics(make_registry(), queue.count_jobs)
         # In a thread: it imports the SDKs that are needed.
         models = await asyncio.to_thread(build_language_models, settings.make_language_model_config())
         for model in models.values():
@@ -129,6 +132,7 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
             max_characters=settings.max_answer_characters,
             max_lasting=settings.max_continued_runs,
             stop_requests=stop_requests,
+            on_end=metrics.count_run,
         )
         stack.push_async_callback(supervisor.shut_down)
         stop_requests.start()
@@ -177,6 +181,7 @@ async def open_gateway(settings: GatewaySettings, search: PassageSearch) -> Asyn
             conversations=conversation_store,
             search=search,
             upload_keys=upload_keys,
+            metrics=metrics,
         )
 
 

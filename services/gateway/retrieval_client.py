@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from shared.contracts.errors import ErrorBody
 from shared.contracts.health import UNAVAILABLE, Readiness
 from shared.contracts.search import SearchFingerprint, SearchRequest, SearchResponse
-from shared.errors import DependencyUnavailable, make_busy_error
+from shared.errors import BUSY_CODE, DependencyUnavailable, make_busy_error
 from shared.request_id import make_request_headers
 
 _MESSAGE: Final = "The search does not answer now; try again in a few seconds."
@@ -117,4 +117,4 @@ class RetrievalClient:
 
 async def _is_busy(response: aiohttp.ClientResponse) -> bool:
     """Return whether this is the refusal of a service that has as many searches as it takes at once."""
-    return ErrorBody.model_validate_json(await response.read()).error.code == "server_busy"
+    return ErrorBody.model_validate_json(await response.read()).error.code == BUSY_CODE

@@ -1,9 +1,10 @@
 """What the ingest use cases need from the outside world, and the values that cross these ports."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from shared.contracts.documents import DocumentFailure
 
@@ -67,3 +68,26 @@ class Embedder(Protocol):
     async def embed_passages(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Return a float32 array of shape (number of texts, dimension)."""
         ...
+
+
+Stage = Literal["parse", "embed", "write"]
+"""Reading the pages of a document; computing vectors; writing points: the last two some passages at a time."""
+JobOutcome = Literal["ready", "failed", "interrupted"]
+
+
+class IngestMetrics:
+    """Is told what the ingest does, for those who watch it. This one forgets it."""
+
+    def count_job(self, outcome: JobOutcome, code: str = "") -> None:
+        """Note what a job has come to; `code` says why a document failed."""
+
+    def track_job(self) -> AbstractContextManager[object]:
+        """Count a job as under way for a `with` block."""
+        return nullcontext()
+
+    def time(self, stage: Stage) -> AbstractContextManager[object]:
+        """Measure how long a `with` block takes, however it ends."""
+        return nullcontext()
+
+
+NO_METRICS = IngestMetrics()

@@ -13,6 +13,16 @@ from shared.settings import IndexSettings
 class IngestSettings(IndexSettings):
     """What the worker is told; `PAGEWIRE_` + the field's name in capitals."""
 
+    host: str = Field(default="127.0.0.1", description="PAGEWIRE_HOST: address to listen on")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description=(
+            "PAGEWIRE_METRICS_PORT: port on which a worker answers Prometheus; default: none, in compose 8002."
+            " Standalone's gateway tells of its worker, too, and this is ignored"
+        ),
+    )
     ingest_concurrency: int = Field(
         default=2,
         gt=0,

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from arq import Retry, func
 from arq.worker import Worker
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
@@ -22,6 +23,7 @@ from services.ingest.adapters.pdf_process import ProcessPdfParser
 from services.ingest.domain.pipeline import name_pipeline
 from services.ingest.health import NOTE_INTERVAL_S, make_health_key
 from services.ingest.lane import Lane
+from services.ingest.metrics import CountedIngest, MetricsPortError, serve_metrics
 from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.compact import compact_stores
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
@@ -36,6 +38,7 @@ from shared.contracts.jobs import DocumentJob
 from shared.embedding.dense import DenseEmbedder, ModelNotUsableError
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import IndexRejected, ServiceError
+from shared.metrics import make_registry
 from shared.queue.arq_queue import (
     EXPIRES_EXTRA_MS,
     ArqJobQueue,
@@ -179,14 +182,19 @@ class IngestWorker:
             with suppress(ServiceError):  # the lease's own renewal decides whether Redis is away
                 await self.queue.keep_in_progress(INGEST, document, lease_ms)
 
-        with structlog.contextvars.bound_contextvars(job_id=context["job_id"]):
-            outcome = await run_ingest_job(
-                document,
-                self.dependencies,
-                lease_s=self.settings.lease_s,
-                max_attempts=self.settings.max_attempts,
-                keep_in_progress=keep_in_progress,
-            )
+        metrics, outcome = self.dependencies.metrics, Outcome.RETRY  # also where the worker is stopped
+        with structlog.contextvars.bound_contextvars(job_id=context["job_id"]), metrics.track_job():
+            try:
+                outcome = await run_ingest_job(
+                    document,
+                    self.dependencies,
+                    lease_s=self.settings.lease_s,
+                    max_attempts=self.settings.max_attempts,
+                    keep_in_progress=keep_in_progress,
+                )
+            finally:
+                if outcome is Outcome.RETRY:
+                    metrics.count_job("interrupted")
         try_again_unless_done(outcome, context["job_try"])
 
     async def _run_purge(self, context: dict[Any, Any], job: dict[str, str]) -> None:
@@ -275,8 +283,8 @@ async def _stop_arq(worker: Worker, polling: asyncio.Task[None]) -> None:
     await end_tasks(*running)
 
 
-async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
-    """Return a worker on a Qdrant server; loads the model and prepares the index."""
+async def build_worker(settings: IngestSettings, redis: Redis, metrics: CollectorRegistry) -> IngestWorker:
+    """Return a worker on a Qdrant server, told of in `metrics`; loads the model and prepares the index."""
     # Imported here: it takes 2 s, and standalone, which takes the worker from this module, needs no Qdrant client.
     from shared.vector_index.server_parts import connect_server_parts
 
@@ -298,6 +306,7 @@ async def build_worker(settings: IngestSettings, redis: Redis) -> IngestWorker:
         index=index,
         max_chunks=settings.max_chunks,
         sharing=build_sharing(settings, redis),
+        metrics=CountedIngest(metrics),
     )
     queue = ArqJobQueue(settings.redis_url, timeout_s=settings.redis_timeout_s)
     return IngestWorker(settings, dependencies, queue, build_upkeep(settings, redis, dependencies))
@@ -323,8 +332,14 @@ def build_upkeep(settings: IngestSettings, redis: Redis, dependencies: IngestDep
 
 async def run_worker(settings: IngestSettings) -> None:
     """Run until SIGTERM or SIGINT; then jobs are handed back to the queue at once."""
+    metrics = make_registry()
+    with serve_metrics(metrics, settings.host, settings.metrics_port):
+        await _run_worker(settings, metrics)
+
+
+async def _run_worker(settings: IngestSettings, metrics: CollectorRegistry) -> None:
     redis = connect_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    worker = await build_worker(settings, redis)
+    worker = await build_worker(settings, redis, metrics)
     running = asyncio.create_task(worker.run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -350,7 +365,7 @@ def main() -> None:
     configure_logging("ingest", settings.log_level, settings.log_format)
     try:
         asyncio.run(run_worker(settings))
-    except (ModelNotUsableError, OcrNotUsableError, IndexRejected) as error:
+    except (ModelNotUsableError, OcrNotUsableError, IndexRejected, MetricsPortError) as error:
         sys.exit(f"pagewire: {error}")
 
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from services.retrieval.adapters.cross_encoder import CrossEncoderOrElse, CrossEncoderReranker, NoReranker
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.api.routes import router
+from services.retrieval.measured_search import MeasuredSearch
 from services.retrieval.ports import Reranker, TermReader
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.former_model import prepare_former_model
@@ -22,6 +23,7 @@ from shared.embedding.dense import DenseEmbedder
 from shared.embedding.port import Kind
 from shared.embedding.sparse import Bm25Encoder
 from shared.error_handlers import ERROR_RESPONSES, install_error_handlers
+from shared.metrics import make_registry
 from shared.redis_client import connect_redis
 from shared.registry.redis_registry import RedisDocumentRegistry
 from shared.request_id import RequestIdMiddleware
@@ -127,11 +129,11 @@ def create_app(settings: RetrievalSettings, dependencies: SearchDependencies | N
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if dependencies is not None:
-            app.state.dependencies = dependencies
+            app.state.search = MeasuredSearch(dependencies, make_registry())
             yield
             return
         async with open_dependencies(settings) as opened:
-            app.state.dependencies = opened
+            app.state.search = MeasuredSearch(opened, make_registry())
             before = settings.embedding_model_before
             log.info("retrieval_started", embedding_model=settings.embedding_model, embedding_model_before=before)
             yield

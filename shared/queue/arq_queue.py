@@ -135,6 +135,15 @@ class ArqJobQueue:
                 unqueued.append(job)
         return unqueued
 
+    async def count_jobs(self) -> dict[str, int]:
+        """Return how many jobs of each lane are not done: they wait, pause or run."""
+        lanes = {"small": self.lanes.small, "large": self.lanes.large, "purges": self.lanes.purges}
+        pipe = self.arq.pipeline(transaction=False)  # `execute` gives its connection back
+        for lane in lanes.values():
+            pipe.zcard(lane)
+        counts = await self._call(pipe.execute())
+        return dict(zip(lanes, counts, strict=True))
+
     async def _shorten_orphan(self, function: str, job: DocumentJob, lease_ms: int) -> None:
         """Limit how long arq believes that a job without a lease is in progress.
 

@@ -132,6 +132,19 @@ def test_other_containers_reach_the_gateway_by_its_name(stack: Stack) -> None:
         assert stack.compose("exec", "-T", "retrieval", "python", "-c", program, url).strip() == "200"
 
 
+def test_metrics_are_told_inside_alone(stack: Stack, client: httpx.Client) -> None:
+    """Each service tells its own where Prometheus would ask, and nginx none of it."""
+    program = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1] + '/metrics').read().decode())"
+    for url, name in (
+        ("http://gateway:8000", "pagewire_queued_jobs"),
+        ("http://retrieval:8001", "pagewire_reranker_info"),
+        ("http://ingest:8002", "pagewire_jobs_in_progress"),
+    ):
+        assert f"\n{name}" in stack.compose("exec", "-T", "retrieval", "python", "-c", program, url)
+
+    assert client.get("/metrics").status_code == httpx.codes.NOT_FOUND
+
+
 @pytest.fixture(name="llm")
 def start_held_llm(stack: Stack) -> Iterator[str]:
     """A container with a model that says one word and waits; its id."""

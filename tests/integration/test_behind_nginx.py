@@ -15,7 +15,7 @@ from services.gateway.settings import GatewaySettings
 from tests.canned_search import CannedSearch
 from tests.http_server import serve_app
 from tests.llm_server import LlmServer, Scenario
-from tests.nginx_process import run_nginx
+from tests.nginx_process import run_nginx, run_our_nginx
 from tests.patience import PATIENT_S
 
 QUESTION = "How much?"
@@ -122,3 +122,33 @@ async def test_silent_streams_are_not_cut(
         for _ in range(len(streams) * len(TOKENS)):
             llm.steps.release()
         await asyncio.gather(*(read(end, 1) for read, (_, end) in zip(reading, streams, strict=True)))
+
+
+async def test_metrics_do_not_pass_our_nginx(settings: GatewaySettings, search: CannedSearch, tmp_path: Path) -> None:
+    """However the address is written; the gateway itself tells them, and nginx lets all else pass."""
+    app = await asyncio.to_thread(create_app, lambda: open_gateway(settings, search), settings)
+    async with (
+        serve_app(app) as server,
+        run_our_nginx(server.url, tmp_path) as url,
+        httpx.AsyncClient(timeout=PATIENT_S) as client,
+    ):
+        told = await client.get(f"{server.url}/metrics")
+        passed = await client.get(f"{url}/health/ready")
+        written = ("/metrics", "/metrics?name=x", "//metrics", "/%6Detrics", "/health/../metrics", "/metrics/")
+        statuses = {path: await read_status(url, path) for path in written}
+        refused = await client.get(f"{url}/metrics")
+
+    assert (told.status_code, passed.status_code) == (200, 200)
+    assert statuses == dict.fromkeys(written, 404)
+    assert refused.json()["error"]["code"] == "not_found"
+    assert refused.json()["error"]["request_id"] == refused.headers["x-request-id"]
+
+
+async def read_status(url: str, path: str) -> int:
+    """The status of an answer to a path that is sent as it stands; clients would tidy it."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    response = await reader.read()
+    writer.close()
+    return int(response.split()[1])

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry
 
 from services.gateway.api.answers import start_run
 from services.gateway.api.dependencies import GatewayDependencies
@@ -195,7 +196,9 @@ class HeldParts:
         await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
+    async def open(
+        self, metrics: CollectorRegistry
+    ) -> AsyncIterator[tuple[PassageSearch, Callable[[], Awaitable[None]]]]:
         try:
             yield self.search, self._work
         finally:

@@ -5,14 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from services.retrieval.adapters.cross_encoder import CrossEncoderOrElse, CrossEncoderReranker
 from services.retrieval.domain.fusion import Candidate, FusionWeights
-from services.retrieval.main import build_reranker
+from services.retrieval.main import build_reranker, create_app
 from services.retrieval.ports import Reranker
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.use_cases.search_passages import SearchDependencies, SearchOptions, search_passages
@@ -22,8 +25,10 @@ from shared.embedding.sparse import Bm25Encoder
 from shared.registry.port import DocumentRegistry
 from shared.vector_index.edge import EdgeIndex
 from shared.vector_index.port import ChunkPayload
+from tests.http_server import serve_app
 from tests.indexed_texts import index_texts
 from tests.patience import PATIENT_S
+from tests.scraped import pick, scrape
 from tests.standalone_process import ROOT
 
 TEXTS = ["The crane lifts nine tonnes.", "The crane is yellow.", "Otters eat fish.", "A crane is also a bird."]
@@ -131,6 +136,32 @@ async def test_without_a_cross_encoder_words_that_stand_together_count(
     assert len(await there.score("How much?", make_candidates(TEXTS), [])) == len(TEXTS)
     for reranker in (missing, there):
         await asyncio.to_thread(reranker.close)
+
+
+async def test_the_reranker_in_force_is_told(cross_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each scrape that of the moment: without a model until the weights have been loaded, then the cross-encoder."""
+    may_load, load = threading.Event(), CrossEncoderReranker._load
+
+    def load_later(reranker: CrossEncoderReranker) -> None:
+        may_load.wait(PATIENT_S)
+        load(reranker)
+
+    monkeypatch.setattr(CrossEncoderReranker, "_load", load_later)
+    reranker = build_reranker(RetrievalSettings(reranker_model=str(cross_encoder)), Bm25Encoder())
+    part: Any = None
+    options = SearchOptions(candidates=50, rerank_count=None, fusion=FusionWeights())
+    app = create_app(RetrievalSettings(), SearchDependencies(part, part, part, part, reranker, options))
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
+        before = pick(await scrape(client), "pagewire_reranker_info")
+        may_load.set()
+        assert isinstance(reranker, CrossEncoderOrElse)
+        await asyncio.to_thread(reranker._cross_encoder.loaded.wait, 60)
+        after = pick(await scrape(client), "pagewire_reranker_info")
+    await asyncio.to_thread(reranker.close)
+
+    # labels: model, reason, status
+    assert before == {"term-proximity cross_encoder_loading on": 1}
+    assert after == {f"{cross_encoder}  on": 1}
 
 
 async def test_searches_that_are_scored_together_get_what_they_get_alone(cross_encoder: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 import numpy as np
 import pytest
 from arq import Retry
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 
 from services.ingest.adapters.pdf_process import ParseLimits, ProcessPdfParser
+from services.ingest.metrics import CountedIngest, MetricsPortError, serve_metrics
 from services.ingest.settings import IngestSettings
 from services.ingest.use_cases.dependencies import IngestDependencies
 from services.ingest.use_cases.exclusive_gate import ExclusiveGate
@@ -30,6 +32,7 @@ from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 from shared.errors import DependencyUnavailable, DiskFull, NotFound
 from shared.identifiers import make_document_id, make_point_id
+from shared.metrics import make_registry
 from shared.queue.arq_queue import SMALL_BYTES, ArqJobQueue, LaneNames, make_job_id
 from shared.queue.port import INGEST, PURGE
 from shared.registry.port import Lease, NewDocument
@@ -40,6 +43,7 @@ from shared.vector_index.port import ChunkPayload, IndexPoint, SparseVector
 from tests.batches import collect
 from tests.patience import PATIENT_S
 from tests.pdfs import make_long_pdf, make_pdf
+from tests.scraped import pick, scrape, scrape_until
 
 LANES = LaneNames()
 
@@ -207,6 +211,58 @@ async def test_a_worker_puts_a_job_back_after_a_fault(
             await asyncio.sleep(0.02)
     finally:
         await end_tasks(worker)
+
+
+async def test_a_worker_tells_what_becomes_of_its_jobs(
+    deps: IngestDependencies,
+    index: FlakyIndex,
+    gated: GatedEmbedder,
+    queue: ArqJobQueue,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    """On a port of its own: under way, ready, failed with a code, interrupted by a fault or by its end."""
+    registry = make_registry()
+    counted = dataclasses.replace(deps, metrics=CountedIngest(registry))
+    worker = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), counted, queue).run())
+    with serve_metrics(registry, "127.0.0.1", 0) as port:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENT_S) as prometheus:
+
+            async def work_on(content: bytes, what: str) -> None:
+                await queue.enqueue(INGEST, await accept(deps, tmp_path, content))
+                await scrape_until(prometheus, lambda told: what in pick(told, "pagewire_jobs_total"))
+
+            await work_on(make_pdf(["some text"]), "ready")
+            await work_on(make_pdf([""]), "no_text failed")
+            index.unreachable = True
+            await work_on(make_pdf(["other text"]), "interrupted")
+            index.unreachable = False
+            gated.gate.clear()
+            gated.reached.clear()
+            await queue.enqueue(INGEST, await accept(deps, tmp_path, make_pdf(["third text"])))
+            await gated.reached.wait()
+            working = await scrape(prometheus)
+            await end_tasks(worker)
+            samples = await scrape(prometheus)
+
+    assert working["pagewire_jobs_in_progress"] == 1
+    assert samples["pagewire_jobs_in_progress"] == 0
+    assert pick(samples, "pagewire_jobs_total") == {"ready": 1, "no_text failed": 1, "interrupted": 2}
+    assert pick(samples, "pagewire_ingest_seconds_count") == {"parse": 3, "embed": 2, "write": 1}
+    assert samples["process_cpu_seconds_total"] > 0
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    """And without a port nobody listens."""
+    registry = make_registry()
+    with (
+        serve_metrics(registry, "127.0.0.1", 0) as port,
+        pytest.raises(MetricsPortError, match="PAGEWIRE_METRICS_PORT"),
+        serve_metrics(registry, "127.0.0.1", port),
+    ):
+        pass
+    with serve_metrics(registry, "127.0.0.1", None) as port:
+        assert port is None
 
 
 async def test_a_machine_without_file_descriptors_is_not_the_documents_fault(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import httpx
 import pytest
 import structlog
 from structlog.testing import capture_logs
@@ -28,6 +29,7 @@ from shared.registry.port import DocumentRegistry
 from shared.vector_index.port import IndexQuery, LegHits
 from tests.http_server import serve_app
 from tests.patience import PATIENT_S
+from tests.scraped import pick, scrape_until
 
 PERMITS = 8
 
@@ -36,8 +38,11 @@ class EmptyIndex:
     """Finds nothing, and counts how often it is asked."""
 
     searches = 0
+    broken = False
 
     async def search(self, tenant: str, query: IndexQuery) -> LegHits:
+        if self.broken:
+            raise DependencyUnavailable("The vector index does not answer now; try again.")
         self.searches += 1
         return LegHits(dense=[], bm25=[])
 
@@ -169,6 +174,31 @@ async def test_more_searches_than_the_service_takes_are_refused_at_once(
     assert (refused.value.error_code, refused.value.retry_after) == ("server_busy", BUSY_RETRY_AFTER_S)
     assert model.passes == [["first"], sorted(f"question {n}" for n in range(1, PERMITS)), ["a later one"]]
     assert index.searches == PERMITS + 1
+
+
+async def test_searches_are_counted_by_what_comes_of_them(
+    client: RetrievalClient, model: HeldModel, logs: list[EventDict], index: EmptyIndex
+) -> None:
+    """Answered, left, refused, failed: each once; only one that was answered has durations."""
+    async with httpx.AsyncClient(base_url=client._url) as prometheus:
+        held = [begin_search(client, f"question {n}") for n in range(PERMITS)]
+        await asyncio.to_thread(model.begun.acquire)
+        samples = await scrape_until(prometheus, lambda told: told["pagewire_searches_in_progress"] == PERMITS)
+        assert pick(samples, "pagewire_searches_total") == {}
+        with pytest.raises(DependencyUnavailable):
+            await begin_search(client, "one too many")
+        await leave(held.pop(), logs)
+        model.go_on.set()
+        await asyncio.gather(*held)
+        index.broken = True
+        with pytest.raises(DependencyUnavailable):
+            await begin_search(client, "in vain")
+        samples = await scrape_until(prometheus, lambda told: told["pagewire_searches_in_progress"] == 0)
+
+    assert pick(samples, "pagewire_searches_total") == {"none": PERMITS - 1, "left": 1, "busy": 1, "failed": 1}
+    answered = dict.fromkeys(("embed", "search", "whole"), PERMITS - 1)
+    assert pick(samples, "pagewire_search_seconds_count") == answered
+    assert pick(samples, "pagewire_reranker_info") == {"disabled off": 1}
 
 
 async def test_a_question_is_read_as_pages_are(client: RetrievalClient, model: HeldModel) -> None:

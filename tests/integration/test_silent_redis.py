@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from services.gateway.api.dependencies import GatewayDependencies
@@ -25,6 +26,7 @@ from shared.registry.port import NewDocument
 from shared.registry.redis_registry import RedisDocumentRegistry
 from tests.http_server import serve_app
 from tests.patience import PATIENT_S
+from tests.scraped import scrape
 
 DEADLINE_S = 1.0
 MANY = 250
@@ -127,6 +129,23 @@ async def get(url: str, path: str) -> tuple[int, str]:
     response = (await reader.read()).decode()
     writer.close()
     return int(response.split()[1]), response
+
+
+async def test_a_scrape_is_answered_while_redis_is_silent(own_redis: str, tmp_path: Path) -> None:
+    """Without the queue, which nobody knows then; it is told again as soon as Redis answers."""
+    settings = GatewaySettings(redis_url=own_redis, redis_timeout_s=DEADLINE_S, data_dir=tmp_path / "data")
+    search = RetrievalClient("http://127.0.0.1:9", timeout_s=1)
+    app = await asyncio.to_thread(create_app, lambda: open_gateway(settings, search), settings)
+    process = await read_process(own_redis)
+    async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
+        assert "pagewire_queued_jobs small" in await scrape(client)
+        with silence(process):
+            async with asyncio.timeout(SLACK * DEADLINE_S):
+                samples = await scrape(client)
+        assert "pagewire_queued_jobs small" in await scrape(client)
+
+    assert "pagewire_runs_in_progress" in samples
+    assert not [name for name in samples if name.startswith("pagewire_queued_jobs")]
 
 
 async def test_many_requests_get_their_503(own_redis: str, tmp_path: Path) -> None:

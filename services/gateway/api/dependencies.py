@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from services.gateway.answers.answer_question import AnswerDependencies
 from services.gateway.documents.accept_document import DocumentDependencies
 from services.gateway.documents.spool import Spool
+from services.gateway.metrics import GatewayMetrics
 from services.gateway.ports import ActiveRuns, ConversationStore, PassageSearch, UploadKeys
 from services.gateway.runs.supervisor import RunSupervisor
 from services.gateway.settings import GatewaySettings
@@ -45,6 +46,7 @@ class GatewayDependencies:
     conversations: ConversationStore
     search: PassageSearch
     upload_keys: UploadKeys
+    metrics: GatewayMetrics
     describe_chain: Callable[[], dict[str, str]] = dict
 
 

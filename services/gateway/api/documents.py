@@ -71,15 +71,16 @@ async def upload(
 ) -> UploadAccepted:
     """Takes a PDF (form field `file`); 202 means that it is stored and will not be lost."""
     settings = gateway.settings
-    await refuse_link(request)
-    size = read_largest_size(request.headers, settings.max_upload_bytes)
-    with telling_full_disk():
+    with gateway.metrics.count_refused(), telling_full_disk():
+        await refuse_link(request)
+        size = read_largest_size(request.headers, settings.max_upload_bytes)
         async with gateway.spool.reserve(size) as path:
             received = await receive_file(request.stream(), request.headers, path, settings.max_upload_bytes)
             if key is None:
                 record, duplicate = await accept_document(tenant, received, gateway.documents)
             else:
                 record, duplicate = await accept_once(tenant, key, received, gateway.documents, gateway.upload_keys)
+    gateway.metrics.count_upload("duplicate" if duplicate else "accepted")
     if wait > 0:
         seconds = min(wait, settings.max_upload_wait_s)
         registry, events = gateway.documents.registry, gateway.document_log
@@ -107,11 +108,12 @@ async def replace(
 ) -> DocumentRecord:
     """Gives a document other bytes and another name; those before answer until the new ones do, see `replacement`."""
     settings = gateway.settings
-    size = read_largest_size(request.headers, settings.max_upload_bytes)
-    with telling_full_disk():
+    with gateway.metrics.count_refused(), telling_full_disk():
+        size = read_largest_size(request.headers, settings.max_upload_bytes)
         async with gateway.spool.reserve(size) as path:
             received = await receive_file(request.stream(), request.headers, path, settings.max_upload_bytes)
             record = await replace_document(tenant, document_id, received, gateway.documents)
+    gateway.metrics.count_upload("replaced")
     if wait > 0:
         seconds = min(wait, settings.max_upload_wait_s)
         waiting = wait_until_final(tenant, document_id, seconds, gateway.documents.registry, gateway.document_log)

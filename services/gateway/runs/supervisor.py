@@ -143,6 +143,9 @@ def make_lost_failure() -> Failed:
     return _make_failed(error, partial=True)
 
 
+OnEnd = Callable[[Finished | Failed, bool], None]
+
+
 class RunSupervisor:
     """Start and end runs.
 
@@ -153,6 +156,7 @@ class RunSupervisor:
         max_characters: the most that an answer may have; an endless one ends there.
         max_lasting: how many runs that outlive their client there may be at once; nobody who leaves ends one.
         stop_requests: reaches runs that end with their client, in other processes.
+        on_end: called with the end of each run, and whether it ended because its client has left.
     """
 
     def __init__(
@@ -164,6 +168,7 @@ class RunSupervisor:
         max_characters: int,
         max_lasting: int,
         stop_requests: StopRequests,
+        on_end: OnEnd,
     ) -> None:
         self._memory = memory
         self._durable = durable
@@ -171,6 +176,7 @@ class RunSupervisor:
         self._max_characters = max_characters
         self._max_lasting = max_lasting
         self._stop_requests = stop_requests
+        self._on_end = on_end
         self._runs: dict[StreamId, Run] = {}
         self._lasting: set[StreamId] = set()
         self._drain: asyncio.Task[None] | None = None
@@ -281,6 +287,7 @@ class RunSupervisor:
         run.log.end(run.stream, end)
         del self._runs[run.stream]
         self._lasting.discard(run.stream)
+        self._on_end(end, run.ending is Ending.LEFT)
 
     async def _write_events(self, run: Run) -> Finished | Failed:
         """Write all events of a run but the terminal one, and return that. Never raise, but for bugs in here."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.ingest.domain.chunking import MAX_CHUNKS
-from services.ingest.ports import Embedder, PdfParser
+from services.ingest.ports import NO_METRICS, Embedder, IngestMetrics, PdfParser
 from services.ingest.use_cases.exclusive_gate import ExclusiveGate
 from shared.blobs.port import BlobStore
 from shared.embedding.port import SparseEncoder
@@ -48,4 +48,5 @@ class IngestDependencies:
     max_chunks: int = MAX_CHUNKS
     gate: ExclusiveGate = field(default_factory=ExclusiveGate)
     sharing: Sharing | None = None
+    metrics: IngestMetrics = NO_METRICS
     unreleased: list[Lease] = field(default_factory=list)

@@ -38,7 +38,7 @@ async def embed_document(
     for first in range(0, len(chunks), EMBED_CHUNKS):
         batch = chunks[first : first + EMBED_CHUNKS]
         points = await embed_chunks(batch, lease.job, title, version, lease.text_key, deps)
-        await deps.index.upsert(lease.job.tenant, points)
+        await write_points(lease.job.tenant, points, deps)
         done = first + len(batch)
         await deps.registry.update(lease, Progress(DocumentStatus.EMBEDDING, chunks_done=done))
 
@@ -54,7 +54,7 @@ async def _embed_shared(
             await asyncio.sleep(HELPERS_WAIT_S)
             continue
         points = await embed_chunks(chunks[claim.chunks], lease.job, title, version, lease.text_key, deps)
-        await deps.index.upsert(lease.job.tenant, points)
+        await write_points(lease.job.tenant, points, deps)
         if not await sharing.ranges.finish(claim):
             raise LeaseLostError(lease.job.document_id)
 
@@ -98,6 +98,12 @@ async def embed_chunks(
     ]
 
 
+async def write_points(tenant: str, points: Sequence[IndexPoint], deps: IngestDependencies) -> None:
+    """Write points into the index; when it returns they can be found."""
+    with deps.metrics.time("write"):
+        await deps.index.upsert(tenant, points)
+
+
 async def _find_or_embed(texts: Mapping[str, str], tenant: str, deps: IngestDependencies) -> dict[str, list[float]]:
     """Vectors of texts by their names. What the tenant's points have already is not embedded once more.
 
@@ -107,7 +113,8 @@ async def _find_or_embed(texts: Mapping[str, str], tenant: str, deps: IngestDepe
     vectors = await deps.index.find_vectors(tenant, list(texts))
     missing = [name for name in texts if name not in vectors]
     if missing:
-        embedded = await deps.embedder.embed_passages([texts[name] for name in missing])
+        with deps.metrics.time("embed"):
+            embedded = await deps.embedder.embed_passages([texts[name] for name in missing])
         vectors |= {name: embedded[position].tolist() for position, name in enumerate(missing)}
     log.debug("chunks_embedded", count=len(missing), reused=len(texts) - len(missing))
     return vectors

@@ -12,7 +12,7 @@ import structlog
 from services.ingest.domain.chunking import Chunk, TooManyChunksError
 from services.ingest.domain.pipeline import name_pipeline
 from services.ingest.use_cases.dependencies import IngestDependencies, Sharing
-from services.ingest.use_cases.embed_document import embed_chunks
+from services.ingest.use_cases.embed_document import embed_chunks, write_points
 from services.ingest.use_cases.ingest_document import chunk_document
 from services.ingest.use_cases.read_document import find_stored_parse
 from services.ingest.use_cases.tidy_document import tidy_after_another
@@ -83,7 +83,7 @@ async def _embed_range(
     # waits for it before the points are removed.
     if not await sharing.ranges.keep(claim, sharing.lease_ms):
         return False
-    await deps.index.upsert(job.tenant, points)
+    await write_points(job.tenant, points, deps)
     if await sharing.ranges.finish(claim):
         return True
     await tidy_after_another(job, parse_edition(plan.version), sha256, deps)

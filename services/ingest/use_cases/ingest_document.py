@@ -53,6 +53,7 @@ async def ingest_document(lease: Lease, deps: IngestDependencies) -> None:
     except LeaseLostError:
         await tidy_after_another(lease.job, lease.edition, lease.content.sha256, deps)
         raise
+    deps.metrics.count_job("ready")
     log.info("document_ready", document_id=lease.job.document_id, warnings=len(warnings))
 
 
@@ -63,12 +64,14 @@ async def fail_document(lease: Lease, failure: DocumentFailure, deps: IngestDepe
     Raises LeaseLostError.
     """
     await deps.registry.fail(lease, failure)
+    deps.metrics.count_job("failed", failure.code)
     log.info("document_failed", document_id=lease.job.document_id, code=failure.code)
     await tidy_document(lease.job, lease.edition, deps)
 
 
 async def _make_searchable(lease: Lease, deps: IngestDependencies) -> Sequence[DocumentWarning]:
-    document = await read_document(lease, registry=deps.registry, blobs=deps.blobs, parser=deps.parser)
+    with deps.metrics.time("parse"):
+        document = await read_document(lease, registry=deps.registry, blobs=deps.blobs, parser=deps.parser)
     title = _choose_title(document, lease.content.filename)
     warnings = make_warnings(document.pages, document.facts.unread)
     await deps.registry.update(lease, Progress(DocumentStatus.PARSING, title=title))

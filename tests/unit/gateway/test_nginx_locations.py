@@ -33,6 +33,14 @@ def test_only_routes_with_heartbeats_are_cut_when_they_are_silent(path: str, str
     assert bool(re.search(pattern, path)) == streams
 
 
+def test_metrics_are_not_handed_out() -> None:
+    """That address itself, before all patterns, is answered here; tests/integration/test_behind_nginx.py asks nginx."""
+    (block,) = re.findall(r"location = /metrics \{(.*?)\n    \}", CONFIGURATION, re.DOTALL)
+
+    assert "return 404" in block
+    assert "proxy_pass" not in block
+
+
 def test_a_whole_answer_may_be_silent_as_long_as_it_may_take() -> None:
     """Those below /v1/ too, which may be streams or not: the gateway ends them, not nginx."""
     everywhere, streams = [int(seconds) for seconds in re.findall(r"proxy_read_timeout (\d+)s;", CONFIGURATION)]

@@ -79,6 +79,7 @@ def make_supervisor(
     max_characters: int = 1000,
     max_lasting: int = 100,
     stop_requests: PlayedStopRequests | None = None,
+    on_end: Callable[[Finished | Failed, bool], None] = lambda _end, _left: None,
 ) -> RunSupervisor:
     """A supervisor with a memory of its own."""
     return RunSupervisor(
@@ -88,6 +89,7 @@ def make_supervisor(
         max_characters=max_characters,
         max_lasting=max_lasting,
         stop_requests=stop_requests or PlayedStopRequests(),
+        on_end=on_end,
     )
 
 
@@ -109,6 +111,33 @@ async def read(run: Run) -> list[RunEvent]:
     """All events of a run."""
     async with aclosing(run.log.read(run.stream)) as batches:
         return [event async for batch in batches for event in batch.events]
+
+
+async def test_each_end_is_told_once(durable: SharedMemoryLog) -> None:
+    """With the end that readers get, and whether the client's leaving has made it."""
+    told: list[tuple[str, bool]] = []
+
+    def note(end: Finished | Failed, left: bool) -> None:
+        told.append((end.finish_reason if isinstance(end, Finished) else end.error.code, left))
+
+    supervisor = make_supervisor(durable, on_end=note)
+    whole = await start(supervisor, PlayedAnswer(["a"]))
+    await read(whole)
+    await supervisor.leave(whole)
+    await read(await start(supervisor, PlayedAnswer(error=LanguageModelBusy("busy"))))
+    for end in (supervisor.leave, lambda run: supervisor.stop("default", run.run_id), lambda _: supervisor.shut_down()):
+        answer = PlayedAnswer(stalls=True)
+        run = await start(supervisor, answer)
+        await answer.stalled.wait()
+        await end(run)
+
+    assert told == [
+        ("stop", False),
+        ("llm_busy", False),
+        ("server_shutdown", True),
+        ("stopped", False),
+        ("server_shutdown", False),
+    ]
 
 
 def get_error(events: list[RunEvent]) -> tuple[str, bool]:
