@@ -1,8 +1,11 @@
 """What a worker tells Prometheus, and the port on which it does."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from threading import Thread
 from typing import Final
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -50,8 +53,8 @@ class CountedIngest(IngestMetrics):
         return self._seconds.labels(stage).time()
 
 
-@contextmanager
-def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> Iterator[int | None]:
+@asynccontextmanager
+async def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> AsyncIterator[int | None]:
     """Answer Prometheus on a port, in threads of their own, for a `with` block; yield the port. None: do not.
 
     Raise MetricsPortError where nobody can listen there.
@@ -60,12 +63,16 @@ def serve_metrics(registry: CollectorRegistry, host: str, port: int | None) -> I
         yield None
         return
     try:
-        server, thread = start_http_server(port, host, registry)
+        server, thread = await asyncio.to_thread(start_http_server, port, host, registry)
     except OSError as error:
         raise MetricsPortError(f"PAGEWIRE_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror})") from error
     try:
         yield server.server_port
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        await asyncio.to_thread(_stop, server, thread)
+
+
+def _stop(server: WSGIServer, thread: Thread) -> None:
+    server.shutdown()
+    server.server_close()
+    thread.join()

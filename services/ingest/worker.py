@@ -333,7 +333,7 @@ def build_upkeep(settings: IngestSettings, redis: Redis, dependencies: IngestDep
 async def run_worker(settings: IngestSettings) -> None:
     """Run until SIGTERM or SIGINT; then jobs are handed back to the queue at once."""
     metrics = make_registry()
-    with serve_metrics(metrics, settings.host, settings.metrics_port):
+    async with serve_metrics(metrics, settings.host, settings.metrics_port):
         await _run_worker(settings, metrics)
 
 

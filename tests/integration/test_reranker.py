@@ -150,7 +150,8 @@ async def test_the_reranker_in_force_is_told(cross_encoder: Path, monkeypatch: p
     reranker = build_reranker(RetrievalSettings(reranker_model=str(cross_encoder)), Bm25Encoder())
     part: Any = None
     options = SearchOptions(candidates=50, rerank_count=None, fusion=FusionWeights())
-    app = create_app(RetrievalSettings(), SearchDependencies(part, part, part, part, reranker, options))
+    deps = SearchDependencies(part, part, part, part, reranker, options)
+    app = await asyncio.to_thread(create_app, RetrievalSettings(), deps)
     async with serve_app(app) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENT_S) as client:
         before = pick(await scrape(client), "pagewire_reranker_info")
         may_load.set()

@@ -225,25 +225,27 @@ async def test_a_worker_tells_what_becomes_of_its_jobs(
     registry = make_registry()
     counted = dataclasses.replace(deps, metrics=CountedIngest(registry))
     worker = asyncio.create_task(IngestWorker(IngestSettings(redis_url=redis_url), counted, queue).run())
-    with serve_metrics(registry, "127.0.0.1", 0) as port:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENT_S) as prometheus:
+    async with (
+        serve_metrics(registry, "127.0.0.1", 0) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENT_S) as prometheus,
+    ):
 
-            async def work_on(content: bytes, what: str) -> None:
-                await queue.enqueue(INGEST, await accept(deps, tmp_path, content))
-                await scrape_until(prometheus, lambda told: what in pick(told, "pagewire_jobs_total"))
+        async def work_on(content: bytes, what: str) -> None:
+            await queue.enqueue(INGEST, await accept(deps, tmp_path, content))
+            await scrape_until(prometheus, lambda told: what in pick(told, "pagewire_jobs_total"))
 
-            await work_on(make_pdf(["some text"]), "ready")
-            await work_on(make_pdf([""]), "no_text failed")
-            index.unreachable = True
-            await work_on(make_pdf(["other text"]), "interrupted")
-            index.unreachable = False
-            gated.gate.clear()
-            gated.reached.clear()
-            await queue.enqueue(INGEST, await accept(deps, tmp_path, make_pdf(["third text"])))
-            await gated.reached.wait()
-            working = await scrape(prometheus)
-            await end_tasks(worker)
-            samples = await scrape(prometheus)
+        await work_on(make_pdf(["some text"]), "ready")
+        await work_on(make_pdf([""]), "no_text failed")
+        index.unreachable = True
+        await work_on(make_pdf(["other text"]), "interrupted")
+        index.unreachable = False
+        gated.gate.clear()
+        gated.reached.clear()
+        await queue.enqueue(INGEST, await accept(deps, tmp_path, make_pdf(["third text"])))
+        await gated.reached.wait()
+        working = await scrape(prometheus)
+        await end_tasks(worker)
+        samples = await scrape(prometheus)
 
     assert working["pagewire_jobs_in_progress"] == 1
     assert samples["pagewire_jobs_in_progress"] == 0
@@ -252,16 +254,13 @@ async def test_a_worker_tells_what_becomes_of_its_jobs(
     assert samples["process_cpu_seconds_total"] > 0
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+async def test_a_port_that_is_taken_is_said() -> None:
     """And without a port nobody listens."""
     registry = make_registry()
-    with (
-        serve_metrics(registry, "127.0.0.1", 0) as port,
-        pytest.raises(MetricsPortError, match="PAGEWIRE_METRICS_PORT"),
-        serve_metrics(registry, "127.0.0.1", port),
-    ):
-        pass
-    with serve_metrics(registry, "127.0.0.1", None) as port:
+    async with serve_metrics(registry, "127.0.0.1", 0) as port:
+        with pytest.raises(MetricsPortError, match="PAGEWIRE_METRICS_PORT"):
+            await serve_metrics(registry, "127.0.0.1", port).__aenter__()
+    async with serve_metrics(registry, "127.0.0.1", None) as port:
         assert port is None
 
 
