@@ -22,6 +22,7 @@ from services.standalone_settings import StandaloneSettings, load_standalone_set
 from services.standalone_system import PartNotUsableError
 from shared.errors import IndexRejected, ServiceError
 from shared.folder_lock import FolderNotUsableError, lock_folder
+from shared.metrics import make_registry
 from shared.private_redis import RedisDidNotStartError, start_private_redis
 from shared.queue.arq_queue import ArqJobQueue
 from shared.redis_client import connect_redis
@@ -82,7 +83,7 @@ async def _mark(upkeep: RegistryUpkeep, redis: Redis, settings: StandaloneSettin
 
 async def _work(parts: StandaloneParts, upkeep: RegistryUpkeep, say: Callable[[str], None]) -> None:
     """Be the worker until no document is unfinished."""
-    async with parts.open() as (_, ingest):
+    async with parts.open(make_registry()) as (_, ingest):
         working = asyncio.ensure_future(ingest())
         try:
             told = 0

@@ -17,6 +17,7 @@ from services.standalone_settings import StandaloneSettings
 from services.standalone_system import PartNotUsableError
 from shared.embedding.dense import DenseEmbedder
 from shared.errors import IndexDamaged
+from shared.metrics import make_registry
 from shared.vector_index.edge import EdgeIndex
 from tests.contract.test_vector_index import DIMENSION, make_points
 from tests.loaded_system import LoadedParts, run_loaded_system
@@ -143,7 +144,7 @@ async def test_every_document_comes_back_without_its_pdf(
     parts = await asyncio.to_thread(make_parts, standalone, embedder)
     if lost == "damaged":
         with pytest.raises(PartNotUsableError, match=r"services\.standalone_rebuild"):
-            async with parts.open():
+            async with parts.open(make_registry()):
                 pass
     told: list[str] = []
 
