@@ -5,12 +5,13 @@ not change when other documents come and go.
 
 Every text has the terms of the English stemmer, for which it need not be English: words that are the same, names, codes
 and figures meet in whatever language they stand. A text in another language has the stems of that one besides, and a
-question those of the languages that it may be in.
+question those of the languages that it may be in. A question is searched for in other forms of its words besides,
+`shared/written_forms.py`.
 """
 
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import qdrant_edge as edge
 
@@ -18,6 +19,7 @@ from shared.embedding.segments import part_passage, part_query
 from shared.embedding.stems import STEMMED, Stems
 from shared.languages import tell_question
 from shared.vector_index.port import SparseVector
+from shared.written_forms import join_thousands, list_compound_parts, list_forms, write_figure
 
 AVERAGE_CHUNK_TERMS = 110.0
 """Terms per chunk after stop words, for length normalisation: chunks aim at 180 word pieces, about 110 such terms."""
@@ -25,6 +27,9 @@ AVERAGE_CHUNK_TERMS = 110.0
 DOUBTFUL = 0.3
 """Weight of stems in languages that a question may be in: where they find something it comes first, unless something
 else has its words as they stand."""
+
+COMPOUNDING = frozenset({"da", "de", "nl", "sv"})
+"""Languages that write words in one, and that there are stems of."""
 
 KNOWN_WORDS = 50_000
 """Words of a language whose terms are remembered, of at most so many letters: most of its words."""
@@ -49,28 +54,38 @@ class Bm25Encoder:
     ) -> list[SparseVector]:
         """Saturated, length-normalised term frequencies, one vector per text."""
         return [
-            self._encode_passage(part_passage(text), self._stems.get(language or ""))
+            self._encode_passage(join_thousands(part_passage(text)), self._stems.get(language or ""))
             for text, language in zip(texts, languages or [None] * len(texts), strict=True)
         ]
 
     def encode_query(self, text: str) -> SparseVector:
-        """Each distinct term once: with weight 1, or DOUBTFUL."""
+        """Each distinct term once: with weight 1, or less where it is doubtful or stands for what was asked."""
         told, possible = tell_question(text)
-        parted = part_query(text)
-        surely = [self._stems[language] for language in told & STEMMED]
-        common = [set(self._english.embed_query(parted).indices)]
-        common += [set(stems.english.embed_query(parted).indices) for stems in surely]
-        weights = dict.fromkeys(map(int, set.intersection(*common)), 1.0)
-        weights |= _weigh(surely, parted, 1.0)
-        weights |= _weigh([self._stems[language] for language in possible], parted, DOUBTFUL)
+        weights = self._weigh_terms(text, told, possible)
+        for form, weight in list_forms(text):
+            for term, usual in self._weigh_terms(form, told, possible, joined=False).items():
+                weights.setdefault(term, weight * usual)
+        if compounding := [self._stems[language] for language in sorted(told & COMPOUNDING)]:
+            parts = _weigh(compounding, " ".join(list_compound_parts(text)), DOUBTFUL)
+            weights = parts | weights
         return SparseVector(indices=list(weights), values=list(weights.values()))
 
     def list_terms(self, text: str, language: str | None = None) -> list[int]:
         """The ids of the text's terms in their order; a text of 50 passages takes some milliseconds."""
         stems = self._stems.get(language or "")
-        text = part_passage(text) if stems is None else stems.write_plain(part_passage(text))
+        text = join_thousands(part_passage(text))
+        text = text if stems is None else stems.write_plain(text)
         terms = self._terms.get(language or "", self._english_terms)
         return [term for word in _WORD.findall(text.lower()) if (term := terms[word]) is not None]
+
+    def _weigh_terms(self, text: str, told: Set[str], possible: Set[str], *, joined: bool = True) -> dict[int, float]:
+        parted = join_thousands(part_query(text)) if joined else part_query(text)
+        surely = [self._stems[language] for language in told & STEMMED]
+        common = [set(self._english.embed_query(parted).indices)]
+        common += [set(stems.english.embed_query(parted).indices) for stems in surely]
+        weights = dict.fromkeys(map(int, set.intersection(*common)), 1.0)
+        weights |= _weigh(surely, parted, 1.0)
+        return weights | _weigh([self._stems[language] for language in possible], parted, DOUBTFUL)
 
     def _encode_passage(self, text: str, stems: Stems | None) -> SparseVector:
         if stems is None:
@@ -91,7 +106,9 @@ class _Terms(dict[str, int | None]):
 
     def __missing__(self, word: str) -> int | None:
         # The encoder parts figures at their points: 3.5 and 5.3 would share a term.
-        if word[0].isdigit() or len(word) > KNOWN_CHARS:
+        if word[0].isdigit():
+            return zlib.crc32((word if word.isdigit() else write_figure(word)).encode())
+        if len(word) > KNOWN_CHARS:
             return zlib.crc32(word.encode())
         indices = self._model.embed_query(word).indices
         if len(self) >= KNOWN_WORDS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from services.gateway.extractive.vocabulary import LOOSE_WORDS, STOP_WORDS
 from services.gateway.extractive.words import SYNONYMS, fold, join_stems, split_words, stem, stems
 from shared.contracts.search import GlossaryTerm
+from shared.written_forms import list_codes, list_spellings
 
 MAX_TERMS = 40
 """A question has few terms that matter; a pasted page of text must not make answering slow."""
@@ -94,6 +95,10 @@ def _read_phrases(known: Sequence[GlossaryTerm]) -> Mapping[str, frozenset[str]]
 
 def _collect_terms(text: str, ignored: set[str], phrases: Mapping[str, frozenset[str]]) -> tuple[Term, ...]:
     terms: dict[str, Term] = {}
+    codes: dict[str, set[str]] = defaultdict(set)
+    for code, parts in list_codes(text):
+        for part in parts:
+            codes[stem(part)].add(fold(code))
     for position, word in enumerate(split_words(text)):
         acronym = _ACRONYM.fullmatch(word) is not None
         stopped = fold(word) in STOP_WORDS
@@ -104,7 +109,9 @@ def _collect_terms(text: str, ignored: set[str], phrases: Mapping[str, frozenset
         # The first word of a question is capitalised for another reason.
         named = position > 0 and word[0].isupper() and not acronym
         loose = base in _LOOSE_STEMS and not named and not acronym
-        synonyms, said = SYNONYMS.get(base, frozenset()), phrases.get(stem(word), frozenset())
+        synonyms, said = SYNONYMS.get(base, frozenset()).union(codes[stem(word)]), phrases.get(stem(word), frozenset())
+        if named or not word.isascii():  # fuel is not full
+            synonyms = synonyms.union(map(stem, list_spellings(word)))
         terms[base] = Term(base, synonyms, said, loose, named, word if acronym else "")
     return tuple(terms.values())[:MAX_TERMS]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from services.gateway.extractive.vocabulary import ENDINGS, IRREGULAR, SYNONYM_GROUPS
+from shared.written_forms import list_codes, write_figure
 
-_WORD = re.compile(r"\d+(?:[.,:]\d+)*(?![^\W\d_])|[^\W_]+(?:&[^\W_]+)*")
+_WORD = re.compile(r"\d+(?:[.,:'’]\d+)*(?![^\W\d_])|[^\W_]+(?:&[^\W_]+)*")
 _POSSESSIVE = re.compile(r"(?<=\w)['’]s\b", re.IGNORECASE)
 
 
@@ -29,6 +30,8 @@ def stem(word: str) -> str:
     """Return a crude stem, the same for most inflections and derivations of a word (`renewal`, `renews`: `renew`)."""
     word = fold(word)
     word = IRREGULAR.get(word, word)
+    if word[:1].isdigit():
+        return write_figure(word)
     if len(word) <= 3 or any(char.isdigit() for char in word) or not word.isascii():
         return word
     for ending, least in ENDINGS:
@@ -68,7 +71,7 @@ class WordIndex:
     """The words of a text, as the terms of a question are looked up in it.
 
     Attributes:
-        stems: of all its words, and those in capitals as they are.
+        stems: of all its words, those in capitals as they are, and codes written as one word: AX-1234 as `ax1234`.
         joined: the stems of all its words, in order.
         initials: the first letters of its words in a row, as written.
     """
@@ -76,7 +79,8 @@ class WordIndex:
     def __init__(self, text: str) -> None:
         words = split_words(text)
         in_order = list(map(stem, words))
-        self.stems = frozenset(in_order) | {word for word in words if word.isupper()}
+        codes = (fold(code) for code, _ in list_codes(text))
+        self.stems = frozenset(in_order).union((word for word in words if word.isupper()), codes)
         self.joined = join_stems(in_order)
         self.initials = "".join(word[0] for word in words)
 

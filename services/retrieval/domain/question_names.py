@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from itertools import islice
 
 from shared.document_cards.periods import find_periods
-from shared.document_cards.words import Word, find_codes, find_files, join_words, list_name_words, quote_words
+from shared.document_cards.words import (
+    Word,
+    find_codes,
+    find_files,
+    join_words,
+    list_name_words,
+    make_term,
+    quote_words,
+)
 from shared.embedding.segments import part_passage
+from shared.written_forms import list_codes, list_spellings
 
 MAX_TERMS = 300
 """Of a long question, the first: each is asked for. A question of 20 words has about 150."""
@@ -54,13 +63,16 @@ def _list_names(question: str, text: str) -> Iterator[tuple[str, float]]:
     words = list_name_words(text)
     yield from ((file, 1.0) for file in find_files(question, marked=True))
     yield from ((code, 1.0) for code in find_codes(text) if not find_periods(code))
+    for code, _ in list_codes(text):  # AX 1234, too
+        if not find_periods(code):
+            yield make_term(code), 1.0 if code[0].isupper() else SMALL_WEIGHT
     for word in words:
-        if word.term:
-            weight = 1.0 if _looks_like_name(word, starts) else SMALL_WEIGHT
-            yield word.term, weight
-            yield f"+{word.term}", weight
+        weight = 1.0 if _looks_like_name(word, starts) else SMALL_WEIGHT
+        for term in filter(None, (word.term, *map(make_term, list_spellings(word.raw)))):
+            yield term, weight
+            yield f"+{term}", weight
             if weight == 1.0:
-                yield f"@{word.term}", weight
+                yield f"@{term}", weight
         if initials := _INITIALS.match(word.raw):
             yield "~" + "".join(filter(str.isupper, initials[0])).lower(), 1.0
     for joined, group in join_words(words, text, most=_JOINED):

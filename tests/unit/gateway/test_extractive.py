@@ -102,6 +102,36 @@ def test_what_is_not_there_is_not_answered(question: str) -> None:
     assert ask(question) == NOT_FOUND_ANSWER
 
 
+PUMPS = """The housing {}6305 of Mr {} weighs 29 kg. The housing {}7001 of Ms Jones weighs 17 kg.
+The invoice over {} euros was paid in May. The invoice over 2,877.50 euros was paid in June.
+"""
+
+
+@pytest.mark.parametrize("written", ["AX", "AX-", "AX ", "AX/"])
+@pytest.mark.parametrize("asked", ["AX", "AX-", "AX "])
+def test_a_code_is_the_same_in_every_form(asked: str, written: str) -> None:
+    """And one that is not there is not answered by another one."""
+    passages = make_passages(PUMPS.format(written, "Müller", written, "1,034.00"))
+
+    assert "weighs 29 kg" in answer_extractively(f"How much does housing {asked}6305 weigh?", passages)
+    assert answer_extractively(f"What does the {asked}6306 cost?", passages) == NOT_FOUND_ANSWER
+
+
+@pytest.mark.parametrize("written", ["1034", "1,034.00", "1.034,00", "1'034"])
+@pytest.mark.parametrize("asked", ["1034", "1,034", "1,034.00", "1.034,00", "1'034"])
+def test_a_figure_is_the_same_in_every_notation(asked: str, written: str) -> None:
+    passages = make_passages(PUMPS.format("AX", "Müller", "AX", written))
+
+    assert "in May" in answer_extractively(f"When was the invoice over {asked} euros paid?", passages)
+
+
+@pytest.mark.parametrize(("asked", "written"), [("Müller", "Mueller"), ("Mueller", "Müller")])
+def test_a_name_may_have_two_letters_for_one(asked: str, written: str) -> None:
+    passages = make_passages(PUMPS.format("AX", written, "AX", "1034"))
+
+    assert "29 kg" in answer_extractively(f"How heavy is the housing of Mr {asked}?", passages)
+
+
 def test_no_passages_hold_no_answer() -> None:
     """Nothing to quote from."""
     assert answer_extractively("Who?", []) == NOT_FOUND_ANSWER

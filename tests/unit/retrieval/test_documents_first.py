@@ -19,6 +19,7 @@ CARDS: dict[str, Card] = {
     "jnj-2022": {"johnson": 1, "~jj": 0.7, "2022": 1, "report": 0.2},
     "guide": {"=brimsundguide": 0.7, "brimsund": 1, "guide": 0.2, "@otterfin": 0.6, "2018": 0.5},
     "report": {"/report": 1, "report": 0.2},
+    "pump": {"ax1234": 1, "mueller": 1},
     "march": {"/report201903": 1, "report": 0.2, "2019": 1},
     "april": {"/report201904": 1, "report": 0.2, "2019": 1},
     **{f"other-{n}": {f"name{n}x": 1, "2018": 0.5, "report": 0.2} for n in range(20)},
@@ -57,6 +58,12 @@ def test_a_file_is_named_by_its_whole_name() -> None:
     assert find_first("fuel in Report 2019-04") == find_first("fuel in report_2019-04.pdf") == "april"
     assert choose_clear(judge("fuel in report 2019-03")) == ["march"]
     assert find_first("What does the report say of fuel in 2019?") is None
+
+
+def test_a_name_may_be_written_in_another_way() -> None:
+    """With or without a sign or a blank, and with two letters for ü, as the card has it or not."""
+    for question in ("What does AX1234 weigh?", "the weight of AX-1234", "the weight of AX 1234", "Where is Müller?"):
+        assert find_first(question) == "pump", question
 
 
 def test_what_all_cards_have_names_nothing() -> None:
