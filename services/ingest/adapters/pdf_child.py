@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from services.ingest.adapters.composed_accents import compose_accents
 from services.ingest.adapters.mended_words import join_torn, part_glued
 from services.ingest.adapters.ocr import PageReading, PictureReader
 from services.ingest.adapters.ocr_options import OcrOptions
@@ -161,6 +162,7 @@ def _read_page(document: Any, index: int, note_reader: NoteReader) -> tuple[Page
                 raw, places = order_text(text_page, found)
                 raw, places = end_rows(text_page, raw, places)
                 raw, places = join_torn(text_page, raw, places)
+                raw, places = compose_accents(text_page, raw, places)
                 text = clean_text(raw)
                 layout = _read_layout(page, text_page, raw, text, places)
                 parted, places = part_glued(text_page, raw, text, places, layout)

@@ -6,7 +6,8 @@ it, and so does a table that fits into one. The last lines of a chunk are repeat
 a fact that straddles the border is whole in one of them.
 
 What is searched of a chunk is not quite its text: a part of a table has the table's head before it, and running heads
-and feet are left out.
+and feet are left out, and so are the dots that lead from a heading to its page. Passages of a table of contents would
+else hold three lines of it and hundreds of dots, and be found before the text that they point at.
 """
 
 import re
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from services.ingest.domain.pages import Page, Span, Table
 from services.ingest.domain.table_heads import TableHeads
+from services.ingest.domain.text import leave_out_leaders
 from shared.languages import find_language
 
 CountTokens = Callable[[Sequence[str]], list[int]]
@@ -50,7 +52,7 @@ class Chunk:
         text: `page.text[start:end]`.
         section: the heading above it, or empty.
         table_head: the heads of the columns of a table that began before this chunk, one line; or empty.
-        searched: the text without the running heads and feet in it.
+        searched: the text without the running heads and feet in it, and without rows of dots.
         ocr_confidence: 0 to 1, says that some of it was recognized in pictures, and how surely; None: none of it was.
         language: what the text is in (ISO 639-1) or, where it does not tell, the document.
     """
@@ -110,7 +112,7 @@ def chunk_pages(
             own = next((line.text for line in group if line.heading), "")
             start, end = group[0].start, group[-1].end
             text, confidence = page.text[start:end], _find_confidence(page, start, end)
-            searched = _leave_out(page.text, (start, end), running)
+            searched = leave_out_leaders(_leave_out(page.text, (start, end), running))
             head = heads.find(start, end)
             spoken = find_language(searched) or language
             chunks.append(
@@ -172,7 +174,7 @@ def _measure(text: str, spans: Sequence[Span], count_tokens: CountTokens, limit:
     short = [index for index, cost in enumerate(costs) if cost <= limit]
     for first in range(0, len(short), MEASURED_AT_ONCE):
         batch = short[first : first + MEASURED_AT_ONCE]
-        counts = count_tokens([text[slice(*spans[index])] for index in batch])
+        counts = count_tokens([leave_out_leaders(text[slice(*spans[index])]) for index in batch])
         for index, count in zip(batch, counts, strict=True):
             costs[index] = max(costs[index], count)
     return costs

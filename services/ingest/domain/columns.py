@@ -5,7 +5,7 @@ not plain the text stays as it is, because a table's rows must stay rows.
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -195,13 +195,32 @@ def _order_block(text: str, block: Sequence[_Row], columns: int) -> list[_Piece]
     lefts = [left for left, _ in block if left]
     rights = [right for _, right in block if right]
     rows = len(lefts) + len(rights) - len(block)
-    if rows < MIN_ROWS or rows < ALTERNATING * len(block) or not (_is_prose(text, lefts) and _is_prose(text, rights)):
+    if rows < MIN_ROWS or rows < ALTERNATING * len(block) or not _hold_prose(text, (lefts, rights), columns):
         return [piece for left, right in block for piece in (*left, *right)]
     ordered: list[_Piece] = []
     for band in _cut_into_bands(block):
         ordered += _order(text, [piece for left, _ in band for piece in left], columns - 1)
         ordered += _order(text, [piece for _, right in band for piece in right], columns - 1)
     return ordered
+
+
+def _hold_prose(text: str, sides: Iterable[Sequence[Sequence[_Piece]]], columns: int) -> bool:
+    """Whether each side of a gutter is a column of sentences, or has such columns itself.
+
+    Of three columns two are one side. Where their lines do not stand beside each other, its lines are of any width.
+    """
+    return all(_is_prose(text, side) or _has_columns(text, side, columns - 1) for side in sides)
+
+
+def _has_columns(text: str, side: Sequence[Sequence[_Piece]], columns: int) -> bool:
+    gutter = _find_gutter([piece for line in side for piece in line]) if columns > 1 else None
+    if gutter is None:
+        return False
+    lines = [line for line in side if not _crosses(line, gutter)]
+    lefts = [[piece for piece in line if piece.box.right <= gutter] for line in lines]
+    rights = [line[len(left) :] for line, left in zip(lines, lefts, strict=True)]
+    parts = [[line for line in part if line] for part in (lefts, rights)]
+    return all(parts) and _hold_prose(text, parts, columns)
 
 
 def _is_prose(text: str, column: Sequence[Sequence[_Piece]]) -> bool:

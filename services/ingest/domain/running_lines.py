@@ -31,6 +31,8 @@ _BEFORE_PAGE_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _BEHIND_PAGE_NUMBER = re.compile(r"\s*(?:(?:of|von|de|di|av|z|из|/)\s*\d+\s*)?[-–—]?\s*(?:$|[|·•–—])", re.IGNORECASE)
+_OF_ALL = re.compile(r"\s*(?:of|von|de|di|av|z|из|/)\s*\d+(?=\s|$)", re.IGNORECASE)
+"""Behind a page's number, how many there are: `8 / 89`."""
 _APART = 1.5
 """Heights of a line between a page's number and the rest of the line, where nothing else parts them."""
 
@@ -125,10 +127,11 @@ def _may_be_page_number(line: PrintedLine, match: "re.Match[str]", before: str, 
     """Whether a number stands alone in its line, or apart from the rest of it at one of its ends, or after `page`."""
     if _BEFORE_PAGE_NUMBER.search(before) and _BEHIND_PAGE_NUMBER.match(after):
         return True
-    boxes = [word.box for word in line.words]
-    if len(boxes) < 2:
+    total = _OF_ALL.match(after)
+    start, end = line.start + match.start(), line.start + match.end() + (total.end() if total else 0)
+    left = [word.box.right for word in line.words if word.end <= start]
+    right = [word.box.left for word in line.words if word.start >= end]
+    own = [word.box for word in line.words if word.end > start and word.start < end]
+    if not own or bool(left) == bool(right):
         return False
-    apart = _APART * line.height
-    if not before.strip():
-        return boxes[1].left - boxes[0].right > apart
-    return not after.strip() and boxes[-1].left - boxes[-2].right > apart
+    return (own[0].left - left[-1] if left else right[0] - own[-1].right) > _APART * line.height

@@ -20,6 +20,7 @@ _SEPARATORS = f"{_SPACE}\n\r\x0b\x0c\x85\u2028\u2029"
 _PLAIN_WORD = re.compile(f"[^{_SEPARATORS}]+")
 _PARTED_WORD = re.compile(f"(?:[^{_SEPARATORS}\ufffe]+|(?<=[^\n])\ufffe(?:\r\n|[\r\n\f])?|\ufffe)+")
 """What becomes one word of the cleaned text, unless nothing of it can be seen."""
+_LEADERS = re.compile(r" ?(?:[.\u00b7\u2024-\u2026] ?){4,}")
 _PIECE = re.compile("[^\ufffe]*\ufffe|[^\ufffe]+")
 
 
@@ -47,6 +48,12 @@ def _rejoin_words(text: str) -> str:
 
 def _parts_small_letters(match: re.Match[str]) -> bool:
     return match["before"].islower() and match["after"].islower()
+
+
+def leave_out_leaders(text: str) -> str:
+    """The text with a space in place of each row of dots, such as those between a heading and its page in a table of
+    contents: a model takes every dot for a word."""
+    return _LEADERS.sub(" ", text)
 
 
 def find_raw_words(raw: str, cleaned: str) -> list[tuple[int, Span]]:

@@ -202,6 +202,23 @@ def test_running_lines_are_no_part_of_what_is_searched() -> None:
         assert chunk.searched == chunk.text.replace(f"\nPage {number}", "")
 
 
+def test_rows_of_dots_are_no_part_of_what_is_searched() -> None:
+    """A table of contents is searched by its words; the dots that lead to the pages take no room."""
+    lines = [f"{number}.1 Care of battery {number} " + ". " * 60 + f"{10 * number}" for number in range(1, 9)]
+
+    (chunk,) = chunk_pages([Page(1, "\n".join(lines))], count_words_and_letters, WINDOW)
+
+    assert chunk.text == "\n".join(lines)
+    assert chunk.searched == "\n".join(f"{n}.1 Care of battery {n} {10 * n}" for n in range(1, 9))
+
+
+def test_a_page_of_dots_is_cut() -> None:
+    """They cost nothing to search, but a passage is bounded all the same."""
+    chunks = chunk_pages([Page(1, "." * 1_000_000)], count_words_and_letters, WINDOW)
+
+    assert max(len(chunk.text) for chunk in chunks) <= CHARS_PER_TOKEN * TARGET_TOKENS
+
+
 def test_words_without_end_are_cut() -> None:
     """A tokenizer that takes a word of any length for one token does not make chunks of any length."""
     page = Page(1, "\n".join(["x" * 2000] * 20 + [" ".join(["y" * 500] * 20)]))

@@ -73,6 +73,20 @@ async def test_columns_are_read_one_after_the_other(columns: Sequence[Sequence[s
     assert last.box.bottom == pytest.approx(800 - 700 + 12 * (len(columns[-1]) - 1), abs=4)
 
 
+async def test_lines_of_three_columns_need_not_stand_beside_each_other(tmp_path: Path) -> None:
+    """A gap before a paragraph shifts all that is below it: then two of the columns are lines of any width."""
+    columns = (BATTERY * 2, CRANE * 2, OFFICE * 2)
+    prints = [
+        Print(50 + 200 * column, 700 - 12 * row - 6 * ((row + 2 * column) // 5), line)
+        for column, lines in enumerate(columns)
+        for row, line in enumerate(lines)
+    ]
+
+    text, _ = await read(sorted(prints, key=lambda piece: (-piece.bottom, piece.left)), tmp_path)
+
+    assert text.splitlines() == [line for column in columns for line in column]
+
+
 async def test_a_column_that_is_printed_first_stays_so(tmp_path: Path) -> None:
     """Nothing is done to files that have them in order."""
     in_order = sorted(print_rows([CRANE, BATTERY]), key=lambda piece: piece.left)

@@ -36,6 +36,17 @@ def test_head_and_foot_with_the_pages_number() -> None:
     assert find(pages) == {n: ["Annual Report 2021", f"Acme Ltd {n + 12}"] for n in range(1, 6)}
 
 
+def test_a_foot_that_says_how_many_pages_there_are() -> None:
+    """As those of slides do, at the right or at the left of what they are about."""
+    right = [[*make_body(n), (750.0, f"A Tutorial      {n} / 40")] for n in range(1, 6)]
+    left = [[*make_body(n), (750.0, f"{n} of 40      A Tutorial")] for n in range(1, 6)]
+    score = [[*make_body(n), (750.0, f"They won by {n} / 40")] for n in range(1, 6)]
+
+    assert find(right) == {n: [f"A Tutorial {n} / 40"] for n in range(1, 6)}
+    assert find(left) == {n: [f"{n} of 40 A Tutorial"] for n in range(1, 6)}
+    assert find(score) == {}
+
+
 def test_facing_pages_have_heads_of_their_own() -> None:
     """Left pages and right ones: each recurs on every other page only."""
     pages = [[(30.0, "The Book" if n % 2 else "A Chapter"), *make_body(n)] for n in range(1, 7)]
