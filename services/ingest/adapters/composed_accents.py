@@ -56,7 +56,7 @@ def compose_accents(text_page: Any, raw: str, places: Sequence[int] | None) -> t
 
 def _compose(pair: str) -> str:
     """One character for an accent and a letter; empty where there is none."""
-    accent, letter = pair
+    accent, letter = pair[0], pair[1]
     both = unicodedata.normalize("NFC", _WITH_DOT.get(letter, letter) + _COMBINING[accent])
     return both if len(both) == 1 else ""
 
