@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class KeptVectors:
         self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute(_TABLE)
+        self._writing = threading.Lock()  # a question and what a glossary says for it are embedded at the same time
         self.max_tokens = embedder.max_tokens
         self.dimension = embedder.dimension
         self.model_id = embedder.model_id
@@ -71,6 +73,6 @@ class KeptVectors:
 
     def _keep(self, kind: str, texts: Sequence[str], vectors: Vectors) -> None:
         rows = [(self._make_key(kind, text), vector.tobytes()) for text, vector in zip(texts, vectors, strict=True)]
-        with self._database:
+        with self._writing, self._database:
             self._database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
         self.computed += len(rows)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from evals.retrieval.judgement import Judge, Measures
+from evals.retrieval.judgement import DEPTHS, Judge, Measures
 from evals.retrieval.kept_vectors import KeptVectors
 from evals.retrieval.printed_text import PrintedTextParser
 from evals.retrieval.question_sets import Question, QuestionSet, SourceDocument
@@ -44,10 +44,12 @@ _LIMITS = ParseLimits(memory_mb=2048, cpu_s=300, wall_s=600, max_pages=5000)
 
 @dataclass(frozen=True)
 class Leg:
-    """A stage of the search whose ranking is measured."""
+    """A stage of the search whose ranking is measured. `top_k`: None for as many passages as are reranked."""
 
     fusion: FusionWeights
     reranked: bool = False
+    joined: bool = False
+    top_k: int | None = None
 
 
 LEGS = {
@@ -58,7 +60,11 @@ LEGS = {
 }
 """With a weight of 0 the other leg's hits stand behind those of this one. `ranks` is plain reciprocal rank fusion, to
 compare with."""
-RERANKED = Leg(FusionWeights(), reranked=True)
+RERANKED = {
+    "reranked": Leg(FusionWeights(), reranked=True),
+    "sources": Leg(FusionWeights(), reranked=True, joined=True, top_k=max(DEPTHS)),
+}
+"""`sources` are the passages that a user gets who asks for ten: neighbours joined, nothing twice."""
 
 
 class LastSearchIndex(EdgeIndex):
@@ -109,9 +115,9 @@ class MeasuredSystem:
                     index=index,
                 )
                 settings = RetrievalSettings.model_construct()  # the defaults, whatever the environment says
-                options = replace(await asyncio.to_thread(settings.make_search_options), joined=False)
+                options = await asyncio.to_thread(settings.make_search_options)
                 search = SearchDependencies(embedder, bm25, index, registry, reranker or NoReranker(), options)
-                legs = {**LEGS, "reranked": RERANKED} if reranker else LEGS
+                legs = {**LEGS, **RERANKED} if reranker else LEGS
                 system = cls(questions, ingest, search, legs)
                 for document in questions.documents:
                     await system._add(document)
@@ -128,18 +134,20 @@ class MeasuredSystem:
         return found
 
     async def search(self, question: Question, leg: Leg, *, within: bool) -> list[Passage]:
-        """Return the passages of one search, best first; as many as are reranked where fewer are asked for.
+        """Return the passages of one search, best first.
 
-        With more of them more would be reranked, and the first ones be others than whoever asks for five gets.
+        No more are asked for than are reranked: the first ones would be others than whoever asks for five gets.
         """
         document_ids = [question.document] if within else None
         count = self._search.options.rerank_count or self._search.reranker.depth or MAX_TOP_K
-        top_k = min(count, MAX_TOP_K)
         request = SearchRequest(
-            tenant=TENANT, query=question.text, top_k=top_k, filter=SearchFilter(document_ids=document_ids)
+            tenant=TENANT,
+            query=question.text,
+            top_k=leg.top_k or min(count, MAX_TOP_K),
+            filter=SearchFilter(document_ids=document_ids),
         )
         reranker = self._search.reranker if leg.reranked else NoReranker()
-        options = replace(self._search.options, fusion=leg.fusion)
+        options = replace(self._search.options, fusion=leg.fusion, joined=leg.joined)
         deps = replace(self._search, options=options, reranker=reranker)
         return (await search_passages(request, deps)).passages
 

@@ -9,7 +9,14 @@ from evals.retrieval.statistics import Estimate, compare, estimate_mean
 
 PLOTTED = "@3"
 _SAME = Estimate(0, 0, 0)
-_COLOURS = {"dense": "#4e79a7", "bm25": "#f28e2b", "ranks": "#bab0ac", "fused": "#59a14f", "reranked": "#b07aa1"}
+_COLOURS = {
+    "dense": "#4e79a7",
+    "bm25": "#f28e2b",
+    "ranks": "#bab0ac",
+    "fused": "#59a14f",
+    "reranked": "#b07aa1",
+    "sources": "#e15759",
+}
 _WIDTH, _LEFT, _TOP, _LINE = 760, 170, 48, 12
 
 _HEAD = """# What searches find

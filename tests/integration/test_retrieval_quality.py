@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evals.retrieval.judgement import MEASURES
 from evals.retrieval.kept_vectors import KeptVectors
-from evals.retrieval.measured_system import LEGS, RERANKED, TENANT, MeasuredSystem
+from evals.retrieval.measured_system import LEGS, RERANKED, MeasuredSystem
 from evals.retrieval.question_sets import HELD_OUT, load_languages, load_set
 from evals.retrieval.scores import BASELINE, Scores
 from evals.retrieval.statistics import compare
 from services.retrieval.adapters.term_proximity_reranker import TermProximityReranker
 from services.retrieval.domain.fusion import Candidate
 from services.retrieval.settings import RetrievalSettings
-from services.retrieval.use_cases.search_passages import search_passages
-from shared.contracts.search import GlossaryTerm, SearchRequest
+from shared.contracts.search import GlossaryTerm
 from shared.embedding.dense import DenseEmbedder
 from shared.embedding.sparse import Bm25Encoder
 
@@ -38,7 +38,7 @@ async def test_no_ranking_is_worse_than_the_baseline_with_confidence(embedder: D
         gains = {measure: compare(before[measure], columns[measure]) for measure in MEASURES}
         lost += [(*ranking, measure, gain) for measure, gain in gains.items() if gain.high < 0]
     assert not lost
-    assert len(scores.searched) == 2 * len([*LEGS, RERANKED])
+    assert len(scores.searched) == 2 * len([*LEGS, *RERANKED])
 
 
 class CountingReranker(TermProximityReranker):
@@ -62,9 +62,8 @@ async def test_the_first_passages_do_not_depend_on_how_many_are_asked_for(
     reranker = CountingReranker()
     async with MeasuredSystem.open(questions, vectors, reranker) as system:
         question = questions.questions[0]
-        found = await system.search(question, RERANKED, within=False)
-        request = SearchRequest(tenant=TENANT, query=question.text, top_k=5)
-        few = (await search_passages(request, system._search)).passages
+        found = await system.search(question, RERANKED["reranked"], within=False)
+        few = await system.search(question, replace(RERANKED["reranked"], top_k=5), within=False)
     await asyncio.to_thread(vectors.close)
 
     assert RetrievalSettings.model_fields["rerank_count"].default is None
