@@ -119,7 +119,7 @@ async def test_what_cannot_be_read_ends_no_listening(
     redis: Redis, gateways: list[Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as the request of a gateway of another version, while one replaces the other."""
-    monkeypatch.setattr(stop_requests, "PAUSE_S", 0.01)
+    monkeypatch.setattr(stop_requests, "PAUSE_S", 1)  # long enough to see that nobody listens
     for request in ("no JSON", "7", '["t", "run"]'):
         assert await redis.publish(name_channel(redis), request) == 3
         await wait_for_listeners(redis, 0)
