@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,21 +13,8 @@ import httpx
 
 from tests.gateway_process import find_free_port
 from tests.patience import PATIENT_S
-from tests.standalone_process import ROOT, make_environment
-from tests.worker_fleet import PROCESSES, TENANT, Fleet, wait_until
-
-
-def _run_service(environment: Mapping[str, str], log: Path) -> None:
-    """Run in a process of its own what `python -m services.retrieval.main` runs."""
-    from services.retrieval.main import main
-
-    os.chdir(ROOT)
-    os.environ.clear()
-    os.environ.update(environment)
-    with log.open("ab") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    main()
+from tests.standalone_process import make_environment
+from tests.worker_fleet import PROCESSES, TENANT, Fleet, run_service, wait_until
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,7 @@ class Replica:
     async def start(self) -> None:
         """Start it, and return when it is ready."""
         chosen = make_environment(self.folder, {**self.environment, "PAGEWIRE_PORT": str(self.port)})
-        self.process = PROCESSES.Process(target=_run_service, args=(chosen, self.log))
+        self.process = PROCESSES.Process(target=run_service, args=("services.retrieval.main", chosen, self.log))
         self.process.start()
         await wait_until(self._is_ready)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import importlib
 import multiprocessing
 import os
 import random
@@ -46,17 +47,17 @@ PROCESSES.set_forkserver_preload(["services.ingest.worker", "shared.vector_index
 """Each worker is a fork of one process that has imported torch, which takes longer than most of what is tested."""
 
 
-def _run_worker(environment: Mapping[str, str], log: Path) -> None:
-    """Run in a process of its own what `python -m services.ingest.worker` runs."""
-    from services.ingest.worker import main
+def run_service(module: str, environment: Mapping[str, str], log: Path) -> None:
+    """Run in a process of its own what `python -m` runs of a module; what it prints goes behind what is in the log."""
+    service = importlib.import_module(module)
 
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    main()
+    service.main()
 
 
 class RedisProcess:
@@ -128,7 +129,7 @@ class Fleet:
         }
         environment = make_environment(self.folder, ours | dict(self.settings))
         log = self.folder / f"worker-{len(self.workers) + 1}.log"
-        worker = PROCESSES.Process(target=_run_worker, args=(environment, log))
+        worker = PROCESSES.Process(target=run_service, args=("services.ingest.worker", environment, log))
         worker.start()
         self.workers.append(worker)
         return worker

@@ -104,7 +104,7 @@ class GatewayMetrics:
         except asyncio.CancelledError:
             self._uploads.labels("refused", "server_shutdown").inc()
             raise
-        except Exception:
+        except Exception:  # a fault of ours, whatever it is: it is answered as `internal_error`, and raised again here
             self._uploads.labels("refused", "internal_error").inc()
             raise
 

@@ -18,7 +18,7 @@ from services.ingest.settings import IngestSettings
 from services.retrieval.settings import RetrievalSettings
 from services.standalone_settings import StandaloneSettings
 from shared.embedding.dense import DenseEmbedder
-from shared.tasks import end_tasks
+from tests.asking import end_asking
 from tests.loaded_system import run_loaded_system
 from tests.pdfs import make_pdf
 
@@ -71,10 +71,7 @@ async def test_no_question_sees_two_versions_or_none(client: httpx.AsyncClient) 
             if any(task.done() for task in asking):
                 break
     finally:
-        for task in asking:
-            if task.done():
-                task.result()
-        await end_tasks(*asking)
+        await end_asking(asking)
 
     for answers in seen:
         assert len(answers) > REPLACEMENTS

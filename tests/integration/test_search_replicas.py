@@ -16,7 +16,7 @@ import pytest
 from services.gateway.documents.accept_document import accept_document, delete_document
 from services.gateway.documents.replace_document import replace_document
 from shared.contracts.documents import DocumentStatus
-from shared.tasks import end_tasks
+from tests.asking import end_asking
 from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
 from tests.retrieval_fleet import Answer, Replica, run_replicas
@@ -223,9 +223,6 @@ async def test_an_answer_is_that_of_one_state_which_no_replica_goes_back_behind(
             if any(task.done() for task in asking):
                 break
     finally:
-        for task in asking:
-            if task.done():
-                task.result()
-        await end_tasks(*asking)
+        await end_asking(asking)
     print(f"{searches} searches during {CHANGES} changes")
     assert min(searches) > CHANGES

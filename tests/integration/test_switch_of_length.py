@@ -42,6 +42,7 @@ from shared.vector_index.edge_parts import open_edge_parts
 from shared.vector_index.parts import PartedIndex, name_part
 from shared.vector_index.server import connect_server_index
 from shared.vector_index.server_parts import connect_server_parts
+from tests.asking import end_asking
 from tests.fakes.memory_queue import MemoryJobQueue
 from tests.patience import PATIENT_S
 from tests.pdfs import make_pdf
@@ -321,10 +322,7 @@ async def test_with_the_model_of_before_every_document_is_found_by_its_meaning_a
             while searches < seen + 2 * number and not any(task.done() for task in asking):
                 await asyncio.sleep(0.01)
     finally:
-        for task in asking:
-            if task.done():
-                task.result()
-        await end_tasks(*asking)
+        await end_asking(asking)
 
     alone = replace(system, retrieval=replace(system.retrieval, former=None))
     assert (await alone.search(MEANING)).keys() == expected

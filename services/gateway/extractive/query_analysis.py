@@ -103,13 +103,14 @@ def _collect_terms(text: str, ignored: set[str], phrases: Mapping[str, frozenset
         acronym = _ACRONYM.fullmatch(word) is not None
         stopped = fold(word) in STOP_WORDS
         # In capitals it is no stop word: "IT", "US".
-        base = word if stopped else stem(word)
+        stemmed = stem(word)
+        base = word if stopped else stemmed
         if word in ignored or base in terms or (stopped and not acronym):
             continue
         # The first word of a question is capitalised for another reason.
         named = position > 0 and word[0].isupper() and not acronym
         loose = base in _LOOSE_STEMS and not named and not acronym
-        synonyms, said = SYNONYMS.get(base, frozenset()).union(codes[stem(word)]), phrases.get(stem(word), frozenset())
+        synonyms, said = SYNONYMS.get(base, frozenset()).union(codes[stemmed]), phrases.get(stemmed, frozenset())
         if named or not word.isascii():  # fuel is not full
             synonyms = synonyms.union(map(stem, list_spellings(word)))
         terms[base] = Term(base, synonyms, said, loose, named, word if acronym else "")
